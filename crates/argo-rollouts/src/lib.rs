@@ -1,0 +1,1 @@
+//! Argo Rollouts traffic-router plugins in Rust.

@@ -1,0 +1,1 @@
+//! HashiCorp go-plugin's net/rpc protocol, the plugin's side.

@@ -1,0 +1,1 @@
+//! An embedded cluster for fast tests and the demo.

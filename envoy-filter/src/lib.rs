@@ -1,0 +1,1 @@
+//! The proxy-wasm filter: request headers in, lane out.

@@ -1,0 +1,3 @@
+//! The Argo Rollouts traffic-router plugin `serin/istio`.
+
+fn main() {}
