@@ -1,0 +1,45 @@
+//! The Rollout, as far as traffic routers read it.
+//!
+//! Follows argo-rollouts v1.10.1 `pkg/apis/rollouts/v1alpha1/types.go` and the Kubernetes types it
+//! stands on. Each field reads under its JSON name (the API) and its Go name (gob). Unknown fields
+//! are skipped and missing ones are the default. Not carried: the pod template's `spec`, analysis,
+//! anti-affinity, blue-green details, other routers' configuration, and the status of ALBs.
+//!
+//! **Zero behind a pointer.** Go's gob does not tell a pointer to zero (or `false`) from nil, so
+//! in a call from the controller an `Option` number or bool that reads `None` may be `Some(0)` or
+//! `Some(false)` in the API: `replicas`, `current_step_index`, `percentage`,
+//! `max_traffic_weight`, `SetCanaryScale`'s numbers, `verified`. The one place where this can be
+//! undone is undone: a step that holds nothing is `setWeight: 0`.
+
+mod canary;
+mod int_or_string;
+mod json;
+mod meta;
+mod rollout;
+mod route;
+mod status;
+mod step;
+mod time;
+mod traffic_routing;
+
+pub use canary::{CanaryStrategy, PingPongSpec, PodTemplateMetadata, ReplicaProgressThreshold};
+pub use int_or_string::IntOrString;
+pub use meta::{LabelSelector, LabelSelectorRequirement, ObjectMeta, OwnerReference};
+pub use rollout::{
+    BlueGreenStrategy, ObjectRef, PodTemplate, RollbackWindowSpec, Rollout, RolloutSpec,
+    RolloutStrategy,
+};
+pub use route::{HeaderRoutingMatch, RouteMatch, SetHeaderRoute, SetMirrorRoute, StringMatch};
+pub use status::{
+    CanaryStatus, PauseCondition, RolloutCondition, RolloutStatus, TrafficWeights,
+    WeightDestination,
+};
+pub use step::{
+    AnalysisStep, AnalysisTemplateRef, CanaryStep, ExperimentStep, ExperimentTemplate, PluginStep,
+    RolloutPause, SetCanaryScale, TemplateService,
+};
+pub use time::{ParseTimeError, Time};
+pub use traffic_routing::{
+    IstioDestinationRule, IstioTrafficRouting, IstioVirtualService, MangedRoutes, TcpRoute,
+    TlsRoute, TrafficRouting,
+};
