@@ -1,0 +1,67 @@
+//! The written form: what is accepted, what is refused, what comes out.
+
+use super::*;
+
+fn parse(json: &str) -> Result<PluginConfig, String> {
+    serde_json::from_str(json).map_err(|error| error.to_string())
+}
+
+#[test]
+fn what_is_read_is_written_back_in_the_same_bytes() {
+    let json = concat!(
+        r#"{"trust":"edge","rollouts":{"shop/reviews":{"hosts":["reviews.shop.svc.cluster.local"],"#,
+        r#""virtualServices":{"shop/reviews":["primary"]},"#,
+        r#""rules":[{"name":"beta","lane":"canary","match":[{"headers":{"x-beta":{"exact":"1"}},"#,
+        r#""method":{"exact":"GET"},"path":{"prefix":"/api"}}]},"#,
+        r#"{"name":"shadow","lane":"mirror","percent":35,"match":[{"path":{"regex":"/s.*"}}]}]}}}"#
+    );
+    let config = parse(json).unwrap();
+    assert_eq!(serde_json::to_string(&config).unwrap(), json);
+}
+
+#[test]
+fn defaults_are_not_written() {
+    let config: PluginConfig =
+        parse(r#"{"trust":"auto","rollouts":{"a/b":{"hosts":[],"rules":[]}}}"#).unwrap();
+    assert_eq!(
+        serde_json::to_string(&config).unwrap(),
+        r#"{"rollouts":{"a/b":{}}}"#
+    );
+    assert_eq!(config.trust, Trust::Auto);
+}
+
+#[test]
+fn an_empty_list_of_routes_is_not_an_absent_one() {
+    let config = parse(r#"{"rollouts":{"a/b":{"virtualServices":{}}}}"#).unwrap();
+    assert_eq!(
+        serde_json::to_string(&config).unwrap(),
+        r#"{"rollouts":{"a/b":{"virtualServices":{}}}}"#
+    );
+}
+
+#[test]
+fn unknown_fields_are_named() {
+    for (json, field) in [
+        (r#"{"trsut":"edge"}"#, "`trsut`"),
+        (r#"{"rollouts":{"a/b":{"host":[]}}}"#, "`host`"),
+        (
+            r#"{"rollouts":{"a/b":{"rules":[{"name":"r","lane":"canary","when":[]}]}}}"#,
+            "`when`",
+        ),
+        (
+            r#"{"rollouts":{"a/b":{"rules":[{"name":"r","lane":"canary","match":[{"uri":{}}]}]}}}"#,
+            "`uri`",
+        ),
+        (
+            r#"{"rollouts":{"a/b":{"rules":[{"name":"r","lane":"canary","match":[{"path":{"suffix":"x"}}]}]}}}"#,
+            "`suffix`",
+        ),
+        (
+            r#"{"rollouts":{"a/b":{"rules":[{"name":"r","lane":"blue"}]}}}"#,
+            "`blue`",
+        ),
+    ] {
+        let error = parse(json).unwrap_err();
+        assert!(error.contains(field), "{json}: {error}");
+    }
+}

@@ -1,0 +1,74 @@
+//! Lanes, and the request header by which a lane is carried from the filter to Envoy's route table.
+//! The filter writes the header, the plugin's lane routes match it: both take its name from here.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// How the name of every lane header begins. Lower case, as Envoy keeps header names.
+pub const LANE_HEADER_PREFIX: &str = "x-rollout-lane.";
+
+/// The version a request has been assigned to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Lane {
+    /// The new version.
+    Canary,
+    /// The old version.
+    Stable,
+    /// By the weights, with a copy to the new version.
+    Mirror,
+}
+
+impl Lane {
+    /// The value of the lane header, and the word in the policy.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Canary => "canary",
+            Self::Stable => "stable",
+            Self::Mirror => "mirror",
+        }
+    }
+}
+
+impl fmt::Display for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The name of the request header that carries the lane for one Rollout:
+/// `x-rollout-lane.<namespace>.<name>`.
+///
+/// Kubernetes names are lower case, so the result is a header name as Envoy keeps it. A namespace has
+/// no dot, so two Rollouts never share a header.
+pub fn lane_header(namespace: &str, name: &str) -> String {
+    format!("{LANE_HEADER_PREFIX}{namespace}.{name}")
+}
+
+/// How the name of every lane route of one Rollout begins, up to and with the dot before the lane:
+/// `serin-<namespace>.<name>.`.
+pub fn lane_route_prefix(namespace: &str, name: &str) -> String {
+    format!("serin-{namespace}.{name}.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_header_names_the_rollout() {
+        assert_eq!(
+            lane_header("shop", "reviews.v2"),
+            "x-rollout-lane.shop.reviews.v2"
+        );
+    }
+
+    #[test]
+    fn the_policy_and_the_header_use_the_same_words() {
+        for lane in [Lane::Canary, Lane::Stable, Lane::Mirror] {
+            let word = serde_json::to_value(lane).unwrap();
+            assert_eq!(word, lane.as_str());
+        }
+    }
+}
