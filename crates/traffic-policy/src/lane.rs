@@ -21,6 +21,9 @@ pub enum Lane {
 }
 
 impl Lane {
+    /// Every lane there is.
+    pub const ALL: [Self; 3] = [Self::Canary, Self::Stable, Self::Mirror];
+
     /// The value of the lane header, and the word in the policy.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -66,7 +69,7 @@ mod tests {
 
     #[test]
     fn the_policy_and_the_header_use_the_same_words() {
-        for lane in [Lane::Canary, Lane::Stable, Lane::Mirror] {
+        for lane in Lane::ALL {
             let word = serde_json::to_value(lane).unwrap();
             assert_eq!(word, lane.as_str());
         }
