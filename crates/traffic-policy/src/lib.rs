@@ -1,10 +1,42 @@
 //! Traffic policies: which lane a request takes. Pure: no I/O, no clock, no globals.
 //!
-//! Three stages: what is written ([`config`]) -> checked and compiled -> asked once per request.
-//! The filter, the plugin, the command line and the playground share this crate, so that they can't
-//! disagree.
+//! Three stages: what is written ([`config`]) -> checked and compiled ([`compile`], [`PolicySet`]) ->
+//! asked once per request ([`PolicySet::candidates`], [`CompiledPolicy::decide`]). The filter, the
+//! plugin, the command line and the playground share this crate, so that they can't disagree.
+//!
+//! ```
+//! use traffic_policy::{PolicySet, Request, compile, config::Policy};
+//!
+//! let policy: Policy = serde_json::from_str(
+//!     r#"{"hosts": ["reviews.shop.svc.cluster.local"],
+//!         "rules": [{"name": "beta", "lane": "canary", "match": [{"headers": {"x-beta": {"exact": "1"}}}]}]}"#,
+//! )?;
+//! let policies = PolicySet::new(vec![compile("shop/reviews", &policy)?], Some("shop.svc.cluster.local"));
+//!
+//! let headers = [(":authority", "reviews:9080"), ("x-beta", "1")];
+//! let request = Request::read(&headers[..], |_, _| {});
+//! for (_, policy) in policies.candidates(request.authority(), &mut Vec::new()) {
+//!     let decision = policy.decide(&request, &mut Vec::new(), &mut || 0);
+//!     assert_eq!(decision.map(|decision| decision.lane.as_str()), Some("canary"));
+//!     assert_eq!(policy.lane_header(), "x-rollout-lane.shop.reviews");
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod config;
+mod error;
+mod host;
 mod lane;
+mod matcher;
+mod place;
+mod policy;
+mod request;
+mod set;
 
+pub use error::{Fault, PolicyError};
 pub use lane::{LANE_HEADER_PREFIX, Lane, lane_header, lane_route_prefix};
+pub use matcher::MAX_PATTERN_BYTES;
+pub use place::ChosenRoute;
+pub use policy::{CompiledPolicy, Decision, compile};
+pub use request::{Headers, Request};
+pub use set::PolicySet;

@@ -1,0 +1,110 @@
+//! What can be wrong with a written policy. One line says which Rollout, which field, what was found and
+//! what is expected; it stands alone in Envoy's log and in Argo's.
+
+use std::fmt;
+
+/// A policy that can't be compiled: `rollout shop/reviews: rules[2].match[0].path.regex: …`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("rollout {rollout}: {field}: {fault}")]
+pub struct PolicyError {
+    rollout: String,
+    field: String,
+    fault: Fault,
+}
+
+impl PolicyError {
+    pub(crate) fn new(rollout: &str, field: impl fmt::Display, fault: Fault) -> Self {
+        Self {
+            rollout: rollout.to_owned(),
+            field: field.to_string(),
+            fault,
+        }
+    }
+
+    /// The Rollout's key as written, `<namespace>/<name>`.
+    pub fn rollout(&self) -> &str {
+        &self.rollout
+    }
+
+    /// The field below the Rollout's key, as `rules[0].match[1].headers["x-user"].regex`.
+    pub fn field(&self) -> &str {
+        &self.field
+    }
+
+    /// What is wrong with it.
+    pub fn fault(&self) -> &Fault {
+        &self.fault
+    }
+}
+
+/// What is wrong with one field. Every message gives the value found and what is expected.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// Not `<namespace>/<name>` in the characters that Kubernetes allows.
+    #[error("{value:?} is not <namespace>/<name>")]
+    Key {
+        /// As written.
+        value: String,
+    },
+    /// A list that must not be empty.
+    #[error("the list is empty, expected at least one host")]
+    NoHosts,
+    /// Not a host that Envoy could match.
+    #[error(
+        "{value:?} is no host: expected a full name or an address without port, *.suffix, prefix.* or *"
+    )]
+    Host {
+        /// As written.
+        value: String,
+    },
+    /// A name that is needed and empty.
+    #[error("the name is empty, expected that of a managed route")]
+    NoName,
+    /// Outside of 0 to 100.
+    #[error("{value} is no share, expected 0 to 100")]
+    Percent {
+        /// As written.
+        value: u32,
+    },
+    /// Not the name of a request header.
+    #[error("{value:?} is no header name, expected letters, digits and !#$%&'*+-.^_`|~")]
+    HeaderName {
+        /// As written.
+        value: String,
+    },
+    /// Istio's notation for claims of a token, which are no headers and not known to the filter.
+    #[error("{value:?} is a claim of a token, expected the name of a header")]
+    Claim {
+        /// As written.
+        value: String,
+    },
+    /// Empty where Envoy takes no empty string.
+    #[error("the pattern is empty, expected at least one character")]
+    EmptyPattern,
+    /// Longer than [`crate::MAX_PATTERN_BYTES`].
+    #[error(
+        "the pattern has {bytes} bytes, expected at most {}",
+        crate::MAX_PATTERN_BYTES
+    )]
+    LongPattern {
+        /// Its length.
+        bytes: usize,
+    },
+    /// Not a pattern, or one that is too large when compiled.
+    #[error("{pattern:?} is no regular expression: {reason}")]
+    Pattern {
+        /// As written.
+        pattern: String,
+        /// The engine's word on it.
+        reason: regex_lite::Error,
+    },
+    /// Something that RE2, Envoy's engine, refuses or takes for something else.
+    #[error("{pattern:?} has {construct}, which means something else to Envoy or nothing")]
+    Dialect {
+        /// As written.
+        pattern: String,
+        /// The first such thing.
+        construct: &'static str,
+    },
+}

@@ -1,0 +1,149 @@
+//! Which policies a request's host leads to, in the precedence of Envoy's virtual hosts (1.40.0
+//! `source/common/router/config_impl.cc`, `RouteMatcher::findVirtualHost`): the exact name, then the
+//! longest `*.suffix`, then the longest `prefix.*`, then `*`. Ports are ignored, case too.
+
+mod authority;
+mod short;
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use crate::error::Fault;
+
+pub(crate) use authority::name_of;
+pub(crate) use short::short_forms;
+
+/// A host of a policy, compiled: lower case, an IPv6 address without brackets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum MatchHost {
+    Exact(Box<str>),
+    /// What follows the `*`, with the character that Envoy wants before it.
+    Suffix(Box<str>),
+    /// What stands before the `*`.
+    Prefix(Box<str>),
+    Any,
+}
+
+impl MatchHost {
+    pub(crate) fn compile(host: &str) -> Result<Self, Fault> {
+        let fault = || Fault::Host {
+            value: host.to_owned(),
+        };
+        let lower = host.to_ascii_lowercase();
+        let name = |name: &str| -> Result<Box<str>, Fault> {
+            let good = !name.is_empty()
+                && name
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
+            if good { Ok(name.into()) } else { Err(fault()) }
+        };
+        if lower == "*" {
+            return Ok(Self::Any);
+        }
+        if let Some(suffix) = lower.strip_prefix('*') {
+            return name(suffix).map(Self::Suffix);
+        }
+        if let Some(prefix) = lower.strip_suffix('*') {
+            return name(prefix).map(Self::Prefix);
+        }
+        let address = lower
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+            .unwrap_or(&lower);
+        if address.parse::<std::net::Ipv6Addr>().is_ok() {
+            return Ok(Self::Exact(address.into()));
+        }
+        // The root's dot is left out on both sides.
+        name(lower.strip_suffix('.').unwrap_or(&lower)).map(Self::Exact)
+    }
+}
+
+/// Host to numbers of policies. Looked up by hash; a wildcard costs one lookup per length in use.
+#[derive(Debug, Default)]
+pub(crate) struct HostIndex {
+    exact: Names,
+    /// By length, the longest first.
+    suffixes: Vec<(usize, Names)>,
+    prefixes: Vec<(usize, Names)>,
+    any: Vec<u32>,
+}
+
+type Names = HashMap<Box<[u8]>, Vec<u32>, BuildHasherDefault<Fnv>>;
+
+impl HostIndex {
+    pub(crate) fn insert(&mut self, host: &MatchHost, policy: u32) {
+        let policies = match host {
+            MatchHost::Exact(name) => self.exact.entry(name.as_bytes().into()).or_default(),
+            MatchHost::Suffix(part) => wildcard(&mut self.suffixes, part),
+            MatchHost::Prefix(part) => wildcard(&mut self.prefixes, part),
+            MatchHost::Any => &mut self.any,
+        };
+        // A policy may name a host twice, in different case or by a short form.
+        if policies.last() != Some(&policy) {
+            policies.push(policy);
+        }
+    }
+
+    /// The policies at the one host that Envoy would choose; empty if there is none.
+    ///
+    /// `host`: as [`name_of`] gives it. A `*` stands for one character at least, as in Envoy.
+    pub(crate) fn find(&self, host: &[u8]) -> &[u32] {
+        if let Some(policies) = self.exact.get(host) {
+            return policies;
+        }
+        for (length, names) in &self.suffixes {
+            let part = host.len().checked_sub(*length).filter(|rest| *rest > 0);
+            if let Some(policies) = part
+                .and_then(|at| host.get(at..))
+                .and_then(|part| names.get(part))
+            {
+                return policies;
+            }
+        }
+        for (length, names) in &self.prefixes {
+            let part = host.get(..*length).filter(|part| part.len() < host.len());
+            if let Some(policies) = part.and_then(|part| names.get(part)) {
+                return policies;
+            }
+        }
+        &self.any
+    }
+}
+
+/// The entry of `part` in the table for its length, which is made at its place if it is missing.
+fn wildcard<'a>(lengths: &'a mut Vec<(usize, Names)>, part: &str) -> &'a mut Vec<u32> {
+    let found = lengths.binary_search_by(|(length, _)| part.len().cmp(length));
+    let at = found.unwrap_or_else(|at| {
+        lengths.insert(at, (part.len(), Names::default()));
+        at
+    });
+    // In bounds: found there, or put there.
+    #[allow(clippy::indexing_slicing)]
+    let (_, names) = &mut lengths[at];
+    names.entry(part.as_bytes().into()).or_default()
+}
+
+/// FNV-1a. The keys are names from the configuration, never chosen by a client, and short; the
+/// standard library's hash guards against a danger that isn't here, at several times the cost.
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hasher for Fnv {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

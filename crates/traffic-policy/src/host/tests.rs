@@ -1,0 +1,69 @@
+//! Precedence of hosts.
+
+use super::*;
+
+fn index(hosts: &[&str]) -> HostIndex {
+    let mut index = HostIndex::default();
+    for (host, number) in hosts.iter().zip(0..) {
+        index.insert(&MatchHost::compile(host).unwrap(), number);
+    }
+    index
+}
+
+#[test]
+fn exact_then_suffix_then_prefix_then_any() {
+    let index = index(&[
+        "*",
+        "shop.*",
+        "*.example.com",
+        "shop.example.com",
+        "*-b.example.com",
+        "shop.example.*",
+    ]);
+    for (host, found) in [
+        ("shop.example.com", 3),
+        ("a-b.example.com", 4),
+        ("cart.example.com", 2),
+        (".example.com", 0),
+        ("shop.example.org", 5),
+        ("shop.org", 1),
+        ("shop.", 0),
+        ("else", 0),
+        ("", 0),
+    ] {
+        assert_eq!(index.find(host.as_bytes()), [found], "{host}");
+    }
+}
+
+#[test]
+fn one_host_leads_to_all_its_policies_in_their_order() {
+    let index = index(&[
+        "shop.example.com",
+        "SHOP.example.com.",
+        "*.example.com",
+        "shop.example.com",
+    ]);
+    assert_eq!(index.find(b"shop.example.com"), [0, 1, 3]);
+}
+
+#[test]
+fn what_envoy_could_not_match_is_refused() {
+    for host in [
+        "",
+        "a*b",
+        "**",
+        "*.*",
+        "shop:80",
+        "a b",
+        "[fd00::1",
+        "é.example",
+        "a/b",
+    ] {
+        assert_eq!(
+            MatchHost::compile(host),
+            Err(Fault::Host {
+                value: host.to_owned()
+            }),
+        );
+    }
+}

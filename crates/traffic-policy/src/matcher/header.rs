@@ -1,0 +1,78 @@
+//! One request header against one condition.
+
+use crate::config::StringMatch;
+use crate::error::Fault;
+use crate::matcher::text::{Star, TextFault, TextMatch};
+use crate::request::{Headers, Request};
+
+/// How Istio writes claims of a token where a header's name would stand (Istio 1.29.1
+/// `pkg/jwt/routing.go`, `HeaderJWTClaim`).
+const CLAIM: &str = "@request.auth.claims";
+/// Envoy's names for parts of the request that aren't headers on the wire of HTTP/1.1.
+const PSEUDO_HEADERS: &[&str] = &[":authority", ":method", ":path", ":scheme"];
+
+/// A header condition, compiled.
+#[derive(Debug)]
+pub(super) struct HeaderMatch {
+    /// Lower case, as Envoy keeps names.
+    name: Box<[u8]>,
+    text: TextMatch,
+}
+
+impl HeaderMatch {
+    pub(super) fn compile(name: &str, text: &StringMatch) -> Result<Self, TextFault> {
+        let value = || name.to_owned();
+        let lower = name.to_ascii_lowercase();
+        if lower.starts_with(CLAIM) {
+            return Err(TextFault::here(Fault::Claim { value: value() }));
+        }
+        if !is_header_name(&lower) && !PSEUDO_HEADERS.contains(&lower.as_str()) {
+            return Err(TextFault::here(Fault::HeaderName { value: value() }));
+        }
+        // Envoy has one entry for both names (1.40.0 `source/common/http/header_map_impl.cc`,
+        // `StaticLookupTable` of request headers).
+        let name = if lower == "host" {
+            ":authority"
+        } else {
+            &lower
+        };
+        Ok(Self {
+            name: name.as_bytes().into(),
+            text: TextMatch::compile(text, Star::Present)?,
+        })
+    }
+
+    /// True if the header is there and its value satisfies the condition.
+    ///
+    /// Several values are one, joined with `,` in the order received, as in Envoy's route matching
+    /// (1.40.0 `source/common/http/header_utility.cc`, `getAllOfHeaderAsString`). `joined` is where;
+    /// it is not touched for a single value.
+    pub(super) fn matches<H: Headers + ?Sized>(
+        &self,
+        request: &Request<'_, H>,
+        joined: &mut Vec<u8>,
+    ) -> bool {
+        let mut values = request.values(&self.name);
+        let Some(first) = values.next() else {
+            return false;
+        };
+        let Some(second) = values.next() else {
+            return self.text.matches(first);
+        };
+        joined.clear();
+        joined.extend_from_slice(first);
+        for value in std::iter::once(second).chain(values) {
+            joined.push(b',');
+            joined.extend_from_slice(value);
+        }
+        self.text.matches(joined)
+    }
+}
+
+/// True for a token of RFC 9110, section 5.6.2.
+fn is_header_name(name: &str) -> bool {
+    !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}

@@ -1,0 +1,103 @@
+//! Regular expressions that have to match a whole value, as Envoy's do (1.40.0
+//! `source/common/common/regex.cc`, `CompiledGoogleReMatcher::match`, by RE2's `FullMatch`).
+//!
+//! The engine is `regex-lite`: linear in pattern times value, and the smallest in a module. Its
+//! classes `\d`, `\w`, `\s` are ASCII as RE2's are. What it has and RE2 reads otherwise is refused
+//! here; what only RE2 has (`\pL`, `\Q…\E`, `\C`) it refuses itself.
+
+use regex_lite::{Regex, RegexBuilder};
+
+use crate::error::Fault;
+
+/// The longest pattern taken. Larger ones are lists in disguise; they belong into several entries.
+pub const MAX_PATTERN_BYTES: usize = 1024;
+/// The largest compiled form. It is what a search visits per byte of the value, in each worker of
+/// every proxy; a repetition of 1,000, RE2's own limit, fits.
+const MAX_COMPILED_BYTES: usize = 1 << 17;
+/// How deep groups may nest: compiling recurses, and a module's stack is small.
+const MAX_NESTING: u32 = 32;
+
+/// A pattern that matches whole values only.
+#[derive(Debug)]
+pub(super) struct Pattern {
+    whole: Regex,
+}
+
+impl Pattern {
+    pub(super) fn compile(pattern: &str) -> Result<Self, Fault> {
+        if pattern.is_empty() {
+            // As Envoy: `type/matcher/v3/regex.proto`, `RegexMatcher.regex`.
+            return Err(Fault::EmptyPattern);
+        }
+        if pattern.len() > MAX_PATTERN_BYTES {
+            return Err(Fault::LongPattern {
+                bytes: pattern.len(),
+            });
+        }
+        let build = |text: &str| {
+            RegexBuilder::new(text)
+                .size_limit(MAX_COMPILED_BYTES)
+                .nest_limit(MAX_NESTING)
+                .build()
+                .map_err(|reason| Fault::Pattern {
+                    pattern: pattern.to_owned(),
+                    reason,
+                })
+        };
+        if let Some(construct) = foreign_construct(pattern) {
+            return Err(Fault::Dialect {
+                pattern: pattern.to_owned(),
+                construct,
+            });
+        }
+        // By itself first: `a)(b` is a pattern only between the parentheses below.
+        build(pattern)?;
+        // Anchored, not compared with the ends of a leftmost match, which may be too short: `a|ab`
+        // has to match `ab`. Nothing can swallow the parenthesis, since comments need the flag x.
+        let whole = build(&format!(r"\A(?:{pattern})\z"))?;
+        Ok(Self { whole })
+    }
+
+    /// A value that is not UTF-8 matches nothing: to RE2, too, its bytes are no characters.
+    pub(super) fn matches(&self, value: &[u8]) -> bool {
+        std::str::from_utf8(value).is_ok_and(|value| self.whole.is_match(value))
+    }
+}
+
+/// The first thing in `pattern` that the engine knows and RE2 does not, or reads otherwise.
+fn foreign_construct(pattern: &str) -> Option<&'static str> {
+    let mut rest = pattern.chars();
+    // Inside of `[…]`, parentheses are characters.
+    let mut class = false;
+    while let Some(char) = rest.next() {
+        match char {
+            '\\' => match rest.next() {
+                Some('<' | '>') => return Some(r"the word boundary \< or \>"),
+                Some('b') if rest.as_str().starts_with('{') => {
+                    return Some(r"the word boundary \b{…}");
+                }
+                _ => {}
+            },
+            '[' if !class => {
+                class = true;
+                // A bracket right at the start is a character.
+                let start = rest.as_str().strip_prefix('^').unwrap_or(rest.as_str());
+                rest = start.strip_prefix(']').unwrap_or(start).chars();
+            }
+            ']' => class = false,
+            '(' if !class => {
+                let flags = rest.as_str().strip_prefix('?').unwrap_or_default();
+                let end = flags.find([')', ':', '<']).unwrap_or(0);
+                let flags = flags.get(..end).unwrap_or_default();
+                if flags.contains('x') {
+                    return Some("the flag x");
+                }
+                if flags.contains('R') {
+                    return Some("the flag R");
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}

@@ -1,0 +1,75 @@
+//! One string against `exact`, `prefix` or `regex`: the condition that headers, method and path share.
+
+use crate::config::StringMatch;
+use crate::error::{Fault, PolicyError};
+use crate::matcher::pattern::Pattern;
+
+/// A `StringMatch`, compiled.
+#[derive(Debug)]
+pub(super) enum TextMatch {
+    /// There is a value, if an empty one.
+    Present,
+    Exact(Box<[u8]>),
+    Prefix(Box<[u8]>),
+    Regex(Pattern),
+}
+
+/// What a lone `*` in `regex` means.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Star {
+    /// "The header is there": for headers and the method (Istio 1.29.1
+    /// `pilot/pkg/networking/core/route/route.go`, `canBeConvertedToPresentMatch`).
+    Present,
+    /// A pattern like any other, hence an error: for the path (`TranslateRouteMatch` there hands it
+    /// to Envoy as it is).
+    Pattern,
+}
+
+/// A fault below one `StringMatch`; the caller knows the rest of the path.
+pub(super) struct TextFault {
+    field: &'static str,
+    fault: Fault,
+}
+
+impl TextFault {
+    /// About the field itself rather than one below it.
+    pub(super) fn here(fault: Fault) -> Self {
+        Self { field: "", fault }
+    }
+
+    pub(super) fn at(self, rollout: &str, field: &str) -> PolicyError {
+        PolicyError::new(rollout, format_args!("{field}{}", self.field), self.fault)
+    }
+}
+
+impl TextMatch {
+    pub(super) fn compile(text: &StringMatch, star: Star) -> Result<Self, TextFault> {
+        match text {
+            StringMatch::Exact(value) => Ok(Self::Exact(value.as_bytes().into())),
+            // Envoy takes no empty prefix (`type/matcher/v3/string.proto`, `StringMatcher.prefix`).
+            StringMatch::Prefix(value) if value.is_empty() => Err(TextFault {
+                field: ".prefix",
+                fault: Fault::EmptyPattern,
+            }),
+            StringMatch::Prefix(value) => Ok(Self::Prefix(value.as_bytes().into())),
+            StringMatch::Regex(value) if star == Star::Present && value == "*" => Ok(Self::Present),
+            StringMatch::Regex(value) => {
+                Pattern::compile(value)
+                    .map(Self::Regex)
+                    .map_err(|fault| TextFault {
+                        field: ".regex",
+                        fault,
+                    })
+            }
+        }
+    }
+
+    pub(super) fn matches(&self, value: &[u8]) -> bool {
+        match self {
+            Self::Present => true,
+            Self::Exact(exact) => value == &**exact,
+            Self::Prefix(prefix) => value.starts_with(prefix),
+            Self::Regex(pattern) => pattern.matches(value),
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! What a policy asks of a request: the header map, read once, and nothing that costs an allocation.
+
+/// The request headers as Envoy hands them to a filter: names in lower case, pseudo headers
+/// (`:authority`, `:method`, `:path`) among them, one item per header line, in the order received.
+pub trait Headers {
+    /// All headers. Called once or more per request; each call starts at the first one.
+    fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])>;
+}
+
+impl<N: AsRef<[u8]>, V: AsRef<[u8]>> Headers for [(N, V)] {
+    fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        <[_]>::iter(self).map(|(name, value)| (name.as_ref(), value.as_ref()))
+    }
+}
+
+/// One request: the headers, and those parts that nearly every policy needs, found in one pass.
+#[derive(Debug)]
+pub struct Request<'a, H: ?Sized> {
+    headers: &'a H,
+    authority: &'a [u8],
+    method: Option<&'a [u8]>,
+    path: Option<&'a [u8]>,
+}
+
+impl<'a, H: Headers + ?Sized> Request<'a, H> {
+    /// Reads `headers` once. `other` is given every header that is not a pseudo header, so that a
+    /// caller with an interest of its own needs no second pass.
+    pub fn read(headers: &'a H, mut other: impl FnMut(&'a [u8], &'a [u8])) -> Self {
+        let mut request = Self {
+            headers,
+            authority: &[],
+            method: None,
+            path: None,
+        };
+        for (name, value) in headers.iter() {
+            match name {
+                b":authority" => request.authority = value,
+                b":method" => request.method = Some(value),
+                b":path" => request.path = Some(without_query(value)),
+                _ => other(name, value),
+            }
+        }
+        request
+    }
+
+    /// What the request asks for, as received: case, port and all. Empty if there is none.
+    pub fn authority(&self) -> &'a [u8] {
+        self.authority
+    }
+
+    pub(crate) fn method(&self) -> Option<&'a [u8]> {
+        self.method
+    }
+
+    /// Without query and fragment.
+    pub(crate) fn path(&self) -> Option<&'a [u8]> {
+        self.path
+    }
+
+    /// The values of the header `name`, which is in lower case.
+    pub(crate) fn values(&self, name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
+        self.headers
+            .iter()
+            .filter(move |(other, _)| *other == name)
+            .map(|(_, value)| value)
+    }
+}
+
+/// The path as routes are matched against it (Envoy 1.40.0 `source/common/http/path_utility.cc`,
+/// `PathUtil::removeQueryAndFragment`).
+fn without_query(path: &[u8]) -> &[u8] {
+    path.split(|byte| matches!(byte, b'?' | b'#'))
+        .next()
+        .unwrap_or_default()
+}

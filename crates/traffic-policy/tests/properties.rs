@@ -1,0 +1,151 @@
+//! Properties that hold for all policies: the host index is Envoy's precedence, order decides
+//! among rules, and nothing that is written makes compiling or deciding panic.
+
+use proptest::prelude::*;
+use traffic_policy::config::{Match, Policy, Rule, StringMatch};
+use traffic_policy::{Lane, PolicySet, Request, compile};
+
+/// The precedence in its plain form: the best of all hosts that match, where better is exact, then
+/// suffix, then prefix, then `*`, and longer among the same kind.
+fn rank(pattern: &str, host: &str) -> Option<(u8, usize)> {
+    if pattern == "*" {
+        return Some((0, 0));
+    }
+    if let Some(prefix) = pattern.strip_suffix('*') {
+        let matches = host.starts_with(prefix) && host.len() > prefix.len();
+        return matches.then_some((1, prefix.len()));
+    }
+    if let Some(suffix) = pattern.strip_prefix('*') {
+        let matches = host.ends_with(suffix) && host.len() > suffix.len();
+        return matches.then_some((2, suffix.len()));
+    }
+    (pattern == host).then_some((3, 0))
+}
+
+fn name() -> impl Strategy<Value = String> {
+    // Few letters, so that names collide and nest; no dot at the end, which would be the root's.
+    "[ab.]{0,4}[ab]"
+}
+
+fn host() -> impl Strategy<Value = String> {
+    prop_oneof![
+        4 => name(),
+        3 => "[ab.]{0,3}[ab]".prop_map(|part| format!("*{part}")),
+        2 => "[ab.]{1,4}".prop_map(|part| format!("{part}*")),
+        1 => Just("*".to_owned()),
+    ]
+}
+
+fn policy(hosts: Vec<String>, rules: Vec<Rule>) -> Policy {
+    Policy {
+        hosts,
+        virtual_services: None,
+        rules,
+    }
+}
+
+fn text() -> impl Strategy<Value = StringMatch> {
+    prop_oneof![
+        "[ab]{0,2}".prop_map(StringMatch::Exact),
+        "[ab]{1,2}".prop_map(StringMatch::Prefix),
+        "[ab]{1,2}".prop_map(|value| StringMatch::Regex(format!("{value}|{value}a*"))),
+    ]
+}
+
+/// The plain meaning of what [`text`] makes.
+fn holds(text: &StringMatch, value: &str) -> bool {
+    match text {
+        StringMatch::Exact(exact) => value == exact,
+        StringMatch::Prefix(prefix) => value.starts_with(prefix),
+        StringMatch::Regex(pattern) => {
+            let stem = pattern.split('|').next().unwrap_or_default();
+            let rest = value.strip_prefix(stem);
+            rest.is_some_and(|rest| rest.bytes().all(|byte| byte == b'a'))
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_host_that_decides_is_the_one_that_envoy_chooses(
+        hosts in prop::collection::vec(host(), 1..8),
+        asked in name(),
+    ) {
+        let compiled = hosts
+            .iter()
+            .enumerate()
+            .map(|(at, host)| compile(&format!("shop/r{at}"), &policy(vec![host.clone()], Vec::new())).unwrap())
+            .collect();
+        let set = PolicySet::new(compiled, None);
+        let best = hosts.iter().filter_map(|host| rank(host, &asked)).max();
+        let expected: Vec<String> = hosts
+            .iter()
+            .enumerate()
+            .filter(|(_, host)| best.is_some() && rank(host, &asked) == best)
+            .map(|(at, _)| format!("shop/r{at}"))
+            .collect();
+        let mut lower = Vec::new();
+        let found: Vec<String> = set
+            .candidates(asked.to_uppercase().as_bytes(), &mut lower)
+            .map(|(_, policy)| policy.rollout().to_owned())
+            .collect();
+        prop_assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn the_first_of_the_rules_that_match_decides(
+        texts in prop::collection::vec(text(), 0..6),
+        value in "[ab]{0,3}",
+    ) {
+        let rules = texts
+            .iter()
+            .enumerate()
+            .map(|(at, text)| Rule {
+                name: at.to_string(),
+                lane: Lane::Canary,
+                percent: None,
+                matches: vec![Match {
+                    headers: [("x-user".to_owned(), text.clone())].into(),
+                    ..Match::default()
+                }],
+            })
+            .collect();
+        let compiled = compile("shop/reviews", &policy(vec!["a".to_owned()], rules)).unwrap();
+        let headers = [("x-user", value.as_str())];
+        let request = Request::read(&headers[..], |_, _| {});
+        let decision = compiled.decide(&request, &mut Vec::new(), &mut || 0);
+        let expected = texts.iter().position(|text| holds(text, &value));
+        prop_assert_eq!(
+            decision.map(|decision| decision.rule.to_owned()),
+            expected.map(|at| at.to_string())
+        );
+    }
+
+    #[test]
+    fn any_strings_compile_or_are_named(
+        host in ".{0,12}",
+        header in ".{0,8}",
+        regex in ".{0,24}",
+        value in prop::collection::vec(any::<u8>(), 0..24),
+    ) {
+        let rule = Rule {
+            name: "r".to_owned(),
+            lane: Lane::Stable,
+            percent: Some(50),
+            matches: vec![Match {
+                headers: [(header, StringMatch::Regex(regex))].into(),
+                ..Match::default()
+            }],
+        };
+        match compile("shop/reviews", &policy(vec![host], vec![rule])) {
+            Ok(compiled) => {
+                let headers = [(&b"x-user"[..], &value[..]), (b":path", &value[..])];
+                let request = Request::read(&headers[..], |_, _| {});
+                let _ = compiled.decide(&request, &mut Vec::new(), &mut || 0);
+            }
+            Err(error) => prop_assert!(error.to_string().starts_with("rollout shop/reviews: ")),
+        }
+    }
+}
