@@ -1,3 +1,3 @@
-//! The Argo Rollouts traffic-router plugin `serin/istio`.
+//! The binary `serin`.
 
 fn main() {}

@@ -1,0 +1,323 @@
+//! A watch cache: one list-and-watch for each kind and namespace that some Rollout needs, begun when it is first
+//! needed. A reconcile that changes nothing makes no request.
+//!
+//! Own writes enter the cache with the API server's answer, so a read after a write sees it even while the watch
+//! lags behind.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::StreamExt;
+use kube::api::{Api, ApiResource, DynamicObject, ListParams};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event};
+use kube::{Client, ResourceExt};
+use serde_json::Value;
+use tokio::sync::watch;
+use tracing::warn;
+
+use crate::cluster::ClusterError;
+use crate::object::{Kind, Object, ObjectId, POD_TEMPLATE_HASH};
+
+/// How long the first list of a kind may take before a call gives up on it; the controller calls again.
+const FIRST_LIST: Duration = Duration::from_secs(10);
+
+/// The cached objects of all watched kinds and namespaces.
+pub struct Cache {
+    client: Client,
+    reflectors: Mutex<HashMap<(Kind, String), Arc<Reflector>>>,
+}
+
+impl Cache {
+    /// An empty cache; each kind and namespace is listed when it is first asked for.
+    pub(crate) fn new(client: Client) -> Self {
+        Self {
+            client,
+            reflectors: Mutex::default(),
+        }
+    }
+
+    /// The object, or `None` if it doesn't exist.
+    ///
+    /// # Errors
+    /// The kind can't be listed in that namespace.
+    pub async fn get(&self, id: &ObjectId) -> Result<Option<Arc<Object>>, ClusterError> {
+        let reflector = self.ready(id.kind, &id.namespace).await?;
+        Ok(lock(&reflector.objects).current.get(&id.name).cloned())
+    }
+
+    /// All objects of that kind and namespace.
+    ///
+    /// # Errors
+    /// The kind can't be listed in that namespace.
+    pub async fn list(
+        &self,
+        kind: Kind,
+        namespace: &str,
+    ) -> Result<Vec<Arc<Object>>, ClusterError> {
+        let reflector = self.ready(kind, namespace).await?;
+        Ok(lock(&reflector.objects).current.values().cloned().collect())
+    }
+
+    /// Reads the object anew from the API server, past the watch.
+    ///
+    /// # Errors
+    /// The API server's refusal.
+    pub(crate) async fn refresh(&self, id: &ObjectId) -> Result<(), ClusterError> {
+        let found = api(&self.client, id.kind, &id.namespace)
+            .get_opt(&id.name)
+            .await;
+        let found = found
+            .map_err(|error| ClusterError::of_read(id.kind, &id.namespace, Arc::new(error)))?;
+        let reflector = self.reflector(id.kind, &id.namespace);
+        let mut objects = lock(&reflector.objects);
+        match found {
+            Some(found) => objects.apply(reduce(id.kind, found)),
+            None => drop(objects.current.remove(&id.name)),
+        }
+        Ok(())
+    }
+
+    /// Lists the kind anew from the API server, past the watch.
+    ///
+    /// # Errors
+    /// The API server's refusal.
+    pub(crate) async fn relist(&self, kind: Kind, namespace: &str) -> Result<(), ClusterError> {
+        let params = ListParams {
+            label_selector: selector(kind),
+            ..ListParams::default()
+        };
+        let listed = api(&self.client, kind, namespace).list(&params).await;
+        let listed =
+            listed.map_err(|error| ClusterError::of_read(kind, namespace, Arc::new(error)))?;
+        let reflector = self.reflector(kind, namespace);
+        let mut objects = lock(&reflector.objects);
+        for object in listed {
+            objects.apply(reduce(kind, object));
+        }
+        Ok(())
+    }
+
+    /// Takes in what the API server answered to a write.
+    pub(crate) fn written(&self, kind: Kind, object: DynamicObject) {
+        let object = reduce(kind, object);
+        let reflector = self.reflector(kind, &object.id.namespace);
+        lock(&reflector.objects).apply(object);
+    }
+
+    /// The reflector of that kind and namespace, once its first list is in.
+    async fn ready(&self, kind: Kind, namespace: &str) -> Result<Arc<Reflector>, ClusterError> {
+        let reflector = self.reflector(kind, namespace);
+        let mut health = reflector.health.subscribe();
+        let listed = tokio::time::timeout(
+            FIRST_LIST,
+            health.wait_for(|health| !matches!(health, Health::Pending)),
+        );
+        match listed
+            .await
+            .map(|health| health.map(|health| health.clone()))
+        {
+            Ok(Ok(Health::Listed)) => Ok(reflector),
+            Ok(Ok(Health::Failed(error))) => Err(ClusterError::of_read(kind, namespace, error)),
+            Ok(Ok(Health::Pending) | Err(_)) | Err(_) => Err(ClusterError::Silent {
+                kind,
+                namespace: namespace.to_owned(),
+                after: FIRST_LIST,
+            }),
+        }
+    }
+
+    fn reflector(&self, kind: Kind, namespace: &str) -> Arc<Reflector> {
+        let mut reflectors = lock(&self.reflectors);
+        let entry = reflectors.entry((kind, namespace.to_owned()));
+        Arc::clone(entry.or_insert_with(|| Reflector::start(&self.client, kind, namespace)))
+    }
+}
+
+/// How the first list went.
+#[derive(Clone, Debug)]
+enum Health {
+    Pending,
+    Listed,
+    Failed(Arc<kube::Error>),
+}
+
+/// One list-and-watch and what it has brought in.
+#[derive(Debug)]
+struct Reflector {
+    objects: Mutex<Objects>,
+    health: watch::Sender<Health>,
+}
+
+impl Reflector {
+    fn start(client: &Client, kind: Kind, namespace: &str) -> Arc<Self> {
+        let reflector = Arc::new(Self {
+            objects: Mutex::default(),
+            health: watch::Sender::new(Health::Pending),
+        });
+        let config = watcher::Config {
+            label_selector: selector(kind),
+            ..watcher::Config::default()
+        };
+        let mut events = watcher::watcher(api(client, kind, namespace), config)
+            .default_backoff()
+            .boxed();
+        let target = Arc::downgrade(&reflector);
+        let namespace = namespace.to_owned();
+        tokio::spawn(async move {
+            while let Some(event) = events.next().await {
+                let Some(reflector) = target.upgrade() else {
+                    return;
+                };
+                match event {
+                    Ok(event) => reflector.take(kind, event),
+                    Err(error) => reflector.fail(kind, &namespace, error),
+                }
+            }
+        });
+        reflector
+    }
+
+    fn take(&self, kind: Kind, event: Event<DynamicObject>) {
+        let mut objects = lock(&self.objects);
+        match event {
+            Event::Init => objects.listing.clear(),
+            Event::InitApply(object) => objects.listing.push(reduce(kind, object)),
+            Event::InitDone => {
+                objects.swap_in();
+                self.health.send_replace(Health::Listed);
+            }
+            Event::Apply(object) => objects.apply(reduce(kind, object)),
+            Event::Delete(object) => objects.delete(&reduce(kind, object)),
+        }
+    }
+
+    /// A first list that failed is told to whoever waits for it. A watch that breaks later leaves the cache as it
+    /// is: the watcher lists again by itself, and writes are guarded.
+    fn fail(&self, kind: Kind, namespace: &str, error: watcher::Error) {
+        warn!(%kind, namespace, %error, "watch interrupted");
+        let (watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error)) =
+            error
+        else {
+            return;
+        };
+        if !matches!(*self.health.borrow(), Health::Listed) {
+            self.health.send_replace(Health::Failed(Arc::new(error)));
+        }
+    }
+}
+
+/// The objects of one kind and namespace, by name.
+#[derive(Debug, Default)]
+struct Objects {
+    current: HashMap<String, Arc<Object>>,
+    /// A list under way; readers see none of it until it is whole.
+    listing: Vec<Object>,
+}
+
+impl Objects {
+    /// Takes a newer version; an older one than the cache has (an event from before an own write) is dropped.
+    fn apply(&mut self, object: Object) {
+        if self
+            .current
+            .get(&object.id.name)
+            .is_none_or(|known| !is_newer(known, &object))
+        {
+            self.current
+                .insert(object.id.name.clone(), Arc::new(object));
+        }
+    }
+
+    /// The deletion's version is newer than any of the object's own, unless it was made again since.
+    fn delete(&mut self, object: &Object) {
+        if self
+            .current
+            .get(&object.id.name)
+            .is_some_and(|known| !is_newer(known, object))
+        {
+            self.current.remove(&object.id.name);
+        }
+    }
+
+    /// Ends a list: what it lacks is gone, except own writes that are newer than all of it.
+    fn swap_in(&mut self) {
+        let listing = std::mem::take(&mut self.listing);
+        let newest = listing.iter().filter_map(version).max().unwrap_or(0);
+        self.current.retain(|name, known| {
+            listing.iter().any(|object| object.id.name == *name)
+                || version(known).is_some_and(|version| version > newest)
+        });
+        for object in listing {
+            self.apply(object);
+        }
+    }
+}
+
+/// Resource versions of one kind compare as numbers (Kubernetes 1.35 says so officially; etcd has always made them
+/// so). Where a server's don't, whatever comes last is the newest.
+fn is_newer(known: &Object, other: &Object) -> bool {
+    matches!((version(known), version(other)), (Some(known), Some(other)) if known > other)
+}
+
+fn version(object: &Object) -> Option<u64> {
+    object.resource_version.parse().ok()
+}
+
+/// Of the ReplicaSets only the controller's: a namespace may hold many others.
+fn selector(kind: Kind) -> Option<String> {
+    (kind == Kind::ReplicaSet).then(|| POD_TEMPLATE_HASH.to_owned())
+}
+
+/// The typed access to one kind in one namespace.
+pub(super) fn api(client: &Client, kind: Kind, namespace: &str) -> Api<DynamicObject> {
+    let (group, version, name, plural) = kind.names();
+    let api_version = if group.is_empty() {
+        version.to_owned()
+    } else {
+        format!("{group}/{version}")
+    };
+    let resource = ApiResource {
+        group: group.to_owned(),
+        version: version.to_owned(),
+        api_version,
+        kind: name.to_owned(),
+        plural: plural.to_owned(),
+    };
+    Api::namespaced_with(client.clone(), namespace, &resource)
+}
+
+/// Keeps what the core reads and drops the rest, of which managed fields alone can outweigh it.
+fn reduce(kind: Kind, mut object: DynamicObject) -> Object {
+    let available = object
+        .data
+        .pointer("/status/availableReplicas")
+        .and_then(Value::as_i64);
+    let spec = match kind {
+        Kind::ReplicaSet => Value::Null,
+        _ => object
+            .data
+            .get_mut("spec")
+            .map(Value::take)
+            .unwrap_or_default(),
+    };
+    Object {
+        id: ObjectId::new(
+            kind,
+            object.namespace().unwrap_or_default(),
+            object.name_any(),
+        ),
+        resource_version: object.resource_version().unwrap_or_default(),
+        labels: object.metadata.labels.take().unwrap_or_default(),
+        spec,
+        available_replicas: available.unwrap_or(0),
+    }
+}
+
+/// A poisoned lock is taken all the same: every change under it is a single insert or remove.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+//! Carries out one write of the core.
+
+use json_patch::{PatchOperation, ReplaceOperation};
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
+use tracing::info;
+
+use crate::cluster::cache::api;
+use crate::cluster::error::status_code;
+use crate::cluster::{Cluster, ClusterError};
+use crate::core::plan::Write;
+use crate::object::{Object, ObjectId};
+
+/// Who wrote, in the objects' `managedFields` and the API server's audit log.
+const FIELD_MANAGER: &str = "serin";
+
+/// How a write ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// It is in the API server, and in the cache.
+    Done,
+    /// The object has changed since it was read, or the answer got lost; the cache now has what the API server has.
+    Overtaken,
+}
+
+impl Cluster {
+    /// Sends `write`, and takes the answer into the cache.
+    ///
+    /// # Errors
+    /// The API server's refusal; the object is then as it was.
+    pub async fn carry_out(&self, write: &Write) -> Result<Written, ClusterError> {
+        match write {
+            Write::Spec { object, spec } => self.replace_spec(object, spec).await,
+            Write::Policy { object, patch } => self.merge(object, patch).await,
+        }
+    }
+
+    /// A JSON patch of what differs, behind a `replace` of the resourceVersion that was read: were it a `test`, a
+    /// lost race would be a 422 like any malformed patch, while this one is a 409.
+    async fn replace_spec(&self, object: &Object, spec: &Value) -> Result<Written, ClusterError> {
+        let before = json!({ "spec": object.spec });
+        let after = json!({ "spec": spec });
+        let mut patch = json_patch::diff(&before, &after);
+        let version = json_patch::jsonptr::PointerBuf::from_tokens(["metadata", "resourceVersion"]);
+        let guard = ReplaceOperation {
+            path: version,
+            value: Value::from(&*object.resource_version),
+        };
+        patch.0.insert(0, PatchOperation::Replace(guard));
+        let result = self.patch(&object.id, &Patch::Json::<()>(patch)).await;
+        self.judge(&object.id, Some(&object.resource_version), result)
+            .await
+    }
+
+    async fn merge(&self, object: &ObjectId, patch: &Value) -> Result<Written, ClusterError> {
+        let result = self.patch(object, &Patch::Merge(patch)).await;
+        self.judge(object, None, result).await
+    }
+
+    /// Tells a lost race from a refusal. `based_on`: the version that the patch was made for, where it was guarded.
+    async fn judge(
+        &self,
+        object: &ObjectId,
+        based_on: Option<&str>,
+        result: Result<(), kube::Error>,
+    ) -> Result<Written, ClusterError> {
+        let Err(error) = result else {
+            return Ok(Written::Done);
+        };
+        let lost = match status_code(&error) {
+            // No answer: the write may have happened, so the object is read again.
+            None | Some(409) => true,
+            // A patch applies before its guard is checked, so against a shorter list it fails as 422 first.
+            Some(422) => based_on.is_some(),
+            Some(_) => false,
+        };
+        if !lost || self.cache.refresh(object).await.is_err() {
+            return Err(ClusterError::of_write(object, error));
+        }
+        let now = self.cache.get(object).await?;
+        let unchanged = now.is_some_and(|now| Some(&*now.resource_version) == based_on);
+        if unchanged && status_code(&error).is_some() {
+            return Err(ClusterError::of_write(object, error));
+        }
+        Ok(Written::Overtaken)
+    }
+
+    async fn patch<P: serde::Serialize + std::fmt::Debug>(
+        &self,
+        object: &ObjectId,
+        patch: &Patch<P>,
+    ) -> Result<(), kube::Error> {
+        let params = PatchParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let answer = api(&self.client, object.kind, &object.namespace)
+            .patch(&object.name, &params, patch)
+            .await?;
+        info!(%object, "patched");
+        self.cache.written(object.kind, answer);
+        Ok(())
+    }
+}

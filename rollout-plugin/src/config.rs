@@ -1,0 +1,47 @@
+//! What a user writes under `trafficRouting.plugins["serin/istio"]`: the fields of Argo's built-in `istio:`
+//! block (argo-rollouts v1.10.1 `IstioTrafficRouting`), same names and meaning, and Serin's own.
+
+use serde::Deserialize;
+
+/// The plugin's name, which is also its key in `trafficRouting.plugins`.
+pub const PLUGIN_NAME: &str = "serin/istio";
+
+/// Where the policy goes when the configuration names no WasmPlugin.
+pub const DEFAULT_WASM_PLUGIN: &str = "istio-system/serin";
+
+/// The configuration of one Rollout, as written. A field that is not known is an error that names it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Config {
+    /// The VirtualService whose weights the Rollout moves.
+    pub virtual_service: Option<VirtualServiceConfig>,
+    /// Several of them, in place of `virtualService`.
+    pub virtual_services: Option<Vec<VirtualServiceConfig>>,
+    /// The DestinationRule whose subsets follow the pod hashes; absent for a host-level split.
+    pub destination_rule: Option<DestinationRuleConfig>,
+    /// The WasmPlugin that carries the policy, `namespace/name`; [`DEFAULT_WASM_PLUGIN`] when absent.
+    pub wasm_plugin: Option<String>,
+}
+
+/// One VirtualService (Argo's `IstioVirtualService`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct VirtualServiceConfig {
+    /// `name`, or `name.namespace` for one of another namespace.
+    pub name: String,
+    /// The names of the managed HTTP routes; may be left out where there is a single route.
+    #[serde(default)]
+    pub routes: Vec<String>,
+}
+
+/// The DestinationRule of a subset-level split (Argo's `IstioDestinationRule`); in the Rollout's namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DestinationRuleConfig {
+    /// Its name.
+    pub name: String,
+    /// The subset that follows the canary's pod hash.
+    pub canary_subset_name: String,
+    /// The subset that follows the stable version's pod hash.
+    pub stable_subset_name: String,
+}

@@ -1,0 +1,13 @@
+//! The pure core: what the objects must be, as a function of what was observed and of the call. No I/O.
+
+pub mod destination_rule;
+pub mod error;
+pub(crate) mod lane_route;
+pub mod plan;
+pub mod policy;
+pub mod routing;
+pub mod rules;
+pub mod virtual_service;
+
+#[cfg(test)]
+mod fixtures;

@@ -1,0 +1,111 @@
+//! Subsets in, subsets out.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::*;
+use crate::core::fixtures::{destination_rule, replica_set, routing};
+
+fn moved(object: &Object, hashes: Hashes<'_>, with_pods: &[&str]) -> Result<Value, String> {
+    let sets: Vec<_> = with_pods
+        .iter()
+        .map(|hash| Arc::new(replica_set(hash, 1)))
+        .collect();
+    let reference = routing().destination_rule.unwrap();
+    desired_spec(object, &reference, hashes, &Versions::of(&sets))
+        .map_err(|error| error.to_string())
+}
+
+fn both<'a>(canary: &'a str, stable: &'a str) -> Hashes<'a> {
+    Hashes {
+        canary: Some(canary),
+        stable: Some(stable),
+    }
+}
+
+#[test]
+fn a_subset_moves_only_to_a_version_with_pods() {
+    let object = destination_rule("s1", "s1");
+    for (with_pods, canary, stable) in [
+        (&["s1"][..], "s1", "s1"),
+        (&["s1", "c2"], "c2", "s1"),
+        (&[], "s1", "s1"),
+    ] {
+        let found = moved(&object, both("c2", "s1"), with_pods).unwrap();
+        assert_eq!(
+            found,
+            destination_rule(canary, stable).spec,
+            "{with_pods:?}"
+        );
+    }
+    let promoted = moved(&destination_rule("c2", "s1"), both("c2", "c2"), &["c2"]).unwrap();
+    assert_eq!(promoted, destination_rule("c2", "c2").spec);
+}
+
+#[test]
+fn a_hash_that_is_not_given_stays() {
+    let object = destination_rule("old", "s1");
+    let found = moved(
+        &object,
+        Hashes {
+            canary: Some("c2"),
+            stable: None,
+        },
+        &["c2"],
+    )
+    .unwrap();
+    assert_eq!(found, destination_rule("c2", "s1").spec);
+}
+
+#[test]
+fn without_a_canary_its_label_goes_and_comes_back() {
+    let gone = moved(&destination_rule("c2", "s1"), both("", "s1"), &["s1"]).unwrap();
+    assert_eq!(gone["subsets"][0]["labels"], json!({"app": "reviews"}));
+    let back = moved(
+        &Object {
+            spec: gone,
+            ..destination_rule("", "")
+        },
+        both("c2", "s1"),
+        &["c2"],
+    )
+    .unwrap();
+    assert_eq!(back, destination_rule("c2", "s1").spec);
+}
+
+#[test]
+fn foreign_subsets_and_fields_are_kept_and_no_empty_labels_are_made() {
+    let mut object = destination_rule("s1", "s1");
+    object.spec["trafficPolicy"] = json!({"tls": {"mode": "ISTIO_MUTUAL"}});
+    object.spec["subsets"][0]["trafficPolicy"] = json!({"x": 1});
+    object.spec["subsets"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"name": "theirs"}));
+    object.spec["subsets"][1]
+        .as_object_mut()
+        .unwrap()
+        .remove("labels");
+    let found = moved(&object, both("c2", "none"), &["c2"]).unwrap();
+    let mut expected = object.spec.clone();
+    expected["subsets"][0]["labels"][POD_TEMPLATE_HASH] = json!("c2");
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_missing_subset_is_named() {
+    let mut object = destination_rule("s1", "s1");
+    object.spec["subsets"][0]["name"] = json!("v2");
+    assert_eq!(
+        moved(&object, both("c2", "s1"), &["c2"]).unwrap_err(),
+        r#"DestinationRule shop/reviews: spec.subsets[].name: found ["v2", "stable"], expected a subset named "canary""#
+    );
+}
+
+#[test]
+fn the_hash_of_a_subset_is_its_label() {
+    let object = destination_rule("c2", "s1");
+    assert_eq!(hash_of(&object, "canary"), Some("c2"));
+    assert_eq!(hash_of(&object, "nowhere"), None);
+}

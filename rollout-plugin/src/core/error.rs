@@ -1,0 +1,112 @@
+//! What is wrong with an object or a call, told so that the sentence stands alone in an event.
+
+use std::fmt;
+
+use crate::core::routing::RolloutKey;
+use crate::object::ObjectId;
+
+/// Why a call can't be carried out. Nothing has been written when one of these comes from the core.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CoreError {
+    /// A field of the Rollout or of the call itself.
+    #[error("rollout {rollout}: {fault}")]
+    Rollout {
+        /// Whose.
+        rollout: RolloutKey,
+        /// Which field, and what is wrong with it.
+        fault: Fault,
+    },
+    /// A field of an object that the Rollout names.
+    #[error("{object}: {fault}")]
+    Object {
+        /// Which object.
+        object: ObjectId,
+        /// Which field, and what is wrong with it.
+        fault: Fault,
+    },
+    /// An object that the Rollout names is not there.
+    #[error("{object}: not found; create it or correct {field} of rollout {rollout}")]
+    Missing {
+        /// Which object.
+        object: ObjectId,
+        /// The field that names it.
+        field: String,
+        /// Whose field.
+        rollout: RolloutKey,
+    },
+    /// A version that traffic would be sent to has no pods that could answer.
+    #[error(
+        "{object}: subset {subset:?} is at pod hash {hash:?}, whose ReplicaSet has no available pods: traffic stays where it is until it has"
+    )]
+    NoPods {
+        /// The DestinationRule.
+        object: ObjectId,
+        /// The subset's name.
+        subset: String,
+        /// The hash in its labels; empty where it has none.
+        hash: String,
+    },
+    /// The rules don't compile, so no proxy would take them.
+    #[error("rollout {rollout}: its header and mirror routes are not a valid policy")]
+    Policy {
+        /// Whose.
+        rollout: RolloutKey,
+        /// What the filter would say.
+        #[source]
+        source: traffic_policy::PolicyError,
+    },
+    /// The policy has no JSON form.
+    #[error("rollout {rollout}: its policy can't be written as JSON")]
+    Unwritable {
+        /// Whose.
+        rollout: RolloutKey,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+/// One field with something wrong in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The path, as `kubectl explain` writes it, with indexes.
+    pub field: String,
+    /// What stands there.
+    pub found: String,
+    /// What should.
+    pub expected: String,
+}
+
+impl Fault {
+    /// A fault of that field.
+    pub fn new(
+        field: impl Into<String>,
+        found: impl Into<String>,
+        expected: impl Into<String>,
+    ) -> Self {
+        Self {
+            field: field.into(),
+            found: found.into(),
+            expected: expected.into(),
+        }
+    }
+
+    /// The same as an error of `object`.
+    pub fn of(self, object: &ObjectId) -> CoreError {
+        CoreError::Object {
+            object: object.clone(),
+            fault: self,
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}: found {}, expected {}",
+            self.field, self.found, self.expected
+        )
+    }
+}

@@ -1,0 +1,151 @@
+//! A lane route: the clone of a managed route that takes the requests of one lane.
+
+use serde_json::{Map, Value, json};
+use traffic_policy::{Lane, lane_header, lane_route_prefix};
+
+use crate::core::routing::{RolloutKey, Routing};
+use crate::core::virtual_service::{Side, destinations, side_of};
+
+/// Every route of this prefix is a lane route of some Rollout; GitOps tools are told to ignore it.
+pub(crate) const NAME_PREFIX: &str = "serin-";
+
+/// Stands between the lane and the managed route's own name; no Rollout's, namespace's or lane's name can hold it.
+const ROUTE_SEPARATOR: char = ':';
+
+/// Which clone.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LaneRoute<'a> {
+    /// Whose.
+    pub(crate) rollout: &'a RolloutKey,
+    /// For the requests of which lane.
+    pub(crate) lane: Lane,
+    /// True if the Rollout manages several routes of the VirtualService, so that names need the route's own.
+    pub(crate) several: bool,
+}
+
+impl LaneRoute<'_> {
+    /// `serin-<namespace>.<rollout>.<lane>`, with `:<route>` behind it where several routes are managed.
+    fn name(&self, route: &str) -> String {
+        let base = format!("{}{}", own_prefix(self.rollout), self.lane);
+        if self.several {
+            format!("{base}{ROUTE_SEPARATOR}{route}")
+        } else {
+            base
+        }
+    }
+
+    /// The clone of `route`: all that the user said of it, for requests that carry the lane header, sent to the lane.
+    pub(crate) fn clone_of(&self, route: &Value, routing: &Routing) -> Value {
+        let mut clone = route.as_object().cloned().unwrap_or_default();
+        let name = self.name(
+            route
+                .get("name")
+                .and_then(Value::as_str)
+                .unwrap_or_default(),
+        );
+        clone.insert("name".to_owned(), Value::from(name));
+        clone.insert("match".to_owned(), self.matches(route));
+        match self.lane {
+            Lane::Canary => set_destination(&mut clone, route, routing, Side::Canary),
+            Lane::Stable => set_destination(&mut clone, route, routing, Side::Stable),
+            Lane::Mirror => add_mirror(&mut clone, route, routing),
+        }
+        Value::Object(clone)
+    }
+
+    /// Every match entry of the route, or one empty entry, with the lane header added (fields of an entry are ANDed).
+    fn matches(&self, route: &Value) -> Value {
+        let header = lane_header(&self.rollout.namespace, &self.rollout.name);
+        let value = json!({ "exact": self.lane.as_str() });
+        let mut entries = route
+            .get("match")
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default();
+        if entries.is_empty() {
+            entries.push(Value::Object(Map::new()));
+        }
+        for entry in &mut entries {
+            let Some(fields) = entry.as_object_mut() else {
+                continue;
+            };
+            let headers = fields
+                .entry("headers")
+                .or_insert_with(|| Value::Object(Map::new()));
+            if let Some(headers) = headers.as_object_mut() {
+                headers.insert(header.clone(), value.clone());
+            }
+        }
+        Value::Array(entries)
+    }
+}
+
+/// True if `name` is a lane route's, whosever.
+pub(crate) fn is_lane_route(name: &str) -> bool {
+    name.starts_with(NAME_PREFIX)
+}
+
+/// True if `name` is that of one of this Rollout's lane routes.
+///
+/// Rollout names may hold dots, so what follows the prefix has to be a lane: `serin-ns.a.canary.canary` belongs to
+/// the Rollout `a.canary`, not to `a`.
+pub(crate) fn belongs_to(name: &str, rollout: &RolloutKey) -> bool {
+    name.strip_prefix(&own_prefix(rollout)).is_some_and(|rest| {
+        let lane = rest
+            .split_once(ROUTE_SEPARATOR)
+            .map_or(rest, |(lane, _)| lane);
+        Lane::ALL.iter().any(|known| known.as_str() == lane)
+    })
+}
+
+fn own_prefix(rollout: &RolloutKey) -> String {
+    lane_route_prefix(&rollout.namespace, &rollout.name)
+}
+
+/// All of the lane's requests to the first destination of that side; a single destination needs no weight.
+fn set_destination(clone: &mut Map<String, Value>, route: &Value, routing: &Routing, side: Side) {
+    let found = destinations(route)
+        .iter()
+        .find(|destination| side_of(destination, routing) == Some(side));
+    let Some(mut destination) = found.cloned() else {
+        return;
+    };
+    if let Some(fields) = destination.as_object_mut() {
+        fields.remove("weight");
+    }
+    clone.insert("route".to_owned(), Value::Array(vec![destination]));
+}
+
+/// The mirror lane keeps the route's weighted destinations and copies every request to the canary. Mirrors of the
+/// user's own stay: Istio takes `mirror` or `mirrors`, not both (istio `validation.validateHTTPRoute`), so a single
+/// one moves into the list. Which share of the requests is mirrored is the policy's to say, not the route's.
+fn add_mirror(clone: &mut Map<String, Value>, route: &Value, routing: &Routing) {
+    let canary = destinations(route)
+        .iter()
+        .find(|destination| side_of(destination, routing) == Some(Side::Canary))
+        .and_then(|destination| destination.get("destination"));
+    let Some(canary) = canary else { return };
+    let mut mirrors = route
+        .get("mirrors")
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default();
+    let single = clone.remove("mirror");
+    // `mirrorPercent` is the older form of `mirrorPercentage`.
+    let older = clone
+        .remove("mirrorPercent")
+        .map(|percent| json!({ "value": percent }));
+    let percentage = clone.remove("mirrorPercentage").or(older);
+    if let Some(destination) = single {
+        let mut mirror = json!({ "destination": destination });
+        if let (Some(percentage), Some(fields)) = (percentage, mirror.as_object_mut()) {
+            fields.insert("percentage".to_owned(), percentage);
+        }
+        mirrors.push(mirror);
+    }
+    mirrors.push(json!({ "destination": canary }));
+    clone.insert("mirrors".to_owned(), Value::Array(mirrors));
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,276 @@
+//! Calls against objects: which writes come, in which order, and where they end.
+
+use serde_json::json;
+
+use super::*;
+use crate::core::fixtures::{
+    destination_rule, observed, primary, replica_set, rollout, routing, virtual_service,
+};
+
+/// Carries out writes in memory until there are none, and says what each touched.
+fn settle(
+    rollout: &Rollout,
+    observed: &mut Observed,
+    call: Call<'_>,
+) -> Result<Vec<String>, String> {
+    let routing = Routing::of(rollout).map_err(|error| error.to_string())?;
+    let mut log = Vec::new();
+    while let Some(write) =
+        next_write(rollout, &routing, observed, call).map_err(|error| error.to_string())?
+    {
+        match write {
+            Write::Spec { object, spec } => {
+                log.push(object.id.kind.to_string());
+                let targets = observed
+                    .virtual_services
+                    .iter_mut()
+                    .chain([&mut observed.destination_rule]);
+                let target = targets
+                    .flatten()
+                    .find(|target| target.id == object.id)
+                    .unwrap();
+                Arc::make_mut(target).spec = spec;
+            }
+            Write::Policy { object, patch } => {
+                log.push(object.kind.to_string());
+                let target = Arc::make_mut(observed.wasm_plugin.as_mut().unwrap());
+                let mut whole = json!({"spec": target.spec});
+                json_patch::merge(&mut whole, &patch);
+                target.spec = whole["spec"].take();
+            }
+        }
+        assert!(log.len() < 10, "doesn't settle: {log:?}");
+    }
+    Ok(log)
+}
+
+fn with_steps(change: Value) -> Rollout {
+    let step = json!({"setHeaderRoute": {"name": "beta", "match": [{"headerName": "x", "headerValue": {"exact": "1"}}]}});
+    let mut object =
+        json!({"spec": {"strategy": {"canary": {"steps": [step, {"setWeight": 20}]}}}});
+    json_patch::merge(&mut object, &change);
+    rollout(object)
+}
+
+fn header_step(rollout: &Rollout) -> Call<'_> {
+    let steps = &rollout.spec.strategy.canary.as_ref().unwrap().steps;
+    Call::SetRoute(RouteStep::Header(
+        steps[0].set_header_route.as_ref().unwrap(),
+    ))
+}
+
+#[test]
+fn subsets_stand_before_lanes_and_lanes_before_the_policy() {
+    let rollout = with_steps(json!({}));
+    let mut observed = observed(json!([primary(json!({}))]));
+    let before = observed.virtual_services[0].clone();
+    let wasm_before = observed.wasm_plugin.clone();
+    let call = header_step(&rollout);
+    assert_eq!(
+        settle(&rollout, &mut observed, call).unwrap(),
+        ["DestinationRule", "VirtualService", "WasmPlugin"]
+    );
+    assert_eq!(
+        settle(&rollout, &mut observed, call).unwrap(),
+        [""; 0],
+        "the same call again writes nothing"
+    );
+    assert_eq!(
+        settle(&rollout, &mut observed, Call::SetWeight(0)).unwrap(),
+        [""; 0]
+    );
+
+    assert_eq!(
+        settle(&rollout, &mut observed, Call::SetWeight(20)).unwrap(),
+        ["VirtualService"]
+    );
+    assert!(weight_is_live(&rollout, &routing(), &observed, 20).unwrap());
+    assert!(!weight_is_live(&rollout, &routing(), &observed, 50).unwrap());
+
+    let promoted = with_steps(json!({"status": {"stableRS": "c2"}}));
+    let removed = settle(&promoted, &mut observed, Call::RemoveManagedRoutes).unwrap();
+    assert_eq!(
+        removed,
+        ["WasmPlugin", "VirtualService"],
+        "the policy goes before its lanes"
+    );
+    assert_eq!(
+        settle(&promoted, &mut observed, Call::RemoveManagedRoutes).unwrap(),
+        [""; 0]
+    );
+    let hashes = Call::UpdateHash {
+        canary: "c2",
+        stable: "c2",
+    };
+    assert_eq!(
+        settle(&promoted, &mut observed, hashes).unwrap(),
+        ["DestinationRule"]
+    );
+    assert_eq!(
+        settle(&promoted, &mut observed, Call::SetWeight(0)).unwrap(),
+        ["VirtualService"]
+    );
+    assert_eq!(
+        observed.virtual_services[0], before,
+        "back in the user's shape"
+    );
+    assert_eq!(observed.wasm_plugin, wasm_before);
+}
+
+#[test]
+fn a_header_route_is_lost_with_the_pods_and_comes_back_with_them() {
+    let rollout = with_steps(json!({"status": {"currentStepIndex": 1}}));
+    let mut observed = observed(json!([primary(json!({}))]));
+    settle(&rollout, &mut observed, Call::SetWeight(20)).unwrap();
+    let standing = observed.virtual_services[0].clone();
+    observed.replica_sets = vec![
+        Arc::new(replica_set("s1", 3)),
+        Arc::new(replica_set("c2", 0)),
+    ];
+    settle(&rollout, &mut observed, Call::RemoveManagedRoutes).unwrap();
+    settle(&rollout, &mut observed, Call::SetWeight(0)).unwrap();
+    assert!(!virtual_service::has_lane_routes(
+        observed.virtual_services[0].as_ref().unwrap(),
+        &routing()
+    ));
+    observed.replica_sets[1] = Arc::new(replica_set("c2", 1));
+    assert_eq!(
+        settle(&rollout, &mut observed, Call::SetWeight(20)).unwrap(),
+        ["VirtualService", "WasmPlugin"]
+    );
+    assert_eq!(observed.virtual_services[0], standing);
+}
+
+#[test]
+fn weight_never_goes_to_a_version_without_pods() {
+    let rollout = with_steps(json!({"status": {"currentStepIndex": 1}}));
+    let mut observed = observed(json!([primary(json!({}))]));
+    observed.destination_rule = Some(Arc::new(destination_rule("dead", "s1")));
+    observed.replica_sets = vec![Arc::new(replica_set("s1", 3))];
+    let before = observed.clone();
+    assert_eq!(
+        settle(&rollout, &mut observed, Call::SetWeight(20)).unwrap_err(),
+        r#"DestinationRule shop/reviews: subset "canary" is at pod hash "dead", whose ReplicaSet has no available pods: traffic stays where it is until it has"#
+    );
+    assert!(!weight_is_live(&rollout, &routing(), &observed, 20).unwrap());
+    assert_eq!(observed.virtual_services, before.virtual_services);
+    observed.replica_sets.push(Arc::new(replica_set("c2", 1)));
+    assert_eq!(
+        settle(&rollout, &mut observed, Call::SetWeight(20)).unwrap()[0],
+        "DestinationRule"
+    );
+}
+
+#[test]
+fn a_plain_weighted_canary_needs_no_wasm_plugin() {
+    let change =
+        json!({"spec": {"strategy": {"canary": {"trafficRouting": {"managedRoutes": null}}}}});
+    let rollout = rollout(change);
+    let mut observed = Observed {
+        wasm_plugin: None,
+        ..observed(json!([primary(json!({}))]))
+    };
+    let written = settle(&rollout, &mut observed, Call::SetWeight(20)).unwrap();
+    assert_eq!(written, ["DestinationRule", "VirtualService"]);
+    assert_eq!(
+        settle(&rollout, &mut observed, Call::RemoveManagedRoutes).unwrap(),
+        [""; 0]
+    );
+}
+
+#[test]
+fn a_missing_object_is_named_and_nothing_is_written() {
+    let rollout = with_steps(json!({}));
+    let full = observed(json!([primary(json!({}))]));
+    let call = header_step(&rollout);
+    let cases = [
+        (
+            Observed {
+                wasm_plugin: None,
+                ..full.clone()
+            },
+            r#"WasmPlugin istio-system/serin: not found; create it or correct spec.strategy.canary.trafficRouting.plugins["serin/istio"].wasmPlugin of rollout shop/reviews"#,
+        ),
+        (
+            Observed {
+                virtual_services: vec![None],
+                ..full.clone()
+            },
+            r#"VirtualService shop/reviews: not found; create it or correct spec.strategy.canary.trafficRouting.plugins["serin/istio"].virtualService.name of rollout shop/reviews"#,
+        ),
+        (
+            Observed {
+                destination_rule: None,
+                ..full.clone()
+            },
+            r#"DestinationRule shop/reviews: not found; create it or correct spec.strategy.canary.trafficRouting.plugins["serin/istio"].destinationRule.name of rollout shop/reviews"#,
+        ),
+    ];
+    for (mut observed, message) in cases {
+        let routing = Routing::of(&rollout).unwrap();
+        assert_eq!(
+            next_write(&rollout, &routing, &observed, call)
+                .unwrap_err()
+                .to_string(),
+            message
+        );
+        assert!(
+            settle(&rollout, &mut observed, Call::RemoveManagedRoutes)
+                .unwrap()
+                .is_empty(),
+            "a removal has nothing to do"
+        );
+    }
+}
+
+#[test]
+fn lanes_without_a_policy_are_dropped_and_lanes_with_one_stay() {
+    let rollout = with_steps(json!({}));
+    let mut observed = observed(json!([primary(json!({}))]));
+    let before = observed.virtual_services[0].clone();
+    let wasm_plugin = observed.wasm_plugin.clone();
+    settle(&rollout, &mut observed, header_step(&rollout)).unwrap();
+    assert_eq!(
+        settle(&rollout, &mut observed, Call::DropUnusedLanes).unwrap(),
+        [""; 0]
+    );
+    observed.wasm_plugin = wasm_plugin;
+    assert_eq!(
+        settle(&rollout, &mut observed, Call::DropUnusedLanes).unwrap(),
+        ["VirtualService"]
+    );
+    assert_eq!(observed.virtual_services[0], before);
+}
+
+#[test]
+fn a_weight_outside_of_the_range_is_refused() {
+    let rollout = with_steps(json!({}));
+    let mut observed = observed(json!([primary(json!({}))]));
+    for weight in [-1, 101] {
+        assert_eq!(
+            settle(&rollout, &mut observed, Call::SetWeight(weight)).unwrap_err(),
+            format!(
+                "rollout shop/reviews: the desired weight: found {weight}, expected a number from 0 to 100"
+            )
+        );
+    }
+}
+
+#[test]
+fn a_removal_takes_away_lanes_that_stand_without_a_policy() {
+    let rollout = with_steps(json!({}));
+    let mut full = observed(json!([primary(json!({}))]));
+    settle(&rollout, &mut full, header_step(&rollout)).unwrap();
+    let mut left = Observed {
+        virtual_services: full.virtual_services,
+        ..observed(json!([]))
+    };
+    assert_eq!(
+        settle(&rollout, &mut left, Call::RemoveManagedRoutes).unwrap(),
+        ["VirtualService"]
+    );
+    assert_eq!(
+        left.virtual_services[0].as_ref().unwrap().spec,
+        virtual_service(json!([primary(json!({}))])).spec
+    );
+}

@@ -1,0 +1,255 @@
+//! A Rollout's configuration, checked and resolved: which objects it routes through, and what its two sides are.
+
+use std::fmt;
+
+use argo_rollouts::{CanaryStrategy, Rollout};
+
+use crate::config::{Config, DEFAULT_WASM_PLUGIN, PLUGIN_NAME, VirtualServiceConfig};
+use crate::core::error::{CoreError, Fault};
+use crate::object::{Kind, ObjectId};
+
+/// Where the plugin's configuration stands in a Rollout; errors name fields below it.
+pub const CONFIG_FIELD: &str = "spec.strategy.canary.trafficRouting.plugins[\"serin/istio\"]";
+
+/// Namespace and name of a Rollout; written `namespace/name`, as its policy's key is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RolloutKey {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl fmt::Display for RolloutKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// One VirtualService that the Rollout manages routes of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualServiceRef {
+    /// Which one.
+    pub id: ObjectId,
+    /// The managed routes' names; empty means its only route.
+    pub routes: Vec<String>,
+    /// The Rollout's field that names it.
+    pub field: String,
+}
+
+/// The DestinationRule of a subset-level split.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DestinationRuleRef {
+    /// Which one.
+    pub id: ObjectId,
+    /// The canary's subset.
+    pub canary_subset: String,
+    /// The stable version's subset.
+    pub stable_subset: String,
+}
+
+/// Everything about a Rollout's traffic that doesn't change from step to step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Routing {
+    /// Whose.
+    pub rollout: RolloutKey,
+    /// At least one.
+    pub virtual_services: Vec<VirtualServiceRef>,
+    /// None for a host-level split.
+    pub destination_rule: Option<DestinationRuleRef>,
+    /// Where the policy goes.
+    pub wasm_plugin: ObjectId,
+    /// The canary Service's name; empty for a pure subset-level split.
+    pub canary_service: String,
+    /// The stable Service's name; empty for a pure subset-level split.
+    pub stable_service: String,
+    /// What all weights of a route add up to: `maxTrafficWeight`, 100 when absent.
+    pub max_weight: u32,
+    /// The names of the header and mirror routes, first has precedence (`trafficRouting.managedRoutes`).
+    pub managed_routes: Vec<String>,
+}
+
+impl Routing {
+    /// Reads and checks what the Rollout says.
+    ///
+    /// # Errors
+    /// The field that is missing, unknown, or at odds with another.
+    pub fn of(rollout: &Rollout) -> Result<Self, CoreError> {
+        let key = RolloutKey {
+            namespace: rollout.metadata.namespace.clone(),
+            name: rollout.metadata.name.clone(),
+        };
+        Self::read(&key, rollout).map_err(|fault| CoreError::Rollout {
+            rollout: key,
+            fault,
+        })
+    }
+
+    fn read(key: &RolloutKey, rollout: &Rollout) -> Result<Self, Fault> {
+        let canary =
+            rollout.spec.strategy.canary.as_ref().ok_or_else(|| {
+                Fault::new("spec.strategy.canary", "nothing", "a canary strategy")
+            })?;
+        let traffic = canary.traffic_routing.as_ref().ok_or_else(|| {
+            Fault::new(
+                "spec.strategy.canary.trafficRouting",
+                "nothing",
+                format!("plugins[{PLUGIN_NAME:?}]"),
+            )
+        })?;
+        let written = traffic
+            .plugins
+            .get(PLUGIN_NAME)
+            .ok_or_else(|| Fault::new(CONFIG_FIELD, "nothing", "the plugin's configuration"))?;
+        let config: Config = serde_path_to_error::deserialize(written).map_err(|error| {
+            let path = error.path().to_string();
+            let field = if path == "." {
+                CONFIG_FIELD.to_owned()
+            } else {
+                format!("{CONFIG_FIELD}.{path}")
+            };
+            Fault::new(
+                field,
+                error.into_inner().to_string(),
+                "the fields of Argo's istio block, or wasmPlugin",
+            )
+        })?;
+        let (stable_service, canary_service) = services(rollout, canary);
+        let max_weight = traffic.max_traffic_weight.unwrap_or(100);
+        Ok(Self {
+            virtual_services: virtual_services(key, &config)?,
+            destination_rule: destination_rule(key, &config)?,
+            wasm_plugin: wasm_plugin(&config)?,
+            canary_service,
+            stable_service,
+            max_weight: u32::try_from(max_weight)
+                .ok()
+                .filter(|max| *max > 0)
+                .ok_or_else(|| {
+                    Fault::new(
+                        "spec.strategy.canary.trafficRouting.maxTrafficWeight",
+                        max_weight.to_string(),
+                        "a number above 0",
+                    )
+                })?,
+            managed_routes: traffic
+                .managed_routes
+                .iter()
+                .map(|route| route.name.clone())
+                .collect(),
+            rollout: key.clone(),
+        })
+    }
+
+    /// True if the Rollout may ever need a policy: without header or mirror routes a canary is weights alone,
+    /// and no WasmPlugin has to exist.
+    pub fn may_need_policy(&self) -> bool {
+        !self.managed_routes.is_empty()
+    }
+}
+
+/// Stable and canary Service, in that order
+/// (argo-rollouts v1.10.1 `trafficrouting.GetStableAndCanaryServices` with `isPingpongPreferred` false).
+fn services(rollout: &Rollout, canary: &CanaryStrategy) -> (String, String) {
+    match &canary.ping_pong {
+        None => (canary.stable_service.clone(), canary.canary_service.clone()),
+        Some(pair) if rollout.status.canary.stable_ping_pong == "pong" => {
+            (pair.pong_service.clone(), pair.ping_service.clone())
+        }
+        Some(pair) => (pair.ping_service.clone(), pair.pong_service.clone()),
+    }
+}
+
+fn virtual_services(key: &RolloutKey, config: &Config) -> Result<Vec<VirtualServiceRef>, Fault> {
+    let field = |name: &str| format!("{CONFIG_FIELD}.{name}");
+    let resolve = |written: &VirtualServiceConfig, at: String| {
+        let (namespace, name) = split_name(&written.name);
+        if name.is_empty() {
+            return Err(Fault::new(
+                format!("{at}.name"),
+                "an empty name",
+                "name or name.namespace",
+            ));
+        }
+        Ok(VirtualServiceRef {
+            id: ObjectId::new(
+                Kind::VirtualService,
+                namespace.unwrap_or(&key.namespace),
+                name,
+            ),
+            routes: written.routes.clone(),
+            field: format!("{at}.name"),
+        })
+    };
+    match (&config.virtual_service, config.virtual_services.as_deref()) {
+        (Some(one), None) => Ok(vec![resolve(one, field("virtualService"))?]),
+        (None, Some(several)) if !several.is_empty() => several
+            .iter()
+            .enumerate()
+            .map(|(index, one)| resolve(one, field(&format!("virtualServices[{index}]"))))
+            .collect(),
+        (Some(_), Some(_)) => Err(Fault::new(
+            field("virtualServices"),
+            "virtualService as well",
+            "one of virtualService and virtualServices",
+        )),
+        (None, _) => Err(Fault::new(
+            field("virtualService"),
+            "nothing",
+            "the VirtualService's name",
+        )),
+    }
+}
+
+/// `name`, `name.namespace`, or the latter with the cluster's domain behind it: the last segment is the namespace,
+/// since only names may hold dots (argo-rollouts v1.10.1 `istioutil.GetVirtualServiceNamespaceName`).
+fn split_name(written: &str) -> (Option<&str>, &str) {
+    let written = written.strip_suffix(".cluster.local").unwrap_or(written);
+    match written.rsplit_once('.') {
+        Some((name, namespace)) => (Some(namespace), name),
+        None => (None, written),
+    }
+}
+
+fn destination_rule(
+    key: &RolloutKey,
+    config: &Config,
+) -> Result<Option<DestinationRuleRef>, Fault> {
+    let Some(written) = &config.destination_rule else {
+        return Ok(None);
+    };
+    for (name, value) in [
+        ("name", &written.name),
+        ("canarySubsetName", &written.canary_subset_name),
+        ("stableSubsetName", &written.stable_subset_name),
+    ] {
+        if value.is_empty() {
+            let field = format!("{CONFIG_FIELD}.destinationRule.{name}");
+            return Err(Fault::new(field, "an empty name", "a name"));
+        }
+    }
+    Ok(Some(DestinationRuleRef {
+        id: ObjectId::new(Kind::DestinationRule, &*key.namespace, &*written.name),
+        canary_subset: written.canary_subset_name.clone(),
+        stable_subset: written.stable_subset_name.clone(),
+    }))
+}
+
+fn wasm_plugin(config: &Config) -> Result<ObjectId, Fault> {
+    let written = config.wasm_plugin.as_deref().unwrap_or(DEFAULT_WASM_PLUGIN);
+    match written.split_once('/') {
+        Some((namespace, name))
+            if !namespace.is_empty() && !name.is_empty() && !name.contains('/') =>
+        {
+            Ok(ObjectId::new(Kind::WasmPlugin, namespace, name))
+        }
+        _ => Err(Fault::new(
+            format!("{CONFIG_FIELD}.wasmPlugin"),
+            format!("{written:?}"),
+            "namespace/name",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+//! Configurations in, routings or exact messages out.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::core::fixtures::rollout;
+
+fn with_config(config: Value) -> Result<Routing, String> {
+    let change = json!({"spec": {"strategy": {"canary": {"trafficRouting": {"plugins": {"serin/istio": config}}}}}});
+    Routing::of(&rollout(change)).map_err(|error| error.to_string())
+}
+
+#[test]
+fn names_resolve_as_the_built_in_reconciler_resolves_them() {
+    for (written, namespace, name) in [
+        ("reviews", "shop", "reviews"),
+        ("reviews.far", "far", "reviews"),
+        ("re.views.far", "far", "re.views"),
+        ("reviews.far.cluster.local", "far", "reviews"),
+    ] {
+        let routing = with_config(json!({"virtualService": {"name": written}})).unwrap();
+        assert_eq!(
+            routing.virtual_services[0].id,
+            ObjectId::new(Kind::VirtualService, namespace, name),
+            "{written}"
+        );
+    }
+}
+
+#[test]
+fn several_virtual_services_take_the_place_of_one() {
+    let several = json!({"virtualService": null, "virtualServices": [{"name": "a"}, {"name": "b.far", "routes": ["x"]}]});
+    let routing = with_config(several).unwrap();
+    let ids: Vec<_> = routing
+        .virtual_services
+        .iter()
+        .map(|reference| reference.id.to_string())
+        .collect();
+    assert_eq!(ids, ["VirtualService shop/a", "VirtualService far/b"]);
+}
+
+#[test]
+fn the_wasm_plugin_has_a_default() {
+    assert_eq!(
+        with_config(json!({})).unwrap().wasm_plugin.to_string(),
+        "WasmPlugin istio-system/serin"
+    );
+    let routing = with_config(json!({"wasmPlugin": "shop/mine"})).unwrap();
+    assert_eq!(routing.wasm_plugin.to_string(), "WasmPlugin shop/mine");
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    let field =
+        r#"rollout shop/reviews: spec.strategy.canary.trafficRouting.plugins["serin/istio"]"#;
+    let fields = "expected the fields of Argo's istio block, or wasmPlugin";
+    for (config, message) in [
+        (
+            json!({"virtualService": {"nam": "x"}}),
+            format!(
+                "{field}.virtualService.nam: found unknown field `nam`, expected `name` or `routes`, {fields}"
+            ),
+        ),
+        (
+            json!({"virtualService": {"routes": 7}}),
+            format!(
+                "{field}.virtualService.routes: found invalid type: integer `7`, expected a sequence, {fields}"
+            ),
+        ),
+        (
+            json!({"virtualService": null}),
+            format!("{field}.virtualService: found nothing, expected the VirtualService's name"),
+        ),
+        (
+            json!({"virtualService": {"name": ""}}),
+            format!(
+                "{field}.virtualService.name: found an empty name, expected name or name.namespace"
+            ),
+        ),
+        (
+            json!({"virtualServices": [{"name": "a"}]}),
+            format!(
+                "{field}.virtualServices: found virtualService as well, expected one of virtualService and virtualServices"
+            ),
+        ),
+        (
+            json!({"wasmPlugin": "serin"}),
+            format!("{field}.wasmPlugin: found \"serin\", expected namespace/name"),
+        ),
+        (
+            json!({"destinationRule": {"stableSubsetName": ""}}),
+            format!(
+                "{field}.destinationRule.stableSubsetName: found an empty name, expected a name"
+            ),
+        ),
+    ] {
+        assert_eq!(with_config(config).unwrap_err(), message);
+    }
+    let change = json!({"spec": {"strategy": {"canary": {"trafficRouting": {"plugins": null}}}}});
+    assert_eq!(
+        Routing::of(&rollout(change)).unwrap_err().to_string(),
+        format!("{field}: found nothing, expected the plugin's configuration")
+    );
+}
+
+#[test]
+fn ping_pong_decides_which_service_is_stable() {
+    let spec = json!({"strategy": {"canary": {"pingPong": {"pingService": "ping", "pongService": "pong"}}}});
+    for (stable_is, stable, canary) in [
+        ("", "ping", "pong"),
+        ("ping", "ping", "pong"),
+        ("pong", "pong", "ping"),
+    ] {
+        let change = json!({"spec": spec, "status": {"canary": {"stablePingPong": stable_is}}});
+        let routing = Routing::of(&rollout(change)).unwrap();
+        assert_eq!(
+            (&*routing.stable_service, &*routing.canary_service),
+            (stable, canary),
+            "{stable_is}"
+        );
+    }
+}

@@ -1,0 +1,211 @@
+//! Which rules are in force: a function of the Rollout, so that nothing has to be remembered between calls.
+//!
+//! The controller calls `SetHeaderRoute` only while that step is current, and `RemoveManagedRoutes` whenever the
+//! canary has no available pods (argo-rollouts v1.10.1 `rollout/trafficrouting.go`); with that alone a header route
+//! is lost when canary pods restart. Computed from the steps it comes back with the pods.
+
+use std::collections::BTreeMap;
+
+use argo_rollouts::{Rollout, SetHeaderRoute, SetMirrorRoute, StringMatch as WrittenMatch};
+use traffic_policy::Lane;
+use traffic_policy::config::{Match, Rule, StringMatch};
+
+use crate::core::error::{CoreError, Fault};
+use crate::core::routing::Routing;
+
+/// One header or mirror step.
+#[derive(Clone, Copy, Debug)]
+pub enum RouteStep<'a> {
+    /// `setHeaderRoute`.
+    Header(&'a SetHeaderRoute),
+    /// `setMirrorRoute`.
+    Mirror(&'a SetMirrorRoute),
+}
+
+/// The rules of all steps up to the current one, in the order of `managedRoutes`, with `current` on top where a call
+/// brings it. Empty while there is no canary to send anything to: none available, aborted, or promoted.
+///
+/// # Errors
+/// A step whose match can't be understood, or whose name is not in `managedRoutes`.
+pub fn rules_in_force(
+    rollout: &Rollout,
+    routing: &Routing,
+    canary_has_pods: bool,
+    current: Option<RouteStep<'_>>,
+) -> Result<Vec<Rule>, CoreError> {
+    let status = &rollout.status;
+    // The first three are `IsFullyPromoted`, `IsAborted` and `PromoteFull` of the controller, which calls
+    // RemoveManagedRoutes for each; a Rollout that has never been stable has no canary.
+    let over = status.stable_rs.is_empty()
+        || status.stable_rs == status.current_pod_hash
+        || status.abort
+        || status.promote_full;
+    if over || !canary_has_pods {
+        return Ok(Vec::new());
+    }
+    let error = |fault| CoreError::Rollout {
+        rollout: routing.rollout.clone(),
+        fault,
+    };
+    let mut rules = BTreeMap::new();
+    let steps = rollout
+        .spec
+        .strategy
+        .canary
+        .as_ref()
+        .map_or(&[][..], |canary| &canary.steps);
+    let reached = status
+        .current_step_index
+        .and_then(|index| usize::try_from(index).ok())
+        .map_or(0, |index| index + 1);
+    for (index, step) in steps.iter().enumerate().take(reached) {
+        let at = format!("spec.strategy.canary.steps[{index}]");
+        if let Some(step) = &step.set_header_route {
+            apply(&mut rules, routing, &at, RouteStep::Header(step)).map_err(error)?;
+        }
+        if let Some(step) = &step.set_mirror_route {
+            apply(&mut rules, routing, &at, RouteStep::Mirror(step)).map_err(error)?;
+        }
+    }
+    if let Some(step) = current {
+        apply(&mut rules, routing, "the current step", step).map_err(error)?;
+    }
+    Ok(rules.into_values().collect())
+}
+
+/// Sets, replaces or (without a match) removes one rule; the map's key is its place in `managedRoutes`.
+fn apply(
+    rules: &mut BTreeMap<usize, Rule>,
+    routing: &Routing,
+    at: &str,
+    step: RouteStep<'_>,
+) -> Result<(), Fault> {
+    let (field, name) = match step {
+        RouteStep::Header(step) => ("setHeaderRoute", &step.name),
+        RouteStep::Mirror(step) => ("setMirrorRoute", &step.name),
+    };
+    let at = format!("{at}.{field}");
+    let place = routing
+        .managed_routes
+        .iter()
+        .position(|managed| managed == name)
+        .ok_or_else(|| {
+            Fault::new(
+                format!("{at}.name"),
+                format!("{name:?}"),
+                format!(
+                    "a name of spec.strategy.canary.trafficRouting.managedRoutes, which has {:?}",
+                    routing.managed_routes
+                ),
+            )
+        })?;
+    let rule = match step {
+        RouteStep::Header(step) => header_rule(step, &at)?,
+        RouteStep::Mirror(step) => mirror_rule(step, &at)?,
+    };
+    if rule.matches.is_empty() {
+        rules.remove(&place);
+    } else {
+        rules.insert(place, rule);
+    }
+    Ok(())
+}
+
+/// Each entry is a match of its own, so entries are ORed (argo-rollouts v1.10.1 `istio.createHeaderRoute`).
+fn header_rule(step: &SetHeaderRoute, at: &str) -> Result<Rule, Fault> {
+    let matches = step.matches.iter().enumerate().map(|(index, entry)| {
+        let at = format!("{at}.match[{index}]");
+        if entry.header_name.is_empty() {
+            return Err(Fault::new(
+                format!("{at}.headerName"),
+                "an empty name",
+                "a header's name",
+            ));
+        }
+        let at = format!("{at}.headerValue");
+        let value = entry
+            .header_value
+            .as_ref()
+            .ok_or_else(|| Fault::new(&at, "nothing", ONE_KIND))?;
+        let value = string_match(value, &at)?;
+        Ok(Match {
+            headers: BTreeMap::from([(entry.header_name.clone(), value)]),
+            ..Match::default()
+        })
+    });
+    Ok(Rule {
+        name: step.name.clone(),
+        lane: Lane::Canary,
+        percent: None,
+        matches: matches.collect::<Result<_, _>>()?,
+    })
+}
+
+/// Fields of an entry are ANDed, entries ORed (argo-rollouts v1.10.1 `istio.createMirrorRoute`).
+fn mirror_rule(step: &SetMirrorRoute, at: &str) -> Result<Rule, Fault> {
+    let matches = step.matches.iter().enumerate().map(|(index, entry)| {
+        let at = format!("{at}.match[{index}]");
+        let optional = |value: Option<&WrittenMatch>, field: &str| {
+            value
+                .map(|value| string_match(value, &format!("{at}.{field}")))
+                .transpose()
+        };
+        let headers = entry.headers.iter().map(|(name, value)| {
+            Ok((
+                name.clone(),
+                string_match(value, &format!("{at}.headers[{name:?}]"))?,
+            ))
+        });
+        Ok(Match {
+            method: optional(entry.method.as_ref(), "method")?,
+            // Every request has a path, so "present" asks for nothing.
+            path: optional(entry.path.as_ref(), "path")?.filter(|value| *value != present()),
+            headers: headers.collect::<Result<_, _>>()?,
+        })
+    });
+    let matches = matches.collect::<Result<_, _>>()?;
+    let percent = step.percentage.map(|percent| {
+        u32::try_from(percent)
+            .ok()
+            .filter(|percent| *percent <= 100)
+            .ok_or_else(|| {
+                Fault::new(
+                    format!("{at}.percentage"),
+                    percent.to_string(),
+                    "a number from 0 to 100",
+                )
+            })
+    });
+    Ok(Rule {
+        name: step.name.clone(),
+        lane: Lane::Mirror,
+        percent: percent.transpose()?,
+        matches,
+    })
+}
+
+const ONE_KIND: &str = "one of exact, prefix and regex";
+
+/// One of `exact`, `prefix` and `regex`; none of them means "present" to Istio.
+fn string_match(written: &WrittenMatch, at: &str) -> Result<StringMatch, Fault> {
+    let text = |value: &String| Some(value.clone()).filter(|value| !value.is_empty());
+    match (
+        text(&written.exact),
+        text(&written.prefix),
+        text(&written.regex),
+    ) {
+        (Some(value), None, None) => Ok(StringMatch::Exact(value)),
+        (None, Some(value), None) => Ok(StringMatch::Prefix(value)),
+        (None, None, Some(value)) => Ok(StringMatch::Regex(value)),
+        (None, None, None) => Ok(present()),
+        _ => Err(Fault::new(at, "several of them", ONE_KIND)),
+    }
+}
+
+/// The policy's way to say that a value must be there, whatever it is.
+fn present() -> StringMatch {
+    StringMatch::Regex("*".to_owned())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,280 @@
+//! The plugin's eight methods: each turns its arguments into a call of the core and settles it on the cluster.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use argo_rollouts::{
+    RemoveManagedRoutesArgs, Rollout, SetHeaderArgs, SetMirrorArgs, SetWeightAndVerifyWeightArgs,
+    TrafficRouter, UpdateHashArgs, Verified, WeightDestination,
+};
+use tracing::{debug, warn};
+
+use crate::cluster::{Cluster, ClusterError, Written};
+use crate::config::PLUGIN_NAME;
+use crate::core::error::{CoreError, Fault};
+use crate::core::plan::{Call, Observed, Write, next_write, weight_is_live};
+use crate::core::policy;
+use crate::core::routing::Routing;
+use crate::core::rules::RouteStep;
+use crate::core::virtual_service;
+use crate::object::Kind;
+
+/// How many writes and lost races one call may take. A call needs at most four writes; the rest is for other
+/// writers, and a call that still finds the objects changed reports it and is called again.
+const MAX_TRIES: u32 = 40;
+
+/// The wait after a lost race, times the number of races lost so far.
+const CONFLICT_PAUSE: Duration = Duration::from_millis(5);
+
+/// What a call reports to the controller.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// The Rollout or an object it names is not as it must be.
+    #[error(transparent)]
+    Core(#[from] CoreError),
+    /// The API server refused.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// Others changed the same objects again and again.
+    #[error(
+        "rollout {namespace}/{name}: gave up after {MAX_TRIES} tries, each overtaken by another writer of the same objects"
+    )]
+    Overtaken {
+        /// The Rollout's namespace.
+        namespace: String,
+        /// The Rollout's name.
+        name: String,
+    },
+    /// There is no cluster to talk to.
+    #[error("no Kubernetes configuration: neither inside a cluster nor by KUBECONFIG")]
+    NoCluster(#[source] Box<kube::Error>),
+    /// The kubeconfig or the pod's service account can't be used.
+    #[error("no Kubernetes configuration: neither inside a cluster nor by KUBECONFIG")]
+    NoConfiguration(#[source] Box<kube::config::InferConfigError>),
+    /// A call came before `InitPlugin`.
+    #[error("called before InitPlugin")]
+    NotInitialized,
+}
+
+/// The traffic router `serin/istio`.
+///
+/// It keeps no state of its own: what a call needs comes with the call and from the cluster, so that it can be
+/// restarted at any moment.
+#[derive(Default)]
+pub struct IstioRouter {
+    cluster: OnceLock<Cluster>,
+}
+
+impl IstioRouter {
+    /// A router that connects when the controller initializes it, as `kubectl` would.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A router on a given cluster.
+    pub fn on(cluster: Cluster) -> Self {
+        Self {
+            cluster: OnceLock::from(cluster),
+        }
+    }
+
+    fn cluster(&self) -> Result<&Cluster, CallError> {
+        self.cluster.get().ok_or(CallError::NotInitialized)
+    }
+
+    /// Writes until nothing is left to write.
+    async fn settle(&self, rollout: &Rollout, call: Call<'_>) -> Result<(), CallError> {
+        let cluster = self.cluster()?;
+        let routing = Routing::of(rollout)?;
+        let mut races = 0;
+        let mut relisted = false;
+        for _ in 0..MAX_TRIES {
+            let observed = observe(cluster, &routing, call).await?;
+            let write = match next_write(rollout, &routing, &observed, call) {
+                Ok(Some(write)) => write,
+                Ok(None) => return Ok(()),
+                // The controller's own watch may have seen the pods a moment before this one.
+                Err(CoreError::NoPods { .. }) if !relisted => {
+                    relisted = true;
+                    cluster
+                        .cache
+                        .relist(Kind::ReplicaSet, &routing.rollout.namespace)
+                        .await?;
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            match cluster.carry_out(&write).await {
+                Ok(Written::Done) => {}
+                Ok(Written::Overtaken) => {
+                    races += 1;
+                    debug!(rollout = %routing.rollout, races, "overtaken by another writer");
+                    tokio::time::sleep(CONFLICT_PAUSE * races).await;
+                }
+                Err(error) => {
+                    self.undo(rollout, &routing, &write, call).await;
+                    return Err(error.into());
+                }
+            }
+        }
+        let rollout = routing.rollout;
+        Err(CallError::Overtaken {
+            namespace: rollout.namespace,
+            name: rollout.name,
+        })
+    }
+
+    /// Lane routes that were made for a policy which then couldn't be written are taken away again.
+    async fn undo(&self, rollout: &Rollout, routing: &Routing, failed: &Write, call: Call<'_>) {
+        if !matches!(failed, Write::Policy { .. }) || matches!(call, Call::DropUnusedLanes) {
+            return;
+        }
+        if let Err(error) = Box::pin(self.settle(rollout, Call::DropUnusedLanes)).await {
+            warn!(rollout = %routing.rollout, %error, "lane routes without a policy are left; they match no request");
+        }
+    }
+}
+
+/// Reads what the call depends on, and no more: a weighted canary without managed routes needs its VirtualService
+/// alone.
+async fn observe(
+    cluster: &Cluster,
+    routing: &Routing,
+    call: Call<'_>,
+) -> Result<Observed, ClusterError> {
+    let cache = &cluster.cache;
+    let mut observed = Observed::default();
+    if let Some(reference) = &routing.destination_rule {
+        observed.destination_rule = cache.get(&reference.id).await?;
+    }
+    if routing.destination_rule.is_some() || routing.may_need_policy() {
+        observed.replica_sets = cache
+            .list(Kind::ReplicaSet, &routing.rollout.namespace)
+            .await?;
+    }
+    if matches!(call, Call::UpdateHash { .. }) {
+        return Ok(observed);
+    }
+    let mut lanes_stand = false;
+    for reference in &routing.virtual_services {
+        let object = cache.get(&reference.id).await?;
+        lanes_stand |= object
+            .as_ref()
+            .is_some_and(|object| virtual_service::has_lane_routes(object, routing));
+        observed.virtual_services.push(object);
+    }
+    if routing.may_need_policy() || lanes_stand {
+        observed.wasm_plugin = cache.get(&routing.wasm_plugin).await?;
+    }
+    if routing.may_need_policy() {
+        for service in observed
+            .virtual_services
+            .iter()
+            .flatten()
+            .flat_map(|object| policy::services_of(object))
+        {
+            observed.services.extend(cache.get(&service).await?);
+        }
+    }
+    Ok(observed)
+}
+
+/// Weights of experiments are not moved: refusing is better than a split that nobody asked for.
+fn refuse_experiments(
+    rollout: &Rollout,
+    additional: &[WeightDestination],
+) -> Result<(), CallError> {
+    match additional.first() {
+        None => Ok(()),
+        Some(first) => {
+            let rollout = Routing::of(rollout)?.rollout;
+            let fault = Fault::new(
+                "additionalDestinations",
+                format!(
+                    "weight {} for the experiment's service {:?}",
+                    first.weight, first.service_name
+                ),
+                "none: experiments with weights are not supported",
+            );
+            Err(CoreError::Rollout { rollout, fault }.into())
+        }
+    }
+}
+
+impl TrafficRouter for IstioRouter {
+    type Error = CallError;
+
+    async fn init_plugin(&self) -> Result<(), CallError> {
+        if self.cluster.get().is_some() {
+            return Ok(());
+        }
+        let config = kube::Config::infer()
+            .await
+            .map_err(|error| CallError::NoConfiguration(Box::new(error)))?;
+        let client = kube::Client::try_from(config)
+            .map_err(|error| CallError::NoCluster(Box::new(error)))?;
+        // A second InitPlugin at the same time has set an equal one.
+        let _ = self.cluster.set(Cluster::new(client));
+        Ok(())
+    }
+
+    async fn update_hash(&self, args: UpdateHashArgs) -> Result<(), CallError> {
+        refuse_experiments(&args.rollout, &args.additional_destinations)?;
+        let call = Call::UpdateHash {
+            canary: &args.canary_hash,
+            stable: &args.stable_hash,
+        };
+        self.settle(&args.rollout, call).await
+    }
+
+    async fn set_weight(&self, args: SetWeightAndVerifyWeightArgs) -> Result<(), CallError> {
+        refuse_experiments(&args.rollout, &args.additional_destinations)?;
+        self.settle(&args.rollout, Call::SetWeight(args.desired_weight))
+            .await
+    }
+
+    async fn set_header_route(&self, args: SetHeaderArgs) -> Result<(), CallError> {
+        self.settle(
+            &args.rollout,
+            Call::SetRoute(RouteStep::Header(&args.set_header_route)),
+        )
+        .await
+    }
+
+    async fn set_mirror_route(&self, args: SetMirrorArgs) -> Result<(), CallError> {
+        self.settle(
+            &args.rollout,
+            Call::SetRoute(RouteStep::Mirror(&args.set_mirror_route)),
+        )
+        .await
+    }
+
+    async fn verify_weight(
+        &self,
+        args: SetWeightAndVerifyWeightArgs,
+    ) -> Result<Verified, CallError> {
+        refuse_experiments(&args.rollout, &args.additional_destinations)?;
+        let routing = Routing::of(&args.rollout)?;
+        let observed = observe(
+            self.cluster()?,
+            &routing,
+            Call::SetWeight(args.desired_weight),
+        )
+        .await?;
+        let live = weight_is_live(&args.rollout, &routing, &observed, args.desired_weight)?;
+        Ok(if live {
+            Verified::Verified
+        } else {
+            Verified::NotVerified
+        })
+    }
+
+    async fn remove_managed_routes(&self, args: RemoveManagedRoutesArgs) -> Result<(), CallError> {
+        self.settle(&args.rollout, Call::RemoveManagedRoutes).await
+    }
+
+    fn kind(&self) -> String {
+        PLUGIN_NAME.to_owned()
+    }
+}
