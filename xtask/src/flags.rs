@@ -1,8 +1,10 @@
 //! The grammar of `cargo xtask`.
 
 /// The repository's own commands.
+///
+/// Example: cargo xtask test && cargo xtask e2e
 #[derive(clap::Parser)]
-#[command(name = "cargo xtask")]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
 pub(crate) struct Xtask {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -10,4 +12,62 @@ pub(crate) struct Xtask {
 
 /// One variant per command.
 #[derive(clap::Subcommand)]
-pub(crate) enum Command {}
+pub(crate) enum Command {
+    /// Every test but the real stack: builds the module, installs Envoy and the wasm target if missing, runs cargo test.
+    #[command(after_help = "Example: cargo xtask test -- --package traffic-policy")]
+    Test(TestFlags),
+    /// Formatting, clippy for all targets and for the module, and the house rules.
+    #[command(after_help = "Example: cargo xtask lint")]
+    Lint,
+    /// Builds what is shipped: plugin, module and their SHA-256 sums under target/dist.
+    #[command(
+        after_help = "Example: cargo xtask dist && (cd target/dist && sha256sum --check SHA256SUMS)"
+    )]
+    Dist,
+    /// The real stack: Kubernetes' API server, istiod, the Argo Rollouts controller and Envoy, with steady load on every scenario.
+    #[command(after_help = "Example: cargo xtask e2e subset-canary abort-in-the-middle")]
+    E2e(E2eFlags),
+}
+
+/// What `cargo xtask test` takes.
+#[derive(clap::Args)]
+pub(crate) struct TestFlags {
+    /// Passed on to cargo test in place of --workspace.
+    #[arg(last = true)]
+    pub(crate) cargo: Vec<String>,
+}
+
+/// What `cargo xtask e2e` takes.
+#[derive(clap::Args)]
+pub(crate) struct E2eFlags {
+    /// Scenarios to run, by the name of their folder in tests/e2e; all of them if none is named.
+    pub(crate) scenarios: Vec<String>,
+    /// Who moves the traffic.
+    #[arg(long, value_enum, default_value_t = Router::Serin)]
+    pub(crate) traffic_router: Router,
+    /// How many scenarios run at once.
+    #[arg(long, default_value_t = 8)]
+    pub(crate) jobs: usize,
+    /// Only builds what the stack needs, and says where it is.
+    #[arg(long)]
+    pub(crate) build_only: bool,
+}
+
+/// The traffic router under test.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Router {
+    /// This repository's plugin.
+    Serin,
+    /// Argo's own Istio support, for comparison.
+    BuiltIn,
+}
+
+impl Router {
+    /// The word that both command lines use.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Serin => "serin",
+            Self::BuiltIn => "built-in",
+        }
+    }
+}

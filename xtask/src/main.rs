@@ -1,9 +1,47 @@
 //! The repository's own commands: this file only dispatches; the grammar is in `flags.rs`, one file per command.
 
+mod cache;
+mod dist;
+mod e2e;
+mod failure;
 mod flags;
+mod lint;
+mod programs;
+mod run;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
 
 use clap::Parser;
 
-fn main() -> std::process::ExitCode {
-    match flags::Xtask::parse().command {}
+use crate::failure::Failure;
+use crate::flags::{Command, Xtask};
+
+fn main() -> ExitCode {
+    let outcome = match Xtask::parse().command {
+        Command::Test(flags) => test::run(&flags),
+        Command::Lint => lint::run(),
+        Command::Dist => dist::run(),
+        Command::E2e(flags) => e2e::run(&flags),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            report(&failure);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints the whole chain once, and the one thing to do next.
+fn report(failure: &Failure) {
+    let mut line = format!("error: {failure}");
+    let mut source = std::error::Error::source(failure);
+    while let Some(cause) = source {
+        line.push_str(": ");
+        line.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    eprintln!("{line}\n next: {}", failure.next());
 }

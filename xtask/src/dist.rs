@@ -1,0 +1,97 @@
+//! `cargo xtask dist`: what is shipped, under `target/dist`, with SHA-256 sums.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use sha2::{Digest, Sha256};
+
+use crate::failure::Failure;
+use crate::programs::hex;
+use crate::run::{self, cargo};
+
+/// The target that Envoy's Wasm runtimes load.
+pub(crate) const WASM_TARGET: &str = "wasm32-wasip1";
+/// The plugin's file name; also the name of its binary target.
+const PLUGIN: &str = "serin";
+/// `sha256sum --check` reads it.
+const SUMS: &str = "SHA256SUMS";
+
+/// Builds plugin and module, then writes their sums.
+pub(crate) fn run() -> Result<(), Failure> {
+    let files = [plugin()?];
+    let sums = folder()?.join(SUMS);
+    let mut lines = String::new();
+    for file in &files {
+        let content = fs::read(file).map_err(Failure::file("read", file))?;
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let sum = hex(&Sha256::digest(&content));
+        lines.extend([&sum, "  ", &*name, "\n"]);
+        eprintln!("    {sum}  {name}  {} bytes", content.len());
+    }
+    fs::write(&sums, lines).map_err(Failure::file("write", &sums))
+}
+
+/// Builds the plugin, stripped (the release profile says so), and returns where it is.
+pub(crate) fn plugin() -> Result<PathBuf, Failure> {
+    let built = run::target().join("release").join(PLUGIN);
+    run::step("building the plugin", || {
+        run::run(
+            cargo().args([
+                "build",
+                "--release",
+                "--package",
+                "rollout-plugin",
+                "--bin",
+                PLUGIN,
+            ]),
+            "mend what the compiler names above",
+        )
+    })?;
+    let shipped = folder()?.join(PLUGIN);
+    replace(&built, &shipped)?;
+    Ok(shipped)
+}
+
+/// Adds the module's target to the toolchain; rustup may be told not to install by itself.
+pub(crate) fn wasm_target() -> Result<(), Failure> {
+    let next =
+        "install rustup (https://rustup.rs), or the target with the system's package of Rust";
+    run::need("rustup", &["--version"], "to add the module's target", next)?;
+    let listed = run::read(
+        Command::new("rustup")
+            .current_dir(run::root())
+            .args(["target", "list", "--installed"]),
+        next,
+    )?;
+    if listed.lines().any(|target| target == WASM_TARGET) {
+        return Ok(());
+    }
+    run::step(&format!("adding the target {WASM_TARGET}"), || {
+        run::run(
+            Command::new("rustup")
+                .current_dir(run::root())
+                .args(["target", "add", WASM_TARGET]),
+            "check that static.rust-lang.org (or RUSTUP_DIST_SERVER) can be reached",
+        )
+    })
+}
+
+/// `target/dist`.
+pub(crate) fn folder() -> Result<PathBuf, Failure> {
+    let folder = run::target().join("dist");
+    fs::create_dir_all(&folder).map_err(Failure::file("create", &folder))?;
+    Ok(folder)
+}
+
+/// Puts a copy of `from` at `to` in one move, so that a program running from `to` isn't written over.
+fn replace(from: &Path, to: &Path) -> Result<(), Failure> {
+    if !from.is_file() {
+        return Err(Failure::NotBuilt {
+            path: from.to_path_buf(),
+        });
+    }
+    let beside = to.with_extension(format!("new-{}", std::process::id()));
+    fs::copy(from, &beside).map_err(Failure::file("write", &beside))?;
+    fs::rename(&beside, to).map_err(Failure::file("move into place", to))
+}

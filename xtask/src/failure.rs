@@ -1,0 +1,74 @@
+//! What can go wrong in a command, and the one thing to do about it.
+
+use std::path::PathBuf;
+
+/// A command's failure; `Display` says what happened, [`Failure::next`] what to do.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// A program that the command calls isn't on the PATH.
+    #[error("the program `{program}` is needed {purpose} and isn't on the PATH")]
+    Missing {
+        program: &'static str,
+        purpose: &'static str,
+        next: &'static str,
+    },
+    /// A program ran and reported failure.
+    #[error("`{command}` failed with {status}")]
+    Program {
+        command: String,
+        status: std::process::ExitStatus,
+        next: String,
+    },
+    /// A program could not be started.
+    #[error("`{command}` could not be started")]
+    Start {
+        command: String,
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file could not be read, written or moved.
+    #[error("cannot {action} {}", path.display())]
+    File {
+        action: &'static str,
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    /// House rules are broken; each has been printed.
+    #[error("{broken} house rules are broken")]
+    Tidy { broken: usize },
+    /// A path was expected where something else was found.
+    #[error("{} is not there after the build", path.display())]
+    NotBuilt { path: PathBuf },
+}
+
+impl Failure {
+    /// The one thing to do next.
+    pub(crate) fn next(&self) -> String {
+        match self {
+            Self::Missing { next, .. } => (*next).to_owned(),
+            Self::Program { next, .. } => next.clone(),
+            Self::Start { .. } => {
+                "check that the program is installed and may be executed".to_owned()
+            }
+            Self::File { path, .. } => format!("check space and permissions of {}", path.display()),
+            Self::Tidy { .. } => {
+                "mend the lines above, then run `cargo xtask lint` again".to_owned()
+            }
+            Self::NotBuilt { .. } => "read the build's output above".to_owned(),
+        }
+    }
+
+    /// For `map_err`: names what was being done to which file.
+    pub(crate) fn file(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File {
+            action,
+            path,
+            source,
+        }
+    }
+}

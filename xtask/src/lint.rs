@@ -1,0 +1,44 @@
+//! `cargo xtask lint`: formatting, clippy natively and for the module's target, and the house rules.
+
+use crate::failure::Failure;
+use crate::run::{self, cargo};
+use crate::{dist, tidy};
+
+pub(crate) fn run() -> Result<(), Failure> {
+    run::step("checking the format", || {
+        run::run(
+            cargo().args(["fmt", "--all", "--check"]),
+            "run `cargo fmt --all`",
+        )
+    })?;
+    run::step("running clippy", || {
+        run::run(
+            cargo().args([
+                "clippy",
+                "--workspace",
+                "--all-targets",
+                "--",
+                "-D",
+                "warnings",
+            ]),
+            "mend what clippy names above",
+        )
+    })?;
+    dist::wasm_target()?;
+    run::step("running clippy for the module", || {
+        run::run(
+            cargo().args([
+                "clippy",
+                "--package",
+                "envoy-filter",
+                "--target",
+                dist::WASM_TARGET,
+                "--",
+                "-D",
+                "warnings",
+            ]),
+            "mend what clippy names above",
+        )
+    })?;
+    run::step("checking the house rules", tidy::run)
+}

@@ -1,0 +1,174 @@
+//! The Go programs of the real stack: built from the modules pinned in `tests/real-stack/programs`, once per machine.
+//!
+//! An entry of the cache is keyed by the module files' content and the Go version. It holds the programs and the
+//! manifests that belong to their version, so a warm run needs no Go sources.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use sha2::{Digest, Sha256};
+
+use crate::failure::Failure;
+use crate::{cache, run};
+
+/// One module of `tests/real-stack/programs`.
+struct Module {
+    /// The folder's name.
+    folder: &'static str,
+    /// Program name and Go package.
+    programs: &'static [(&'static str, &'static str)],
+    /// The Go module whose folder has the manifests, and the files or folders taken from it.
+    manifests: Option<(&'static str, &'static [&'static str])>,
+}
+
+const MODULES: &[Module] = &[
+    Module {
+        folder: "etcd",
+        programs: &[("etcd", "go.etcd.io/etcd/server/v3")],
+        manifests: None,
+    },
+    Module {
+        folder: "argo-rollouts",
+        programs: &[(
+            "rollouts-controller",
+            "github.com/argoproj/argo-rollouts/cmd/rollouts-controller",
+        )],
+        manifests: Some((
+            "github.com/argoproj/argo-rollouts",
+            &[
+                "manifests/crds",
+                "manifests/role",
+                "manifests/base",
+                "manifests/cluster-install",
+            ],
+        )),
+    },
+    Module {
+        folder: "istio",
+        programs: &[(
+            "pilot-discovery",
+            "istio.io/istio/pilot/cmd/pilot-discovery",
+        )],
+        manifests: Some((
+            "istio.io/istio",
+            &["manifests/charts/base/files/crd-all.gen.yaml"],
+        )),
+    },
+    Module {
+        folder: "kubernetes",
+        programs: &[
+            ("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
+            (
+                "kube-controller-manager",
+                "k8s.io/kubernetes/cmd/kube-controller-manager",
+            ),
+        ],
+        manifests: None,
+    },
+];
+
+/// What to say where Go is missing.
+pub(crate) const INSTALL_GO: &str =
+    "install Go 1.26 (https://go.dev/dl) and put its bin folder on the PATH";
+
+/// Where each module's programs and manifests are, by the module's folder name.
+pub(crate) type Programs = BTreeMap<&'static str, PathBuf>;
+
+/// Builds what is missing and returns every module's folder.
+pub(crate) fn ensure() -> Result<Programs, Failure> {
+    run::need("go", &["version"], "to build the real stack", INSTALL_GO)?;
+    let version = run::read(go().args(["env", "GOVERSION"]), INSTALL_GO)?;
+    MODULES
+        .iter()
+        .map(|module| Ok((module.folder, ensure_module(module, &version)?)))
+        .collect()
+}
+
+fn ensure_module(module: &Module, go_version: &str) -> Result<PathBuf, Failure> {
+    let source = run::root()
+        .join("tests/real-stack/programs")
+        .join(module.folder);
+    let mut hash = Sha256::new();
+    hash.update(go_version.as_bytes());
+    for name in ["go.mod", "go.sum"] {
+        let path = source.join(name);
+        hash.update(fs::read(&path).map_err(Failure::file("read", &path))?);
+    }
+    for (program, package) in module.programs {
+        hash.update(format!("{program}={package}\n"));
+    }
+    hash.update(format!("{:?}", module.manifests));
+    let key = hex(&hash.finalize());
+    let name = format!("{}-{}", module.folder, key.get(..16).unwrap_or(&key));
+    cache::entry(&name, |folder| {
+        run::step(
+            &format!(
+                "building {} ({go_version}, once per machine)",
+                module.folder
+            ),
+            || build(module, &source, folder),
+        )
+    })
+}
+
+fn build(module: &Module, source: &Path, folder: &Path) -> Result<(), Failure> {
+    for (program, package) in module.programs {
+        let mut command = go();
+        command
+            .current_dir(source)
+            .args(["build", "-trimpath", "-ldflags", "-s -w", "-o"])
+            .arg(folder.join(program))
+            .arg(package);
+        run::run_slow(
+            &mut command,
+            &format!("go build of {program}"),
+            "check that the Go module proxy (`go env GOPROXY`) can be reached, then run the command again",
+        )?;
+    }
+    if let Some((path, files)) = module.manifests {
+        let listed = run::read(
+            go().current_dir(source)
+                .args(["list", "-m", "-f", "{{.Dir}}", path]),
+            INSTALL_GO,
+        )?;
+        for file in files {
+            copy(&Path::new(&listed).join(file), &folder.join(file))?;
+        }
+    }
+    Ok(())
+}
+
+/// Go with the installed toolchain only: the versions in go.mod are the ones that are tested.
+fn go() -> Command {
+    let mut command = Command::new("go");
+    command.env("GOTOOLCHAIN", "local");
+    command
+}
+
+/// Copies a file or a folder of files; modules in Go's cache are read-only, copies are not.
+fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
+    if from.is_dir() {
+        for item in fs::read_dir(from).map_err(Failure::file("read", from))? {
+            let item = item.map_err(Failure::file("read", from))?;
+            copy(&item.path(), &to.join(item.file_name()))?;
+        }
+        return Ok(());
+    }
+    if let Some(parent) = to.parent() {
+        fs::create_dir_all(parent).map_err(Failure::file("create", parent))?;
+    }
+    let content = fs::read(from).map_err(Failure::file("read", from))?;
+    fs::write(to, content).map_err(Failure::file("write", to))
+}
+
+/// Lower-case hexadecimal digits of `bytes`.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut digits, byte| {
+        // Writing to a String can't fail.
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    })
+}

@@ -1,0 +1,28 @@
+//! `cargo xtask test`: every test but the real stack.
+
+use crate::failure::Failure;
+use crate::flags::TestFlags;
+use crate::programs::INSTALL_GO;
+use crate::run::{self, cargo};
+
+pub(crate) fn run(flags: &TestFlags) -> Result<(), Failure> {
+    run::need(
+        "go",
+        &["version"],
+        "for tests/argo-host, which drives the plugin with Argo's own client",
+        INSTALL_GO,
+    )?;
+    run::step("running the tests", || {
+        let mut test = cargo();
+        test.arg("test");
+        if flags.cargo.is_empty() {
+            test.arg("--workspace");
+        } else {
+            test.args(&flags.cargo);
+        }
+        run::run(
+            &mut test,
+            "run the failing test alone: `cargo xtask test -- --package NAME TEST`",
+        )
+    })
+}
