@@ -1,0 +1,269 @@
+//! The application behind every test: it answers each request with who it is and what it was sent.
+//!
+//! Neighbours: [`load`](crate::load) sends the requests and reads the answers; who starts an echo (a stand-in for
+//! kubelet, or a test) gives it its identity. Mirrored copies are told apart as Envoy marks them: their authority ends
+//! in `-shadow` (Envoy `source/common/router/shadow_writer_impl.cc`, `ShadowWriterImpl::getClusterName` and
+//! `shadowAppendedHost`).
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use hyper_util::server::graceful::GracefulShutdown;
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// What Envoy appends to the authority of a mirrored copy.
+const SHADOW: &str = "-shadow";
+
+/// How long requests in flight may take once an echo has been told to stop.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Who answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The pod's name.
+    pub pod: String,
+    /// The pod's namespace.
+    pub namespace: String,
+    /// The application (label `app`): tells one service's pods from another's.
+    pub app: String,
+    /// The first container's image: tells versions apart.
+    pub image: String,
+    /// Argo's label `rollouts-pod-template-hash`, where the pod belongs to a Rollout.
+    pub hash: Option<String>,
+}
+
+/// One answer, as JSON in the body.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Who answered.
+    #[serde(flatten)]
+    pub identity: Identity,
+    /// Path and query of the request as the application saw them.
+    pub path: String,
+    /// Request headers by lower-case name; several values are joined by a comma, bytes that are no text are replaced.
+    pub headers: BTreeMap<String, String>,
+}
+
+/// A request that an echo has seen, for whoever counts.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'a> {
+    /// The echo that saw it.
+    pub identity: &'a Identity,
+    /// The authority without Envoy's mark.
+    pub authority: &'a str,
+    /// Path and query.
+    pub path: &'a str,
+    /// The request's headers.
+    pub headers: &'a HeaderMap,
+    /// True for a mirrored copy, whose answer nobody reads.
+    pub copy: bool,
+}
+
+/// Told of every request before it is answered. It runs on the request's path: it must be quick and must not block.
+pub type Observer = Arc<dyn Fn(Seen<'_>) + Send + Sync>;
+
+/// A running echo. Dropping it cuts what is in flight; [`Echo::stop`] doesn't.
+#[derive(Debug)]
+pub struct Echo {
+    addresses: Vec<SocketAddr>,
+    stop: watch::Sender<bool>,
+    servers: JoinSet<()>,
+}
+
+impl Echo {
+    /// Listens on every address (port 0 takes a free one) and answers as `identity`.
+    ///
+    /// Fails if an address can't be bound; then nothing listens.
+    pub async fn start(
+        identity: Identity,
+        listen: &[SocketAddr],
+        observer: Observer,
+    ) -> io::Result<Self> {
+        let mut listeners = Vec::with_capacity(listen.len());
+        let mut addresses = Vec::with_capacity(listen.len());
+        for address in listen {
+            let listener = TcpListener::bind(address).await?;
+            addresses.push(listener.local_addr()?);
+            listeners.push(listener);
+        }
+        let (stop, stopped) = watch::channel(false);
+        let identity = Arc::new(identity);
+        let mut servers = JoinSet::new();
+        for listener in listeners {
+            servers.spawn(serve(
+                listener,
+                Arc::clone(&identity),
+                Arc::clone(&observer),
+                stopped.clone(),
+            ));
+        }
+        Ok(Self {
+            addresses,
+            stop,
+            servers,
+        })
+    }
+
+    /// Where it listens, in the order asked for.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Takes no new connections, answers what is in flight (for at most five seconds), closes idle connections.
+    pub async fn stop(mut self) {
+        // No receiver means that every server has ended already.
+        let _ = self.stop.send(true);
+        while self.servers.join_next().await.is_some() {}
+    }
+}
+
+async fn serve(
+    listener: TcpListener,
+    identity: Arc<Identity>,
+    observer: Observer,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let connections = GracefulShutdown::new();
+    let mut tasks = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stopped.wait_for(|stop| *stop) => break,
+        };
+        let Ok((stream, _)) = accepted else {
+            // Out of file descriptors, or a peer that left the queue: give others time, then go on.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            continue;
+        };
+        // Small answers: waiting to fill a segment would only add delay. Without it they still arrive.
+        let _ = stream.set_nodelay(true);
+        let identity = Arc::clone(&identity);
+        let observer = Arc::clone(&observer);
+        let connection = http1::Builder::new().serve_connection(
+            TokioIo::new(stream),
+            service_fn(move |request| {
+                answer(Arc::clone(&identity), Arc::clone(&observer), request)
+            }),
+        );
+        let watched = connections.watch(connection);
+        tasks.spawn(async move {
+            // A connection's error is its client's to report.
+            let _ = watched.await;
+        });
+        while tasks.try_join_next().is_some() {}
+    }
+    drop(listener);
+    // On time-out the tasks are dropped and with them their connections.
+    let _ = tokio::time::timeout(DRAIN, connections.shutdown()).await;
+}
+
+async fn answer(
+    identity: Arc<Identity>,
+    observer: Observer,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (head, body) = request.into_parts();
+    // The body is read so that the connection can be used again; a client that stops in the middle closes it anyway.
+    let _ = body.collect().await;
+    let authority = head
+        .headers
+        .get(header::HOST)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let (authority, copy) = split_shadow(authority);
+    let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
+    observer(Seen {
+        identity: &identity,
+        authority,
+        path,
+        headers: &head.headers,
+        copy,
+    });
+    let answer = Answer {
+        identity: (*identity).clone(),
+        path: path.to_owned(),
+        headers: join(&head.headers),
+    };
+    let mut response = Response::new(Full::default());
+    match serde_json::to_vec(&answer) {
+        Ok(json) => {
+            *response.body_mut() = Full::from(json);
+            response.headers_mut().insert(
+                header::CONTENT_TYPE,
+                HeaderValue::from_static("application/json"),
+            );
+        }
+        Err(_) => *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR,
+    }
+    Ok(response)
+}
+
+/// The authority without Envoy's mark, and whether it had one. The mark comes before a port.
+fn split_shadow(authority: &str) -> (&str, bool) {
+    let host = authority
+        .split_once(':')
+        .map_or(authority, |(host, _)| host);
+    match host.strip_suffix(SHADOW) {
+        Some(host) => (host, true),
+        None => (authority, false),
+    }
+}
+
+fn join(headers: &HeaderMap) -> BTreeMap<String, String> {
+    let mut joined = BTreeMap::<String, String>::new();
+    for (name, value) in headers {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        joined
+            .entry(name.as_str().to_owned())
+            .and_modify(|values| {
+                values.push(',');
+                values.push_str(&value);
+            })
+            .or_insert_with(|| value.into_owned());
+    }
+    joined
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_is_known_by_its_authority() {
+        let cases = [
+            ("web.shop", ("web.shop", false)),
+            ("web.shop-shadow", ("web.shop", true)),
+            ("web.shop-shadow:80", ("web.shop", true)),
+            ("web.shop:80", ("web.shop:80", false)),
+            ("-shadow.shop", ("-shadow.shop", false)),
+        ];
+        for (authority, expected) in cases {
+            assert_eq!(split_shadow(authority), expected, "{authority}");
+        }
+    }
+
+    #[test]
+    fn repeated_headers_are_joined_in_order() {
+        let mut headers = HeaderMap::new();
+        headers.append("x-a", HeaderValue::from_static("1"));
+        headers.append("x-a", HeaderValue::from_static("2"));
+        assert_eq!(
+            join(&headers),
+            BTreeMap::from([("x-a".to_owned(), "1,2".to_owned())])
+        );
+    }
+}

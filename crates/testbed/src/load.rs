@@ -1,0 +1,257 @@
+//! A steady stream of requests to one address, and what became of each.
+//!
+//! Requests are sent at fixed times whatever the answers do (an open loop), over a few HTTP/1.1 connections that are
+//! kept alive. Answers are those of [`echo`](crate::echo). What the samples mean is for the caller to judge.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, header};
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+
+use crate::echo::{Answer, Identity};
+
+/// What is sent, and how fast.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    /// The proxy or server to connect to.
+    pub target: SocketAddr,
+    /// The request's authority.
+    pub authority: String,
+    /// Path and query.
+    pub path: String,
+    /// Method.
+    pub method: Method,
+    /// Headers beside `host`.
+    pub headers: Vec<(String, String)>,
+    /// Requests per second, all connections together; at least 1.
+    pub rate: u32,
+    /// Connections; at least 1.
+    pub connections: u32,
+    /// A request that takes longer has failed.
+    pub timeout: Duration,
+}
+
+/// One request.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// When it was sent.
+    pub sent: Instant,
+    /// From then to the last byte of the answer, or to the failure.
+    pub took: Duration,
+    /// Who answered, or what went wrong.
+    pub outcome: Result<Arc<Identity>, RequestError>,
+}
+
+/// Why a request failed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// No connection to the target.
+    #[error("cannot connect to {target}: {kind}")]
+    Connect {
+        /// Where to.
+        target: SocketAddr,
+        /// The system's word for it.
+        kind: std::io::ErrorKind,
+    },
+    /// The connection broke before the answer was complete.
+    #[error("connection broken: {detail}")]
+    Broken {
+        /// The HTTP library's words.
+        detail: String,
+    },
+    /// No complete answer in time.
+    #[error("no answer within {} ms", limit.as_millis())]
+    Timeout {
+        /// The stream's limit.
+        limit: Duration,
+    },
+    /// An answer other than 200.
+    #[error("status {status}, expected 200: {body}")]
+    Status {
+        /// What came.
+        status: StatusCode,
+        /// The first bytes of the body, which Envoy uses to say why.
+        body: String,
+    },
+    /// 200, but not from an echo.
+    #[error("the body is not an echo's answer: {body}")]
+    NotEcho {
+        /// The first bytes of the body.
+        body: String,
+    },
+    /// The stream can't be made into a request.
+    #[error("authority, path or a header of the stream is not valid HTTP")]
+    Invalid,
+}
+
+/// Given every sample as soon as it is complete. It must not block.
+pub type Sink = Arc<dyn Fn(Sample) + Send + Sync>;
+
+/// A running stream of requests.
+#[derive(Debug)]
+pub struct Load {
+    stop: watch::Sender<bool>,
+    workers: JoinSet<()>,
+}
+
+impl Load {
+    /// Begins to send.
+    pub fn start(stream: Stream, sink: &Sink) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        let connections = stream.connections.max(1);
+        let every = Duration::from_secs(1) * connections / stream.rate.max(1);
+        let stream = Arc::new(stream);
+        let mut workers = JoinSet::new();
+        for worker in 0..connections {
+            // Spread over the interval, so that the rate is steady and not in bursts.
+            let offset = every * worker / connections;
+            workers.spawn(work(
+                Arc::clone(&stream),
+                every,
+                offset,
+                Arc::clone(sink),
+                stopped.clone(),
+            ));
+        }
+        Self { stop, workers }
+    }
+
+    /// Sends no more, waits for the answers to what has been sent.
+    pub async fn stop(mut self) {
+        // No receiver means that every worker has ended already.
+        let _ = self.stop.send(true);
+        while self.workers.join_next().await.is_some() {}
+    }
+}
+
+async fn work(
+    stream: Arc<Stream>,
+    every: Duration,
+    offset: Duration,
+    sink: Sink,
+    stopped: watch::Receiver<bool>,
+) {
+    let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + offset, every);
+    // After a stall what was due is sent at once: the number of requests stays what was asked for.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let mut connection = None;
+    loop {
+        ticks.tick().await;
+        if *stopped.borrow() {
+            return;
+        }
+        let sent = Instant::now();
+        let exchange = tokio::time::timeout(stream.timeout, exchange(&stream, &mut connection));
+        let outcome = exchange.await.unwrap_or_else(|_| {
+            Err(RequestError::Timeout {
+                limit: stream.timeout,
+            })
+        });
+        if outcome.is_err() {
+            // What state it is in isn't known.
+            connection = None;
+        }
+        sink(Sample {
+            sent,
+            took: sent.elapsed(),
+            outcome,
+        });
+    }
+}
+
+type Connection = SendRequest<Empty<Bytes>>;
+
+async fn exchange(
+    stream: &Stream,
+    connection: &mut Option<Connection>,
+) -> Result<Arc<Identity>, RequestError> {
+    let broken = |error: hyper::Error| RequestError::Broken {
+        detail: error.to_string(),
+    };
+    // A connection that its peer has closed since the last answer is no failure: a new one takes its place.
+    let mut kept = connection.take();
+    if let Some(sender) = &mut kept
+        && sender.ready().await.is_err()
+    {
+        kept = None;
+    }
+    let mut sender = match kept {
+        Some(sender) => sender,
+        None => connect(stream.target).await?,
+    };
+    let response = sender
+        .send_request(request(stream)?)
+        .await
+        .map_err(broken)?;
+    let status = response.status();
+    let body = response
+        .into_body()
+        .collect()
+        .await
+        .map_err(broken)?
+        .to_bytes();
+    *connection = Some(sender);
+    if status != StatusCode::OK {
+        return Err(RequestError::Status {
+            status,
+            body: excerpt(&body),
+        });
+    }
+    match serde_json::from_slice::<Answer>(&body) {
+        Ok(answer) => Ok(Arc::new(answer.identity)),
+        Err(_) => Err(RequestError::NotEcho {
+            body: excerpt(&body),
+        }),
+    }
+}
+
+async fn connect(target: SocketAddr) -> Result<Connection, RequestError> {
+    let refused = |error: std::io::Error| RequestError::Connect {
+        target,
+        kind: error.kind(),
+    };
+    let socket = TcpStream::connect(target).await.map_err(refused)?;
+    socket.set_nodelay(true).map_err(refused)?;
+    let (sender, connection) = http1::handshake(TokioIo::new(socket))
+        .await
+        .map_err(|error| RequestError::Broken {
+            detail: error.to_string(),
+        })?;
+    tokio::spawn(async move {
+        // Its error comes out of the request that was on it.
+        let _ = connection.await;
+    });
+    Ok(sender)
+}
+
+fn request(stream: &Stream) -> Result<Request<Empty<Bytes>>, RequestError> {
+    let mut request = Request::builder()
+        .method(stream.method.clone())
+        .uri(&stream.path)
+        .header(header::HOST, &stream.authority);
+    for (name, value) in &stream.headers {
+        request = request.header(name, value);
+    }
+    request
+        .body(Empty::new())
+        .map_err(|_| RequestError::Invalid)
+}
+
+/// The first bytes of a body, enough to say why.
+fn excerpt(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    text.chars().take(160).collect()
+}
+
+#[cfg(test)]
+mod tests;

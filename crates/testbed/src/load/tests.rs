@@ -1,0 +1,124 @@
+//! The load client against the echo.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Mutex;
+
+use super::*;
+use crate::echo::Echo;
+
+fn identity() -> Identity {
+    Identity {
+        pod: "web-1".to_owned(),
+        namespace: "shop".to_owned(),
+        app: "web".to_owned(),
+        image: "web:1".to_owned(),
+        hash: Some("abc".to_owned()),
+    }
+}
+
+fn stream(target: SocketAddr) -> Stream {
+    Stream {
+        target,
+        authority: "web.shop".to_owned(),
+        path: "/list?page=1".to_owned(),
+        method: Method::GET,
+        headers: vec![("x-beta".to_owned(), "1".to_owned())],
+        rate: 200,
+        connections: 2,
+        timeout: Duration::from_secs(20),
+    }
+}
+
+fn collect() -> (Sink, Arc<Mutex<Vec<Sample>>>) {
+    let samples = Arc::new(Mutex::new(Vec::new()));
+    let into = Arc::clone(&samples);
+    (
+        Arc::new(move |sample| into.lock().unwrap().push(sample)),
+        samples,
+    )
+}
+
+async fn until(samples: &Mutex<Vec<Sample>>, count: usize) {
+    while samples.lock().unwrap().len() < count {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+#[tokio::test]
+async fn every_request_is_answered_and_seen_once() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let into = Arc::clone(&seen);
+    let observer: crate::echo::Observer = Arc::new(move |request| {
+        let header = request
+            .headers
+            .get("x-beta")
+            .map(|value| value.to_str().unwrap().to_owned());
+        into.lock()
+            .unwrap()
+            .push((request.path.to_owned(), request.copy, header));
+    });
+    let echo = Echo::start(identity(), &[ANY], observer).await.unwrap();
+    let (sink, samples) = collect();
+    let load = Load::start(stream(echo.addresses()[0]), &sink);
+    until(&samples, 20).await;
+    load.stop().await;
+    echo.stop().await;
+
+    let samples = samples.lock().unwrap();
+    for sample in samples.iter() {
+        assert_eq!(sample.outcome.as_deref().unwrap(), &identity());
+    }
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen.len(), samples.len());
+    let expected = ("/list?page=1".to_owned(), false, Some("1".to_owned()));
+    assert!(seen.iter().all(|request| *request == expected), "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_graceful_stop_loses_no_request() {
+    let observer: crate::echo::Observer = Arc::new(|_| {});
+    let echo = Echo::start(identity(), &[ANY], Arc::clone(&observer))
+        .await
+        .unwrap();
+    let address = echo.addresses()[0];
+    let (sink, samples) = collect();
+    let load = Load::start(stream(address), &sink);
+    until(&samples, 10).await;
+    load.stop().await;
+    echo.stop().await;
+    assert!(
+        samples
+            .lock()
+            .unwrap()
+            .iter()
+            .all(|sample| sample.outcome.is_ok())
+    );
+
+    // The port is free again: nothing of the first is left.
+    let again = Echo::start(identity(), &[address], observer).await.unwrap();
+    again.stop().await;
+}
+
+#[tokio::test]
+async fn a_refused_connection_is_a_failed_request() {
+    let free = unused().await;
+    let (sink, samples) = collect();
+    let load = Load::start(stream(free), &sink);
+    until(&samples, 2).await;
+    load.stop().await;
+    for sample in samples.lock().unwrap().iter() {
+        assert!(
+            matches!(sample.outcome, Err(RequestError::Connect { target, .. }) if target == free),
+            "{:?}",
+            sample.outcome
+        );
+    }
+}
+
+/// An address on which nobody listens.
+async fn unused() -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind(ANY).await.unwrap();
+    listener.local_addr().unwrap()
+}
