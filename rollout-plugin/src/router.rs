@@ -12,7 +12,7 @@ use tracing::{debug, warn};
 use crate::cluster::{Cluster, ClusterError, Written};
 use crate::config::PLUGIN_NAME;
 use crate::core::error::{CoreError, Fault};
-use crate::core::plan::{Call, Observed, Write, next_write, weight_is_live};
+use crate::core::plan::{Call, Observed, Versions, Write, next_write, weight_is_live};
 use crate::core::policy;
 use crate::core::routing::Routing;
 use crate::core::rules::RouteStep;
@@ -91,20 +91,15 @@ impl IstioRouter {
         let mut relisted = false;
         for _ in 0..MAX_TRIES {
             let observed = observe(cluster, &routing, call).await?;
-            let write = match next_write(rollout, &routing, &observed, call) {
-                Ok(Some(write)) => write,
-                Ok(None) => return Ok(()),
-                // The controller's own watch may have seen the pods a moment before this one.
-                Err(CoreError::NoPods { .. }) if !relisted => {
-                    relisted = true;
-                    cluster
-                        .cache
-                        .relist(Kind::ReplicaSet, &routing.rollout.namespace)
-                        .await?;
-                    continue;
-                }
-                Err(error) => return Err(error.into()),
-            };
+            let next = next_write(rollout, &routing, &observed, call);
+            if !relisted && misses_pods(rollout, &observed, call, &next) {
+                // The controller's own watch may have seen them a moment before this one.
+                relisted = true;
+                let namespace = &routing.rollout.namespace;
+                cluster.cache.relist(Kind::ReplicaSet, namespace).await?;
+                continue;
+            }
+            let Some(write) = next? else { return Ok(()) };
             match cluster.carry_out(&write).await {
                 Ok(Written::Done) => {}
                 Ok(Written::Overtaken) => {
@@ -133,6 +128,24 @@ impl IstioRouter {
         if let Err(error) = Box::pin(self.settle(rollout, Call::DropUnusedLanes)).await {
             warn!(rollout = %routing.rollout, %error, "lane routes without a policy are left; they match no request");
         }
+    }
+}
+
+/// True if the outcome would be another one with pods of the current version.
+fn misses_pods(
+    rollout: &Rollout,
+    observed: &Observed,
+    call: Call<'_>,
+    next: &Result<Option<Write>, CoreError>,
+) -> bool {
+    match next {
+        Err(CoreError::NoPods { .. }) => true,
+        Ok(None) => {
+            let current = &rollout.status.current_pod_hash;
+            matches!(call, Call::SetRoute(_))
+                && !Versions::of(&observed.replica_sets).has_pods(current)
+        }
+        _ => false,
     }
 }
 

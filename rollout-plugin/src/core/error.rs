@@ -37,14 +37,14 @@ pub enum CoreError {
     },
     /// A version that traffic would be sent to has no pods that could answer.
     #[error(
-        "{object}: subset {subset:?} is at pod hash {hash:?}, whose ReplicaSet has no available pods: traffic stays where it is until it has"
+        "{object}: no available pods with pod hash {hash:?} for subset {subset:?}: traffic stays where it is until there are"
     )]
     NoPods {
         /// The DestinationRule.
         object: ObjectId,
         /// The subset's name.
         subset: String,
-        /// The hash in its labels; empty where it has none.
+        /// The hash that it should be at.
         hash: String,
     },
     /// The rules don't compile, so no proxy would take them.

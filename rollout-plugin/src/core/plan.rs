@@ -162,7 +162,7 @@ pub fn next_write(
         None
     };
     if sends_to_canary && subset_write.is_none() {
-        check_canary_subset(routing, observed)?;
+        check_canary_subset(rollout, routing, observed)?;
     }
 
     let mut lanes = policy::lanes_of(observed_policy);
@@ -208,7 +208,7 @@ pub fn weight_is_live(
     observed: &Observed,
     weight: i32,
 ) -> Result<bool, CoreError> {
-    if weight > 0 && check_canary_subset(routing, observed).is_err() {
+    if weight > 0 && check_canary_subset(rollout, routing, observed).is_err() {
         return Ok(false);
     }
     Ok(next_write(rollout, routing, observed, Call::SetWeight(weight))?.is_none())
@@ -267,22 +267,33 @@ fn subsets(
     }))
 }
 
-/// Traffic may only go to a subset that has pods behind it. A subset without the label selects every version's pods.
-fn check_canary_subset(routing: &Routing, observed: &Observed) -> Result<(), CoreError> {
+/// Traffic may only go to a subset that has pods behind it, and to the canary's own: a subset that still is at an
+/// older version would take the canary's share to it. In a rollback to stable the older version is what is meant.
+fn check_canary_subset(
+    rollout: &Rollout,
+    routing: &Routing,
+    observed: &Observed,
+) -> Result<(), CoreError> {
     let (Some(reference), Some(object)) = (&routing.destination_rule, &observed.destination_rule)
     else {
         return Ok(());
     };
-    match destination_rule::hash_of(object, &reference.canary_subset) {
-        Some(hash) if !Versions::of(&observed.replica_sets).has_pods(hash) => {
-            Err(CoreError::NoPods {
-                object: object.id.clone(),
-                subset: reference.canary_subset.clone(),
-                hash: hash.to_owned(),
-            })
-        }
-        _ => Ok(()),
+    let status = &rollout.status;
+    let found = destination_rule::hash_of(object, &reference.canary_subset);
+    let wanted = if status.current_pod_hash == status.stable_rs {
+        found
+    } else {
+        Some(&*status.current_pod_hash)
+    };
+    let Some(wanted) = wanted else { return Ok(()) };
+    if found == Some(wanted) && Versions::of(&observed.replica_sets).has_pods(wanted) {
+        return Ok(());
     }
+    Err(CoreError::NoPods {
+        object: object.id.clone(),
+        subset: reference.canary_subset.clone(),
+        hash: wanted.to_owned(),
+    })
 }
 
 fn missing(routing: &Routing, object: &ObjectId, field: &str) -> CoreError {

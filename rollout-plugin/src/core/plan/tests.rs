@@ -150,10 +150,19 @@ fn weight_never_goes_to_a_version_without_pods() {
     let before = observed.clone();
     assert_eq!(
         settle(&rollout, &mut observed, Call::SetWeight(20)).unwrap_err(),
-        r#"DestinationRule shop/reviews: subset "canary" is at pod hash "dead", whose ReplicaSet has no available pods: traffic stays where it is until it has"#
+        r#"DestinationRule shop/reviews: no available pods with pod hash "c2" for subset "canary": traffic stays where it is until there are"#
     );
     assert!(!weight_is_live(&rollout, &routing(), &observed, 20).unwrap());
     assert_eq!(observed.virtual_services, before.virtual_services);
+
+    // At the stable version's pods it would be the wrong version.
+    observed.destination_rule = Some(Arc::new(destination_rule("s1", "s1")));
+    assert!(settle(&rollout, &mut observed, Call::SetWeight(20)).is_err());
+    // In a rollback the previous canary is meant.
+    let rollback = with_steps(json!({"status": {"currentPodHash": "s1"}}));
+    observed.destination_rule = Some(Arc::new(destination_rule("old", "s1")));
+    observed.replica_sets.push(Arc::new(replica_set("old", 1)));
+    settle(&rollback, &mut observed, Call::SetWeight(20)).unwrap();
     observed.replica_sets.push(Arc::new(replica_set("c2", 1)));
     assert_eq!(
         settle(&rollout, &mut observed, Call::SetWeight(20)).unwrap()[0],
