@@ -1,4 +1,5 @@
 //! An embedded cluster for fast tests and the demo.
 
+pub mod apiserver;
 pub mod echo;
 pub mod load;
