@@ -1,0 +1,3 @@
+module serin.test/gob
+
+go 1.26
