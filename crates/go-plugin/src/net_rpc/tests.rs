@@ -1,0 +1,186 @@
+//! A stream of calls, as Go's client would write it.
+
+use super::*;
+use crate::gob::{Encoder, TypeId, Types, Value, split_message};
+use tokio::io::AsyncWriteExt;
+
+/// `Echo` gives the text back, `Fail` fails with it, `Wait` waits for `Go`.
+#[derive(Default)]
+struct Echo(Arc<tokio::sync::Notify>);
+
+#[derive(Debug, Error)]
+#[error("outer")]
+struct Outer(#[source] Inner);
+
+#[derive(Debug, Error)]
+#[error("{0}")]
+struct Inner(String);
+
+impl Service for Echo {
+    fn call(&self, method: &str, args: gob::Encoded<'_>) -> CallFuture {
+        let text: String = match args.deserialize() {
+            Ok(text) => text,
+            Err(error) => return Box::pin(async { Err(CallError::Arguments(error)) }),
+        };
+        let (method, notify) = (method.to_owned(), Arc::clone(&self.0));
+        Box::pin(async move {
+            match method.as_str() {
+                "Fail" => return Err(CallError::Failed(Box::new(Outer(Inner(text))))),
+                "Panic" => panic!("{text}"),
+                "Wrong" => return Ok(Reply::new(&ReplyType::Uint, Value::string(text))),
+                "Wait" => notify.notified().await,
+                "Go" => notify.notify_one(),
+                _ => {}
+            }
+            Ok(Reply::new(&ReplyType::String, Value::string(text)))
+        })
+    }
+}
+
+struct Client {
+    types: Types,
+    request: TypeId,
+    encoder: Encoder,
+    values: Values<tokio::io::ReadHalf<tokio::io::DuplexStream>>,
+    write: tokio::io::WriteHalf<tokio::io::DuplexStream>,
+}
+
+/// Go's `rpc.Response` with a text for its body.
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Response {
+    service_method: String,
+    seq: u64,
+    error: String,
+}
+
+impl Client {
+    fn start() -> Self {
+        let (ours, theirs) = tokio::io::duplex(64 << 10);
+        let services = Services::default().with("Plugin", Arc::new(Echo::default()));
+        tokio::spawn(serve(theirs, services, TaskTracker::new()));
+        let mut types = Types::default();
+        let request = types
+            .structure(
+                "Request",
+                &[("ServiceMethod", TypeId::STRING), ("Seq", TypeId::UINT)],
+            )
+            .unwrap();
+        let (read, write) = tokio::io::split(ours);
+        Self {
+            types,
+            request,
+            encoder: Encoder::default(),
+            values: Values::new(read),
+            write,
+        }
+    }
+
+    async fn send(&mut self, method: &str, seq: u64, id: TypeId, args: Value) {
+        let header = Value::Struct(vec![(0, Value::string(method)), (1, Value::Uint(seq))]);
+        let mut out = self
+            .encoder
+            .encode(&self.types, self.request, &header)
+            .unwrap();
+        self.encoder
+            .encode_onto(&mut out, &self.types, id, &args)
+            .unwrap();
+        self.write.write_all(&out).await.unwrap();
+    }
+
+    async fn call(&mut self, method: &str, seq: u64, text: &str) {
+        let text = Value::string(text);
+        self.send(method, seq, TypeId::STRING, text).await;
+    }
+
+    /// The next answer: its header, and its body if that is a string.
+    async fn answer(&mut self) -> (Response, Option<String>) {
+        assert!(self.values.next().await.unwrap());
+        let header = self.values.decoder.value().unwrap().deserialize().unwrap();
+        assert!(self.values.next().await.unwrap());
+        let body = self.values.decoder.value().unwrap();
+        (header, body.deserialize().ok())
+    }
+}
+
+#[tokio::test]
+async fn a_call_is_answered_with_its_number_and_method() {
+    let mut client = Client::start();
+    for seq in 0..3 {
+        client.call("Plugin.Echo", seq, "hello").await;
+        let (header, body) = client.answer().await;
+        assert_eq!(header.service_method, "Plugin.Echo");
+        assert_eq!((header.seq, header.error.as_str()), (seq, ""));
+        assert_eq!(body.as_deref(), Some("hello"));
+    }
+}
+
+#[tokio::test]
+async fn an_error_concerns_its_call_only() {
+    let mut client = Client::start();
+    for (seq, method, error) in [
+        (1, "Plugin.Fail", "outer: x"),
+        (2, "Plugin.Panic", "the call panicked"),
+        (
+            3,
+            "Plugin.Wrong",
+            "the reply: a value that is not of its type 3",
+        ),
+        (4, "Other.Echo", "rpc: can't find method Other.Echo"),
+        (5, "nodot", "rpc: can't find method nodot"),
+    ] {
+        client.call(method, seq, "x").await;
+        let (header, _) = client.answer().await;
+        assert_eq!((header.seq, header.error.as_str()), (seq, error));
+        client.call("Plugin.Echo", 9, "fine").await;
+        let (header, body) = client.answer().await;
+        assert_eq!(header.error, "");
+        assert_eq!(body.as_deref(), Some("fine"));
+    }
+    client
+        .send("Plugin.Echo", 6, TypeId::INT, Value::Int(7))
+        .await;
+    let (header, _) = client.answer().await;
+    assert!(header.error.starts_with("arguments: "), "{}", header.error);
+}
+
+#[tokio::test]
+async fn a_slow_call_does_not_hold_up_the_next() {
+    let mut client = Client::start();
+    client.call("Plugin.Wait", 1, "slow").await;
+    client.call("Plugin.Go", 2, "fast").await;
+    assert_eq!(client.answer().await.0.seq, 2);
+    assert_eq!(client.answer().await.0.seq, 1);
+}
+
+#[tokio::test]
+async fn more_calls_than_run_at_once_are_all_answered() {
+    let mut client = Client::start();
+    let calls = u64::try_from(MAX_CALLS).unwrap() * 3;
+    for seq in 0..calls {
+        client.call("Plugin.Echo", seq, "x").await;
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..calls {
+        seen.insert(client.answer().await.0.seq);
+    }
+    assert_eq!(seen.len() as u64, calls);
+}
+
+#[tokio::test]
+async fn a_stream_cut_short_ends_and_garbage_ends_it_too() {
+    let mut bytes = Encoder::default()
+        .encode(&Types::default(), TypeId::STRING, &Value::string("x"))
+        .unwrap();
+    assert!(split_message(&bytes).unwrap().is_some());
+    bytes.pop();
+    assert!(matches!(
+        Values::new(&bytes[..]).next().await,
+        Err(StreamError::CutShort)
+    ));
+    assert!(!Values::new(&[][..]).next().await.unwrap());
+    assert!(matches!(
+        Values::new(&[0x80, 1][..]).next().await,
+        Err(StreamError::Gob(_))
+    ));
+}
