@@ -4,6 +4,7 @@
 //! A call without arguments (Go's nil interface) reads as the default value: an empty Rollout.
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::types::{Rollout, SetHeaderRoute, SetMirrorRoute, WeightDestination};
 
@@ -60,3 +61,32 @@ pub struct RemoveManagedRoutesArgs {
     /// The Rollout as the controller sees it now.
     pub rollout: Rollout,
 }
+
+/// What all arguments have in common.
+pub(crate) trait Arguments: Default + DeserializeOwned {
+    /// The name that Go registers the type by.
+    const NAME: &'static str;
+
+    /// The Rollout.
+    fn rollout_mut(&mut self) -> &mut Rollout;
+}
+
+macro_rules! arguments {
+    ($($name:ident),*) => {$(
+        impl Arguments for $name {
+            const NAME: &'static str = stringify!($name);
+
+            fn rollout_mut(&mut self) -> &mut Rollout {
+                &mut self.rollout
+            }
+        }
+    )*};
+}
+
+arguments!(
+    UpdateHashArgs,
+    SetWeightAndVerifyWeightArgs,
+    SetHeaderArgs,
+    SetMirrorArgs,
+    RemoveManagedRoutesArgs
+);

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::canary::CanaryStrategy;
 use super::meta::{LabelSelector, ObjectMeta};
 use super::status::RolloutStatus;
+use super::step::CanaryStep;
 use super::time::Time;
 use super::traffic_routing::TrafficRouting;
 
@@ -38,6 +39,17 @@ impl Rollout {
     /// The configuration under `trafficRouting.plugins` of the plugin named `plugin`.
     pub fn plugin_config(&self, plugin: &str) -> Option<&Value> {
         self.traffic_routing()?.plugins.get(plugin)
+    }
+
+    /// Undoes what gob does to `setWeight: 0`, a pointer to zero: it arrives as a step without
+    /// anything, and no other step does, as all others are structs.
+    pub(crate) fn restore_zero_weights(&mut self) {
+        let canary = self.spec.strategy.canary.as_mut();
+        for step in canary.into_iter().flat_map(|canary| &mut canary.steps) {
+            if *step == CanaryStep::default() {
+                step.set_weight = Some(0);
+            }
+        }
     }
 }
 
