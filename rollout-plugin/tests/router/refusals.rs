@@ -1,0 +1,131 @@
+//! What a user is told, and that nothing has changed then.
+
+use argo_rollouts::{
+    RemoveManagedRoutesArgs, SetHeaderArgs, SetHeaderRoute, TrafficRouter, WeightDestination,
+};
+use rollout_plugin::router::{CallError, IstioRouter};
+use testbed::apiserver::{Action, Fault, ObjectRef, Status, Verb};
+
+use crate::world::{World, header, message, rollout, weight};
+
+#[tokio::test]
+async fn a_policy_that_may_not_be_written_leaves_the_virtual_service_as_it_was() {
+    let world = World::new().await;
+    let [virtual_service, _, wasm_plugin] = world.specs();
+    world.server.faults().add(
+        Fault::new(Action::Forbid)
+            .verb(Verb::Patch)
+            .resource("wasmplugins"),
+    );
+    let error = world
+        .router()
+        .set_header_route(header(0))
+        .await
+        .unwrap_err();
+    assert!(
+        message(&error).starts_with(
+            "no permission to patch wasmplugins.extensions.istio.io in namespace istio-system: grant it to the service account of the Argo Rollouts controller (manifests/rbac.yaml): "
+        ),
+        "{}",
+        message(&error)
+    );
+    assert_eq!(world.spec("virtualservices"), virtual_service);
+    assert_eq!(world.spec("wasmplugins"), wasm_plugin);
+}
+
+#[tokio::test]
+async fn what_can_not_be_read_is_named_and_nothing_is_written() {
+    let missing = Status::no_such_path();
+    for (action, resource, expected) in [
+        (
+            Action::Forbid,
+            "virtualservices",
+            "no permission to get, list and watch virtualservices.networking.istio.io in namespace shop: grant it",
+        ),
+        (
+            Action::Refuse(missing),
+            "wasmplugins",
+            "the API server doesn't serve WasmPlugin of extensions.istio.io/v1alpha1: install the CRDs of Istio 1.22 or newer",
+        ),
+        (
+            Action::Drop,
+            "destinationrules",
+            "can't read destinationrules.networking.istio.io of namespace shop: ",
+        ),
+    ] {
+        let world = World::new().await;
+        let before = world.specs();
+        world
+            .server
+            .faults()
+            .add(Fault::new(action).verb(Verb::List).resource(resource));
+        let error = world
+            .router()
+            .set_header_route(header(0))
+            .await
+            .unwrap_err();
+        assert!(message(&error).starts_with(expected), "{}", message(&error));
+        assert_eq!(world.specs(), before);
+    }
+}
+
+#[tokio::test]
+async fn a_missing_wasm_plugin_is_an_error_for_header_routes_only() {
+    let world = World::new().await;
+    world
+        .server
+        .store()
+        .delete(&ObjectRef::new("wasmplugins", "istio-system", "serin"))
+        .unwrap();
+    let before = world.spec("virtualservices");
+    let error = world
+        .router()
+        .set_header_route(header(0))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        message(&error),
+        r#"WasmPlugin istio-system/serin: not found; create it or correct spec.strategy.canary.trafficRouting.plugins["serin/istio"].wasmPlugin of rollout shop/reviews"#
+    );
+    assert_eq!(world.spec("virtualservices"), before);
+    assert_eq!(world.writes(), [""; 0]);
+    let removal = RemoveManagedRoutesArgs {
+        rollout: rollout(0),
+    };
+    world.router().remove_managed_routes(removal).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_not_supported_is_refused() {
+    let world = World::new().await;
+    let mut args = weight(2, 20);
+    args.additional_destinations = vec![WeightDestination {
+        weight: 5,
+        service_name: "trial".into(),
+        ..Default::default()
+    }];
+    assert_eq!(
+        message(&world.router().set_weight(args).await.unwrap_err()),
+        r#"rollout shop/reviews: additionalDestinations: found weight 5 for the experiment's service "trial", expected none: experiments with weights are not supported"#
+    );
+    let unknown = SetHeaderRoute {
+        name: "gamma".into(),
+        ..Default::default()
+    };
+    let args = SetHeaderArgs {
+        set_header_route: unknown,
+        ..header(0)
+    };
+    assert!(
+        message(&world.router().set_header_route(args).await.unwrap_err())
+            .contains(r#"found "gamma""#)
+    );
+    assert!(matches!(
+        IstioRouter::new()
+            .set_weight(weight(2, 20))
+            .await
+            .unwrap_err(),
+        CallError::NotInitialized
+    ));
+    assert_eq!(world.writes(), [""; 0]);
+}
