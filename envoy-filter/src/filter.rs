@@ -1,0 +1,216 @@
+//! The filter of one VM: the plugins that are configured in it, and one request after the other.
+
+use traffic_policy::config::Trust;
+use traffic_policy::{ChosenRoute, LANE_HEADER_PREFIX, Lane, Request};
+
+use crate::configure::{Plugin, Proxy, configure};
+use crate::header_map::HeaderMap;
+use crate::host::Host;
+use crate::random::Random;
+use crate::report;
+
+/// Attributes, in Envoy's words.
+const NODE_ID: &str = "node\0id";
+const PLUGIN_NAME: &str = "plugin_name";
+const ROUTE_NAME: &str = "xds\0route_name";
+/// Istio's name for the VirtualService that a route is from.
+const ROUTE_CONFIG: &str = "xds\0route_metadata\0filter_metadata\0istio\0config";
+/// Kept with a request whose lane headers are from this filter and not from outside. A client can't
+/// set it, which tells several WasmPlugins in one edge's chain what to believe.
+const OWN_LANES: &str = "serin.own_lanes";
+
+/// All that lives as long as the VM.
+///
+/// Several plugins can share a VM, whose key is code and VM configuration; so can an old and a new
+/// configuration of one plugin, while requests of the old one end. Policies are kept by plugin name
+/// and the newest configuration counts. Each plugin's filter decides with its own policies, so one
+/// that is gone, or not in this listener's chain, has no say.
+pub(crate) struct Filter {
+    plugins: Vec<Plugin>,
+    random: Random,
+    space: Space,
+}
+
+/// Buffers that requests use again and again, so that none allocates once they have grown.
+#[derive(Default)]
+struct Space {
+    lower: Vec<u8>,
+    joined: Vec<u8>,
+    plugin_name: Vec<u8>,
+    route_name: Vec<u8>,
+    route_config: Vec<u8>,
+    mark: Vec<u8>,
+    /// Names of lane headers that came with the request, each with a NUL behind it.
+    lane_headers: Vec<u8>,
+    hits: Vec<Hit>,
+}
+
+/// A policy, by its number, and what it decided.
+#[derive(Clone, Copy)]
+struct Hit {
+    policy: u32,
+    lane: Lane,
+}
+
+impl Filter {
+    pub(crate) fn new() -> Self {
+        Self {
+            plugins: Vec::new(),
+            random: Random::seeded(),
+            space: Space::default(),
+        }
+    }
+
+    /// Takes over the configuration, of `size` bytes, of the plugin that is being configured. What
+    /// can't be used is reported; without anything usable the last good configuration stays.
+    pub(crate) fn configure(&mut self, host: &mut impl Host, size: usize) {
+        let (mut name, mut node_id) = (Vec::new(), Vec::new());
+        host.property(PLUGIN_NAME, &mut name);
+        host.property(NODE_ID, &mut node_id);
+        let proxy = Proxy::from_node_id(&node_id);
+        let json = host.plugin_configuration(size).unwrap_or_default();
+        let configured = configure(&name, json, proxy);
+        report::faults(host, &name, &configured);
+        match self.plugins.iter_mut().find(|plugin| plugin.name == name) {
+            Some(old) => {
+                if let Some(new) = configured.plugin {
+                    *old = new;
+                }
+            }
+            // With nothing to decide by, an edge is still one.
+            None => self
+                .plugins
+                .push(configured.plugin.unwrap_or_else(|| Plugin {
+                    name,
+                    edge: proxy.is_edge(Trust::default()),
+                    ..Plugin::default()
+                })),
+        }
+    }
+
+    /// Decides about one request and writes its lanes. Leaves it as it is where anything is missing.
+    pub(crate) fn request(&mut self, host: &mut impl Host) {
+        let Self {
+            plugins,
+            random,
+            space,
+        } = self;
+        let Some(plugin) = current(plugins, &mut space.plugin_name, host) else {
+            return;
+        };
+        if plugin.policies.is_empty() && !plugin.edge {
+            return;
+        }
+        if space.decide(plugin, random, host, !plugin.edge) == Outcome::LanesFromOutside {
+            if !host.property(OWN_LANES, &mut space.mark) {
+                for name in space.lane_headers.split(|byte| *byte == 0) {
+                    if !name.is_empty() {
+                        host.remove_request_header(name);
+                    }
+                }
+            }
+            // Any that are left are believed.
+            space.decide(plugin, random, host, true);
+        }
+        space.write(plugin, host);
+    }
+}
+
+/// The plugin whose filter is called. There is one in nearly every VM, and then nobody is asked.
+fn current<'p>(
+    plugins: &'p [Plugin],
+    name: &mut Vec<u8>,
+    host: &mut impl Host,
+) -> Option<&'p Plugin> {
+    if let [only] = plugins {
+        return Some(only);
+    }
+    host.property(PLUGIN_NAME, name);
+    plugins.iter().find(|plugin| plugin.name == *name)
+}
+
+/// Whether a look at the headers has led to decisions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Decided,
+    /// There are lane headers that are not believed; nothing has been decided.
+    LanesFromOutside,
+}
+
+impl Space {
+    /// Reads the headers and asks the policies of their host; `hits` is what they decided. A lane
+    /// header that is believed stands, and its policy is not asked.
+    fn decide(
+        &mut self,
+        plugin: &Plugin,
+        random: &mut Random,
+        host: &mut impl Host,
+        believed: bool,
+    ) -> Outcome {
+        self.hits.clear();
+        self.lane_headers.clear();
+        let Some(headers) = host.request_headers().and_then(HeaderMap::parse) else {
+            return Outcome::Decided;
+        };
+        let lane_headers = &mut self.lane_headers;
+        let request = Request::read(&headers, |name, _| {
+            if name.starts_with(LANE_HEADER_PREFIX.as_bytes()) {
+                lane_headers.extend_from_slice(name);
+                lane_headers.push(0);
+            }
+        });
+        if !believed && !self.lane_headers.is_empty() {
+            return Outcome::LanesFromOutside;
+        }
+        for (policy, asked) in plugin
+            .policies
+            .candidates(request.authority(), &mut self.lower)
+        {
+            let stands = self
+                .lane_headers
+                .split(|byte| *byte == 0)
+                .any(|name| name == asked.lane_header().as_bytes());
+            if stands {
+                continue;
+            }
+            if let Some(decision) = asked.decide(&request, &mut self.joined, &mut || random.next())
+            {
+                self.hits.push(Hit {
+                    policy,
+                    lane: decision.lane,
+                });
+            }
+        }
+        Outcome::Decided
+    }
+
+    /// Writes the lanes of `hits`, each if the route that Envoy has chosen is one that its Rollout
+    /// manages. Envoy is asked for the route once, on the first hit that needs it.
+    fn write(&mut self, plugin: &Plugin, host: &mut impl Host) {
+        let mut asked = false;
+        let mut written = false;
+        for hit in &self.hits {
+            let Some(policy) = plugin.policies.get(hit.policy) else {
+                continue;
+            };
+            if !policy.may_set_lane_anywhere() && !asked {
+                asked = true;
+                host.property(ROUTE_CONFIG, &mut self.route_config);
+                host.property(ROUTE_NAME, &mut self.route_name);
+            }
+            let route = ChosenRoute {
+                name: &self.route_name,
+                config: &self.route_config,
+            };
+            if policy.may_set_lane_anywhere() || policy.may_set_lane_on(route) {
+                written |= host.set_request_header(policy.lane_header(), hit.lane.as_str());
+            }
+        }
+        if written && plugin.edge {
+            host.set_property(OWN_LANES, b"1");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,261 @@
+//! The filter against a scripted proxy: what is written, and which calls that takes.
+
+use super::*;
+use crate::host::Counter;
+use crate::host::script::Script;
+
+const GATEWAY: &str = "router~10.0.0.1~gw.istio-system~istio-system.svc.cluster.local";
+const SIDECAR: &str = "sidecar~10.0.0.1~cart.shop~shop.svc.cluster.local";
+const REVIEWS: &str = r#"{"rollouts": {"shop/reviews": {
+    "hosts": ["reviews.shop.svc.cluster.local"],
+    "virtualServices": {"shop/reviews": ["primary"]},
+    "rules": [{"name": "beta", "lane": "canary", "match": [{"headers": {"x-beta": {"exact": "1"}}}]}]}}}"#;
+const LANE: &str = "x-rollout-lane.shop.reviews";
+
+/// A filter and its proxy.
+struct Bench {
+    filter: Filter,
+    proxy: Script,
+}
+
+impl Bench {
+    fn new(node: &str) -> Self {
+        let mut proxy = Script::default();
+        proxy
+            .properties
+            .insert("node.id".to_owned(), node.to_owned());
+        Self {
+            filter: Filter::new(),
+            proxy,
+        }
+    }
+
+    fn configure(mut self, plugin: &str, json: &str) -> Self {
+        self.proxy
+            .properties
+            .insert("plugin_name".to_owned(), plugin.to_owned());
+        self.proxy.configuration = json.as_bytes().to_vec();
+        self.filter.configure(&mut self.proxy, json.len());
+        self
+    }
+
+    fn on_route(mut self, name: &str, virtual_service: &str) -> Self {
+        let config = format!(
+            "/apis/networking.istio.io/v1/namespaces/shop/virtual-service/{virtual_service}"
+        );
+        self.proxy
+            .properties
+            .insert("xds.route_name".to_owned(), name.to_owned());
+        self.proxy.properties.insert(
+            "xds.route_metadata.filter_metadata.istio.config".to_owned(),
+            config,
+        );
+        self
+    }
+
+    /// Sends a request to `authority` through the filter; returns the calls that it took.
+    fn send(&mut self, authority: &str, headers: &[(&str, &str)]) -> Vec<String> {
+        self.proxy.headers = [
+            (":authority", authority),
+            (":method", "GET"),
+            (":path", "/"),
+        ]
+        .iter()
+        .chain(headers)
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+        self.again()
+    }
+
+    /// Sends the same request on to the next filter in the chain.
+    fn again(&mut self) -> Vec<String> {
+        self.proxy.calls.clear();
+        self.filter.request(&mut self.proxy);
+        std::mem::take(&mut self.proxy.calls)
+    }
+
+    fn lane(&self) -> Option<&str> {
+        self.proxy.header(LANE)
+    }
+}
+
+#[test]
+fn a_hit_takes_one_read_two_attributes_and_one_write() {
+    let mut bench = Bench::new(SIDECAR)
+        .configure("p", REVIEWS)
+        .on_route("primary", "reviews");
+    let calls = bench.send("reviews:9080", &[("x-beta", "1")]);
+    assert_eq!(
+        calls,
+        [
+            "read headers",
+            "get xds.route_metadata.filter_metadata.istio.config",
+            "get xds.route_name",
+            "set x-rollout-lane.shop.reviews: canary"
+        ]
+    );
+}
+
+#[test]
+fn a_miss_takes_one_read() {
+    let mut bench = Bench::new(SIDECAR)
+        .configure("p", REVIEWS)
+        .on_route("primary", "reviews");
+    assert_eq!(
+        bench.send("reviews:9080", &[("x-beta", "2")]),
+        ["read headers"]
+    );
+    assert_eq!(
+        bench.send("ratings:9080", &[("x-beta", "1")]),
+        ["read headers"]
+    );
+}
+
+#[test]
+fn without_policies_a_sidecar_reads_nothing() {
+    let mut bench = Bench::new(SIDECAR).configure("p", "{}");
+    assert_eq!(bench.send("reviews", &[(LANE, "canary")]), [""; 0]);
+    assert_eq!(bench.lane(), Some("canary"));
+}
+
+#[test]
+fn other_routes_get_no_lane() {
+    for (route, virtual_service) in [("other", "reviews"), ("primary", "other"), ("", "reviews")] {
+        let mut bench = Bench::new(SIDECAR)
+            .configure("p", REVIEWS)
+            .on_route(route, virtual_service);
+        bench.send("reviews", &[("x-beta", "1")]);
+        assert_eq!(bench.lane(), None, "{route} of {virtual_service}");
+    }
+    let mut nowhere = Bench::new(SIDECAR).configure("p", REVIEWS);
+    nowhere.send("reviews", &[("x-beta", "1")]);
+    assert_eq!(nowhere.lane(), None);
+}
+
+#[test]
+fn an_edge_removes_lanes_from_outside_and_decides_itself() {
+    let mut bench = Bench::new(GATEWAY)
+        .configure("p", REVIEWS)
+        .on_route("primary", "reviews");
+    let host = "reviews.shop.svc.cluster.local";
+    bench.send(
+        host,
+        &[
+            (LANE, "stable"),
+            ("x-rollout-lane.other.x", "canary"),
+            ("x-beta", "1"),
+        ],
+    );
+    assert_eq!(bench.lane(), Some("canary"));
+    assert_eq!(bench.proxy.header("x-rollout-lane.other.x"), None);
+    let mut plain = Bench::new(GATEWAY)
+        .configure("p", REVIEWS)
+        .on_route("primary", "reviews");
+    plain.send(host, &[(LANE, "canary")]);
+    assert_eq!(plain.lane(), None);
+}
+
+#[test]
+fn an_edge_is_one_without_policies_and_without_a_configuration() {
+    for json in ["{}", "no json"] {
+        let mut bench = Bench::new(GATEWAY).configure("p", json);
+        bench.send("anything", &[(LANE, "canary")]);
+        assert_eq!(bench.lane(), None, "{json}");
+    }
+}
+
+#[test]
+fn in_the_mesh_a_lane_stands() {
+    let mut bench = Bench::new(SIDECAR)
+        .configure("p", REVIEWS)
+        .on_route("primary", "reviews");
+    let calls = bench.send("reviews", &[(LANE, "stable"), ("x-beta", "1")]);
+    assert_eq!(bench.lane(), Some("stable"));
+    assert_eq!(calls, ["read headers"]);
+}
+
+#[test]
+fn a_second_plugin_at_an_edge_keeps_the_lanes_of_the_first() {
+    let mut bench = Bench::new(GATEWAY)
+        .configure("first", REVIEWS)
+        .configure("second", r#"{"trust": "edge"}"#)
+        .on_route("primary", "reviews");
+    bench
+        .proxy
+        .properties
+        .insert("plugin_name".to_owned(), "first".to_owned());
+    bench.send(
+        "reviews.shop.svc.cluster.local",
+        &[("x-beta", "1"), (LANE, "stable")],
+    );
+    assert_eq!(bench.lane(), Some("canary"));
+    bench
+        .proxy
+        .properties
+        .insert("plugin_name".to_owned(), "second".to_owned());
+    bench.again();
+    assert_eq!(bench.lane(), Some("canary"));
+}
+
+#[test]
+fn the_newest_configuration_of_a_plugin_counts() {
+    let mut bench = Bench::new(SIDECAR)
+        .configure("p", REVIEWS)
+        .configure("p", &REVIEWS.replace("canary", "stable"))
+        .on_route("primary", "reviews");
+    bench.send("reviews", &[("x-beta", "1")]);
+    assert_eq!(bench.lane(), Some("stable"));
+    let mut empty = bench.configure("p", "{}");
+    empty.send("reviews", &[("x-beta", "1")]);
+    assert_eq!(empty.lane(), None);
+}
+
+#[test]
+fn broken_json_keeps_the_last_good_configuration() {
+    let mut bench = Bench::new(SIDECAR)
+        .configure("p", REVIEWS)
+        .configure("p", "{")
+        .on_route("primary", "reviews");
+    bench.send("reviews", &[("x-beta", "1")]);
+    assert_eq!(bench.lane(), Some("canary"));
+    assert_eq!(bench.proxy.counted, [Counter::ConfigurationRefused]);
+    assert_eq!(bench.proxy.log.len(), 1, "{:?}", bench.proxy.log);
+}
+
+#[test]
+fn a_fault_is_said_once_and_again_after_it_was_mended() {
+    let bad = REVIEWS.replace("x-beta", "x beta");
+    let bench = Bench::new(SIDECAR)
+        .configure("p", &bad)
+        .configure("p", &bad)
+        .configure("p", REVIEWS)
+        .configure("p", &bad);
+    assert_eq!(
+        bench.proxy.counted,
+        [Counter::PolicyRefused, Counter::PolicyRefused]
+    );
+    assert!(
+        bench.proxy.log[0].starts_with(
+            "policy left out: rollout shop/reviews: rules[0].match[0].headers[\"x beta\"]: "
+        ),
+        "{:?}",
+        bench.proxy.log
+    );
+}
+
+#[test]
+fn every_lane_of_several_rollouts_at_one_host_is_written() {
+    let both = r#"{"rollouts": {
+        "shop/a": {"hosts": ["shop"], "rules": [{"name": "r", "lane": "mirror", "match": [{}]}]},
+        "shop/b": {"hosts": ["shop"], "rules": [{"name": "r", "lane": "stable", "match": [{}]}]}}}"#;
+    let mut bench = Bench::new(SIDECAR).configure("p", both);
+    let calls = bench.send("shop", &[]);
+    assert_eq!(
+        calls,
+        [
+            "read headers",
+            "set x-rollout-lane.shop.a: mirror",
+            "set x-rollout-lane.shop.b: stable"
+        ]
+    );
+}

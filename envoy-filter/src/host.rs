@@ -1,0 +1,64 @@
+//! What the filter asks of the proxy. Envoy answers in the module (`host/envoy.rs`), a script in
+//! tests.
+
+#[cfg(target_arch = "wasm32")]
+mod envoy;
+#[cfg(test)]
+pub(crate) mod script;
+
+/// The proxy around the filter. `None` and `false` mean that the proxy could not; why is of no use to
+/// the filter, which leaves the request as it is in either case.
+pub(crate) trait Host {
+    /// The current request's headers in the ABI's serialized form, in one read
+    /// ([`crate::header_map::HeaderMap`]). Valid until the next call.
+    fn request_headers(&mut self) -> Option<&[u8]>;
+
+    /// Sets one request header, in place of all its values.
+    fn set_request_header(&mut self, name: &str, value: &str) -> bool;
+
+    /// Removes one request header with all its values.
+    fn remove_request_header(&mut self, name: &[u8]) -> bool;
+
+    /// The configuration of the plugin that is being configured, of `size` bytes. Valid until the
+    /// next call.
+    fn plugin_configuration(&mut self, size: usize) -> Option<&[u8]>;
+
+    /// An attribute of the request or the proxy, into `value`. `path` is NUL-separated.
+    fn property(&mut self, path: &str, value: &mut Vec<u8>) -> bool;
+
+    /// Keeps `value` with the request, for filters behind this one.
+    fn set_property(&mut self, path: &str, value: &[u8]) -> bool;
+
+    /// What all modules of this proxy, in every worker, keep under `key`, with its version for
+    /// [`Host::set_shared`]; version 0 and nothing if there is nothing.
+    fn shared(&mut self, key: &str, value: &mut Vec<u8>) -> u32;
+
+    /// Keeps `value` under `key` if it still has `version`; false if another was faster.
+    fn set_shared(&mut self, key: &str, value: &[u8], version: u32) -> bool;
+
+    /// Counts one of `counter`.
+    fn count(&mut self, counter: Counter);
+
+    /// One line in the proxy's log, as a warning.
+    fn warn(&mut self, line: &str);
+}
+
+/// The filter's counters, `wasmcustom.<name>` among Envoy's statistics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Counter {
+    /// Policies of single Rollouts that were left out.
+    PolicyRefused,
+    /// Configurations that were not JSON of the right shape, so that the last good one stayed.
+    ConfigurationRefused,
+}
+
+impl Counter {
+    pub(crate) const ALL: [Self; 2] = [Self::PolicyRefused, Self::ConfigurationRefused];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::PolicyRefused => "serin.policies_refused",
+            Self::ConfigurationRefused => "serin.configurations_refused",
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! The ABI, proxy-wasm 0.2.1, with Envoy on the other side: all of this crate's unsafe code.
+//!
+//! Entry points have names of their own and are renamed after linking (`cargo xtask wasm`), so that
+//! only what is used is exported: each callback that Envoy finds costs a crossing per request.
+#![allow(unsafe_code)]
+
+use std::cell::RefCell;
+use std::ptr;
+
+use super::{Counter, Host};
+use crate::filter::Filter;
+
+/// The ABI's numbers that are used here.
+const OK: u32 = 0;
+const REQUEST_HEADERS: u32 = 0;
+const PLUGIN_CONFIGURATION: u32 = 7;
+const COUNTER: u32 = 0;
+const WARN: u32 = 3;
+const CONTINUE: u32 = 0;
+const TRUE: u32 = 1;
+
+#[link(wasm_import_module = "env")]
+unsafe extern "C" {
+    fn proxy_log(level: u32, line: *const u8, size: usize) -> u32;
+    fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
+    fn proxy_replace_header_map_value(
+        map: u32,
+        name: *const u8,
+        name_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> u32;
+    fn proxy_remove_header_map_value(map: u32, name: *const u8, name_size: usize) -> u32;
+    fn proxy_get_buffer_bytes(
+        buffer: u32,
+        start: usize,
+        length: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> u32;
+    fn proxy_get_property(
+        path: *const u8,
+        path_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> u32;
+    fn proxy_set_property(
+        path: *const u8,
+        path_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> u32;
+    fn proxy_get_shared_data(
+        key: *const u8,
+        key_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+        version: *mut u32,
+    ) -> u32;
+    fn proxy_set_shared_data(
+        key: *const u8,
+        key_size: usize,
+        value: *const u8,
+        value_size: usize,
+        version: u32,
+    ) -> u32;
+    fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
+    fn proxy_increment_metric(id: u32, by: i64) -> u32;
+}
+
+thread_local! {
+    static FILTER: RefCell<Filter> = RefCell::new(Filter::new());
+    /// Where the host puts what it answers: one buffer, used again by every call.
+    static ANSWER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Above this a buffer is given back after use. Header maps are smaller, configurations may not be.
+const KEPT_BYTES: usize = 64 * 1024;
+
+/// Says which ABI this is. It must stay 0.2.1: above it, Envoy does not choose the route again after a
+/// header was written.
+#[unsafe(no_mangle)]
+extern "C" fn proxy_abi_version_0_2_1() {}
+
+/// Called by the host for space for an answer, within one of the calls below. Null if there is none.
+#[unsafe(no_mangle)]
+extern "C" fn serin_on_memory_allocate(size: usize) -> *mut u8 {
+    ANSWER.with(|answer| {
+        let Ok(mut answer) = answer.try_borrow_mut() else {
+            return ptr::null_mut();
+        };
+        answer.clear();
+        match answer.try_reserve(size) {
+            Ok(()) => answer.as_mut_ptr(),
+            Err(_) => ptr::null_mut(),
+        }
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn serin_on_vm_start(_root: u32, _size: usize) -> u32 {
+    // From here on the counters are among the statistics, at zero.
+    for counter in Counter::ALL {
+        define(counter);
+    }
+    TRUE
+}
+
+/// Always true: false would make Envoy refuse the whole update, even with FAIL_OPEN.
+#[unsafe(no_mangle)]
+extern "C" fn serin_on_configure(_root: u32, size: usize) -> u32 {
+    FILTER.with(|filter| {
+        if let Ok(mut filter) = filter.try_borrow_mut() {
+            filter.configure(&mut Envoy, size);
+        }
+    });
+    ANSWER.with(|answer| {
+        if let Ok(mut answer) = answer.try_borrow_mut()
+            && answer.capacity() > KEPT_BYTES
+        {
+            *answer = Vec::new();
+        }
+    });
+    TRUE
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn serin_on_request_headers(_context: u32, _headers: u32, _end_of_stream: u32) -> u32 {
+    FILTER.with(|filter| {
+        if let Ok(mut filter) = filter.try_borrow_mut() {
+            filter.request(&mut Envoy);
+        }
+    });
+    CONTINUE
+}
+
+/// The proxy that loaded this module. Has no state; it is a type so that the borrow of an answer ends
+/// before the next call.
+struct Envoy;
+
+impl Envoy {
+    /// Makes `call`, which has the host write an answer, and gives that out.
+    // What is used of `self` is its borrow.
+    #[allow(clippy::unused_self)]
+    fn answer(&mut self, call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Option<&[u8]> {
+        let mut data = ptr::null_mut();
+        let mut size = 0;
+        if call(&raw mut data, &raw mut size) != OK {
+            return None;
+        }
+        if data.is_null() || size == 0 {
+            return Some(&[]);
+        }
+        // Sound: the host wrote `size` bytes to where `serin_on_memory_allocate` pointed it to, into
+        // a buffer with that capacity. Only the next call changes that, and the borrow of `self` ends
+        // before it.
+        Some(unsafe { std::slice::from_raw_parts(data, size) })
+    }
+}
+
+impl Host for Envoy {
+    fn request_headers(&mut self) -> Option<&[u8]> {
+        self.answer(|data, size| unsafe { proxy_get_header_map_pairs(REQUEST_HEADERS, data, size) })
+    }
+
+    fn set_request_header(&mut self, name: &str, value: &str) -> bool {
+        let status = unsafe {
+            proxy_replace_header_map_value(
+                REQUEST_HEADERS,
+                name.as_ptr(),
+                name.len(),
+                value.as_ptr(),
+                value.len(),
+            )
+        };
+        status == OK
+    }
+
+    fn remove_request_header(&mut self, name: &[u8]) -> bool {
+        unsafe { proxy_remove_header_map_value(REQUEST_HEADERS, name.as_ptr(), name.len()) == OK }
+    }
+
+    fn plugin_configuration(&mut self, size: usize) -> Option<&[u8]> {
+        self.answer(|data, written| unsafe {
+            proxy_get_buffer_bytes(PLUGIN_CONFIGURATION, 0, size, data, written)
+        })
+    }
+
+    fn property(&mut self, path: &str, value: &mut Vec<u8>) -> bool {
+        value.clear();
+        let found = self.answer(|data, size| unsafe {
+            proxy_get_property(path.as_ptr(), path.len(), data, size)
+        });
+        let Some(found) = found else {
+            return false;
+        };
+        value.extend_from_slice(found);
+        true
+    }
+
+    fn set_property(&mut self, path: &str, value: &[u8]) -> bool {
+        unsafe { proxy_set_property(path.as_ptr(), path.len(), value.as_ptr(), value.len()) == OK }
+    }
+
+    fn shared(&mut self, key: &str, value: &mut Vec<u8>) -> u32 {
+        value.clear();
+        let mut version = 0;
+        let at = &raw mut version;
+        let found = self.answer(|data, size| unsafe {
+            proxy_get_shared_data(key.as_ptr(), key.len(), data, size, at)
+        });
+        let Some(found) = found else {
+            return 0;
+        };
+        value.extend_from_slice(found);
+        version
+    }
+
+    fn set_shared(&mut self, key: &str, value: &[u8], version: u32) -> bool {
+        unsafe {
+            proxy_set_shared_data(
+                key.as_ptr(),
+                key.len(),
+                value.as_ptr(),
+                value.len(),
+                version,
+            ) == OK
+        }
+    }
+
+    fn count(&mut self, counter: Counter) {
+        // Counting happens at configure only, so the number is not kept.
+        if let Some(id) = define(counter) {
+            unsafe { proxy_increment_metric(id, 1) };
+        }
+    }
+
+    fn warn(&mut self, line: &str) {
+        unsafe {
+            proxy_log(WARN, line.as_ptr(), line.len());
+        }
+    }
+}
+
+/// The host's number for `counter`; the same one each time.
+fn define(counter: Counter) -> Option<u32> {
+    let name = counter.name();
+    let mut id = 0;
+    let status = unsafe { proxy_define_metric(COUNTER, name.as_ptr(), name.len(), &raw mut id) };
+    (status == OK).then_some(id)
+}

@@ -1,0 +1,107 @@
+//! A proxy that answers from a script and writes down every call, so that a call too many fails a test.
+
+use std::collections::BTreeMap;
+
+use super::{Counter, Host};
+use crate::header_map::serialize;
+
+/// What the proxy knows, and what it was asked.
+#[derive(Debug, Default)]
+pub(crate) struct Script {
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) configuration: Vec<u8>,
+    /// By path, with `.` for NUL.
+    pub(crate) properties: BTreeMap<String, String>,
+    pub(crate) shared: BTreeMap<String, (Vec<u8>, u32)>,
+    pub(crate) counted: Vec<Counter>,
+    pub(crate) log: Vec<String>,
+    /// Calls for one request, in order.
+    pub(crate) calls: Vec<String>,
+    answer: Vec<u8>,
+}
+
+impl Script {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(other, _)| other == name);
+        found.map(|(_, value)| value.as_str())
+    }
+}
+
+impl Host for Script {
+    fn request_headers(&mut self) -> Option<&[u8]> {
+        self.calls.push("read headers".to_owned());
+        let headers: Vec<(&str, &str)> = self
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        self.answer = serialize(&headers);
+        Some(&self.answer)
+    }
+
+    fn set_request_header(&mut self, name: &str, value: &str) -> bool {
+        self.calls.push(format!("set {name}: {value}"));
+        self.headers.retain(|(other, _)| other != name);
+        self.headers.push((name.to_owned(), value.to_owned()));
+        true
+    }
+
+    fn remove_request_header(&mut self, name: &[u8]) -> bool {
+        let name = String::from_utf8(name.to_vec()).unwrap();
+        self.calls.push(format!("remove {name}"));
+        self.headers.retain(|(other, _)| *other != name);
+        true
+    }
+
+    fn plugin_configuration(&mut self, size: usize) -> Option<&[u8]> {
+        self.configuration.get(..size)
+    }
+
+    fn property(&mut self, path: &str, value: &mut Vec<u8>) -> bool {
+        let path = path.replace('\0', ".");
+        value.clear();
+        let found = self.properties.get(&path);
+        value.extend(found.map(String::as_bytes).unwrap_or_default());
+        let found = found.is_some();
+        self.calls.push(format!("get {path}"));
+        found
+    }
+
+    fn set_property(&mut self, path: &str, value: &[u8]) -> bool {
+        self.calls.push(format!("keep {path}"));
+        self.properties
+            .insert(path.to_owned(), String::from_utf8(value.to_vec()).unwrap());
+        true
+    }
+
+    fn shared(&mut self, key: &str, value: &mut Vec<u8>) -> u32 {
+        value.clear();
+        let Some((found, version)) = self.shared.get(key) else {
+            return 0;
+        };
+        value.extend(found);
+        *version
+    }
+
+    fn set_shared(&mut self, key: &str, value: &[u8], version: u32) -> bool {
+        let entry = self.shared.entry(key.to_owned()).or_default();
+        if version != 0 && version != entry.1 {
+            return false;
+        }
+        *entry = (value.to_vec(), entry.1 + 1);
+        true
+    }
+
+    fn count(&mut self, counter: Counter) {
+        assert!(
+            Counter::ALL.contains(&counter),
+            "{} is not defined",
+            counter.name()
+        );
+        self.counted.push(counter);
+    }
+
+    fn warn(&mut self, line: &str) {
+        self.log.push(line.to_owned());
+    }
+}

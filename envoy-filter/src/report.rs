@@ -1,0 +1,39 @@
+//! Saying what is wrong with a configuration: one line and one count for each fault.
+//!
+//! Envoy configures a plugin in every worker, and once before that to see whether it works. They share
+//! a note of what has been said about which configuration, so that it is said once.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use crate::configure::Configured;
+use crate::host::{Counter, Host};
+
+/// Reports the faults of the latest configuration of the plugin `name`, unless another worker has.
+pub(crate) fn faults(host: &mut impl Host, name: &[u8], configured: &Configured) {
+    let key = format!("serin.reported.{}", String::from_utf8_lossy(name));
+    let mut noted = Vec::new();
+    let version = host.shared(&key, &mut noted);
+    let mut note = Vec::new();
+    if !configured.faults.is_empty() {
+        let mut hasher = DefaultHasher::new();
+        configured.faults.hash(&mut hasher);
+        note.extend(hasher.finish().to_le_bytes());
+    }
+    // An empty note, when all is well again, lets the same fault be said anew. A note that another
+    // worker has changed meanwhile is theirs to tell.
+    if note == noted || !host.set_shared(&key, &note, version) {
+        return;
+    }
+    let (counter, what) = if configured.plugin.is_some() {
+        (Counter::PolicyRefused, "policy left out")
+    } else {
+        (
+            Counter::ConfigurationRefused,
+            "configuration refused, the last good one stays in force",
+        )
+    };
+    for fault in &configured.faults {
+        host.warn(&format!("{what}: {fault}"));
+        host.count(counter);
+    }
+}
