@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::failure::Failure;
 use crate::programs::hex;
 use crate::run::{self, cargo};
+use crate::wasm;
 
 /// The target that Envoy's Wasm runtimes load.
 pub(crate) const WASM_TARGET: &str = "wasm32-wasip1";
@@ -19,7 +20,7 @@ const SUMS: &str = "SHA256SUMS";
 
 /// Builds plugin and module, then writes their sums.
 pub(crate) fn run() -> Result<(), Failure> {
-    let files = [plugin()?];
+    let files = [plugin()?, wasm::module()?];
     let sums = folder()?.join(SUMS);
     let mut lines = String::new();
     for file in &files {

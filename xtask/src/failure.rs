@@ -37,6 +37,9 @@ pub(crate) enum Failure {
     /// House rules are broken; each has been printed.
     #[error("{broken} house rules are broken")]
     Tidy { broken: usize },
+    /// The filter's module is not what Envoy needs.
+    #[error(transparent)]
+    Module(#[from] crate::wasm::ModuleFault),
     /// A path was expected where something else was found.
     #[error("{} is not there after the build", path.display())]
     NotBuilt { path: PathBuf },
@@ -54,6 +57,10 @@ impl Failure {
             Self::File { path, .. } => format!("check space and permissions of {}", path.display()),
             Self::Tidy { .. } => {
                 "mend the lines above, then run `cargo xtask lint` again".to_owned()
+            }
+            Self::Module(_) => {
+                "compare the exports of envoy-filter/src/host/envoy.rs with xtask/src/wasm.rs"
+                    .to_owned()
             }
             Self::NotBuilt { .. } => "read the build's output above".to_owned(),
         }

@@ -24,6 +24,9 @@ pub(crate) enum Command {
         after_help = "Example: cargo xtask dist && (cd target/dist && sha256sum --check SHA256SUMS)"
     )]
     Dist,
+    /// Builds the filter's module, prunes its exports and prints its size.
+    #[command(after_help = "Example: cargo xtask wasm")]
+    Wasm,
     /// The real stack: Kubernetes' API server, istiod, the Argo Rollouts controller and Envoy, with steady load on every scenario.
     #[command(after_help = "Example: cargo xtask e2e subset-canary abort-in-the-middle")]
     E2e(E2eFlags),

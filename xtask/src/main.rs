@@ -3,6 +3,7 @@
 mod cache;
 mod dist;
 mod e2e;
+mod envoy;
 mod failure;
 mod flags;
 mod lint;
@@ -10,6 +11,7 @@ mod programs;
 mod run;
 mod test;
 mod tidy;
+mod wasm;
 
 use std::process::ExitCode;
 
@@ -23,6 +25,7 @@ fn main() -> ExitCode {
         Command::Test(flags) => test::run(&flags),
         Command::Lint => lint::run(),
         Command::Dist => dist::run(),
+        Command::Wasm => wasm::run(),
         Command::E2e(flags) => e2e::run(&flags),
     };
     match outcome {

@@ -4,6 +4,7 @@ use crate::failure::Failure;
 use crate::flags::TestFlags;
 use crate::programs::INSTALL_GO;
 use crate::run::{self, cargo};
+use crate::{envoy, wasm};
 
 pub(crate) fn run(flags: &TestFlags) -> Result<(), Failure> {
     run::need(
@@ -12,9 +13,13 @@ pub(crate) fn run(flags: &TestFlags) -> Result<(), Failure> {
         "for tests/argo-host, which drives the plugin with Argo's own client",
         INSTALL_GO,
     )?;
+    let envoy = envoy::ensure()?;
+    let module = wasm::module()?;
     run::step("running the tests", || {
         let mut test = cargo();
         test.arg("test");
+        test.env("SERIN_ENVOY", &envoy);
+        test.env("SERIN_FILTER_WASM", &module);
         if flags.cargo.is_empty() {
             test.arg("--workspace");
         } else {

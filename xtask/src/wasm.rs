@@ -1,0 +1,125 @@
+//! `cargo xtask wasm`: the filter's module as Envoy loads it.
+//!
+//! Linked with entry points of its own names, which are then given the names that Envoy looks for;
+//! every other export goes. Envoy calls into the module for each callback that is exported, per
+//! request, so an export that is not used costs as much as one that is.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use walrus::{ExportItem, Module, ModuleConfig};
+
+use crate::dist;
+use crate::failure::Failure;
+use crate::run::{self, cargo};
+
+/// The module's file name in `target/dist`.
+pub(crate) const MODULE: &str = "serin-filter.wasm";
+/// How the filter's own entry points begin before they are renamed.
+const OURS: &str = "serin_";
+/// How Envoy's callbacks begin.
+const PROXY: &str = "proxy_";
+/// The callbacks that the filter implements; the build fails if one is missing.
+const CALLBACKS: &[&str] = &[
+    "proxy_on_vm_start",
+    "proxy_on_configure",
+    "proxy_on_request_headers",
+    "proxy_on_memory_allocate",
+];
+/// What a host needs besides callbacks. The ABI version stays at 0.2.1: a later one, and Envoy no
+/// longer chooses the route again after a header was written.
+const REQUIRED: &[&str] = &["memory", "proxy_abi_version_0_2_1"];
+
+/// A module that is not what the filter should be.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ModuleFault {
+    /// The linker's output could not be read.
+    #[error("{} is not a WebAssembly module", path.display())]
+    Unreadable {
+        path: PathBuf,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// An export is missing.
+    #[error("{} has no export `{name}`", path.display())]
+    NoExport { path: PathBuf, name: &'static str },
+}
+
+/// Builds the module, prunes it, prints its size; returns where it is (`out`).
+pub(crate) fn build(out: &Path) -> Result<PathBuf, Failure> {
+    dist::wasm_target()?;
+    run::step("building the module", || {
+        run::run(
+            cargo().args([
+                "build",
+                "--package",
+                "envoy-filter",
+                "--target",
+                dist::WASM_TARGET,
+                "--profile",
+                "filter",
+            ]),
+            "mend what the compiler names above",
+        )
+    })?;
+    let linked = run::target()
+        .join(dist::WASM_TARGET)
+        .join("filter")
+        .join("envoy_filter.wasm");
+    let module = prune(&linked)?;
+    let beside = out.with_extension(format!("new-{}", std::process::id()));
+    fs::write(&beside, &module).map_err(Failure::file("write", &beside))?;
+    fs::rename(&beside, out).map_err(Failure::file("move into place", out))?;
+    eprintln!("    {} {} bytes", out.display(), module.len());
+    Ok(out.to_path_buf())
+}
+
+/// As [`build`], to `target/dist`.
+pub(crate) fn module() -> Result<PathBuf, Failure> {
+    build(&dist::folder()?.join(MODULE))
+}
+
+/// The command.
+pub(crate) fn run() -> Result<(), Failure> {
+    module().map(drop)
+}
+
+/// The module at `linked` with Envoy's names and without anything that no export leads to.
+fn prune(linked: &Path) -> Result<Vec<u8>, Failure> {
+    let bytes = fs::read(linked).map_err(Failure::file("read", linked))?;
+    let mut config = ModuleConfig::new();
+    config
+        .generate_name_section(false)
+        .generate_producers_section(false);
+    let mut module: Module = config
+        .parse(&bytes)
+        .map_err(|source| ModuleFault::Unreadable {
+            path: linked.to_path_buf(),
+            source: source.into(),
+        })?;
+    let mut gone = Vec::new();
+    for export in module.exports.iter_mut() {
+        if let Some(rest) = export.name.strip_prefix(OURS) {
+            export.name = format!("{PROXY}{rest}");
+        }
+        let name = export.name.as_str();
+        let used = CALLBACKS.contains(&name) || REQUIRED.contains(&name);
+        if !used || matches!(export.item, ExportItem::Global(_) | ExportItem::Table(_)) {
+            gone.push(export.id());
+        }
+    }
+    for id in gone {
+        module.exports.delete(id);
+    }
+    for &name in CALLBACKS.iter().chain(REQUIRED) {
+        if !module.exports.iter().any(|export| export.name == name) {
+            return Err(ModuleFault::NoExport {
+                path: linked.to_path_buf(),
+                name,
+            }
+            .into());
+        }
+    }
+    walrus::passes::gc::run(&mut module);
+    Ok(module.emit_wasm())
+}
