@@ -10,7 +10,9 @@ use crate::random::Random;
 use crate::report;
 
 /// Attributes, in Envoy's words.
-const NODE_ID: &str = "node\0id";
+const NODE_ID: &str = "xds\0node\0id";
+/// The same in Envoys that have no `xds.node`; 1.40 in turn has no `node`.
+const NODE_ID_BEFORE: &str = "node\0id";
 const PLUGIN_NAME: &str = "plugin_name";
 const ROUTE_NAME: &str = "xds\0route_name";
 /// Istio's name for the VirtualService that a route is from.
@@ -66,7 +68,9 @@ impl Filter {
     pub(crate) fn configure(&mut self, host: &mut impl Host, size: usize) {
         let (mut name, mut node_id) = (Vec::new(), Vec::new());
         host.property(PLUGIN_NAME, &mut name);
-        host.property(NODE_ID, &mut node_id);
+        if !host.property(NODE_ID, &mut node_id) {
+            host.property(NODE_ID_BEFORE, &mut node_id);
+        }
         let proxy = Proxy::from_node_id(&node_id);
         let json = host.plugin_configuration(size).unwrap_or_default();
         let configured = configure(&name, json, proxy);

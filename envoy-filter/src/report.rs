@@ -10,7 +10,8 @@ use crate::host::{Counter, Host};
 
 /// Reports the faults of the latest configuration of the plugin `name`, unless another worker has.
 pub(crate) fn faults(host: &mut impl Host, name: &[u8], configured: &Configured) {
-    let key = format!("serin.reported.{}", String::from_utf8_lossy(name));
+    let plugin = String::from_utf8_lossy(name);
+    let key = format!("serin.reported.{plugin}");
     let mut noted = Vec::new();
     let version = host.shared(&key, &mut noted);
     let mut note = Vec::new();
@@ -33,7 +34,7 @@ pub(crate) fn faults(host: &mut impl Host, name: &[u8], configured: &Configured)
         )
     };
     for fault in &configured.faults {
-        host.warn(&format!("{what}: {fault}"));
+        host.warn(&format!("serin: plugin {plugin}: {what}: {fault}"));
         host.count(counter);
     }
 }

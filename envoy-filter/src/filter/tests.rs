@@ -23,7 +23,7 @@ impl Bench {
         let mut proxy = Script::default();
         proxy
             .properties
-            .insert("node.id".to_owned(), node.to_owned());
+            .insert("xds.node.id".to_owned(), node.to_owned());
         Self {
             filter: Filter::new(),
             proxy,
@@ -236,7 +236,7 @@ fn a_fault_is_said_once_and_again_after_it_was_mended() {
     );
     assert!(
         bench.proxy.log[0].starts_with(
-            "policy left out: rollout shop/reviews: rules[0].match[0].headers[\"x beta\"]: "
+            "serin: plugin p: policy left out: rollout shop/reviews: rules[0].match[0].headers[\"x beta\"]: "
         ),
         "{:?}",
         bench.proxy.log
