@@ -30,6 +30,20 @@ pub(super) fn is_health(path: &str) -> bool {
     matches!(path, "/readyz" | "/livez" | "/healthz")
 }
 
+/// Whether the path is in a group that is part of Kubernetes: there, unlike anywhere else, the real
+/// server answers with a `Status` when it finds nothing.
+pub(super) fn is_built_in(resources: &[Resource], path: &str) -> bool {
+    let mut parts = path.split('/').skip(1);
+    let group = match (parts.next(), parts.next()) {
+        (Some("api"), Some(_)) => "",
+        (Some("apis"), Some(group)) => group,
+        _ => return false,
+    };
+    resources
+        .iter()
+        .any(|one| one.group == group && !one.custom)
+}
+
 fn version() -> Value {
     json!({
         "major": "1",

@@ -4,6 +4,11 @@
 //! each built-in type, and server-side apply needs a record of who owns which field: neither can be
 //! right without the schemas, so both are refused with `415`.
 
+use std::borrow::Cow;
+use std::slice;
+
+use json_patch::jsonptr::Pointer;
+use json_patch::{AddOperation, PatchOperation};
 use serde_json::Value;
 
 use super::status::Status;
@@ -47,9 +52,16 @@ impl Patch {
     pub(super) fn apply(&self, object: &Value) -> Result<Value, Status> {
         let mut patched = object.clone();
         match self {
-            // Without undo: a failed attempt is thrown away whole.
-            Self::Json(patch) => json_patch::patch_unsafe(&mut patched, patch)
-                .map_err(|_cause| Status::patch_failed())?,
+            Self::Json(patch) => {
+                for operation in &patch.0 {
+                    let Some(operation) = as_go_does(operation, &patched) else {
+                        continue;
+                    };
+                    // Without undo: a failed attempt is thrown away whole.
+                    json_patch::patch_unsafe(&mut patched, slice::from_ref(&*operation))
+                        .map_err(|_cause| Status::patch_failed())?;
+                }
+            }
             Self::Merge(merge) => json_patch::merge(&mut patched, merge),
         }
         if patched.is_object() {
@@ -57,5 +69,24 @@ impl Patch {
         } else {
             Err(Status::patch_failed())
         }
+    }
+}
+
+/// Where Go's library (`gopkg.in/evanphx/json-patch.v4`) departs from RFC 6902: `replace` of a
+/// missing key adds it, and a missing key passes a `test` for null.
+fn as_go_does<'a>(operation: &'a PatchOperation, to: &Value) -> Option<Cow<'a, PatchOperation>> {
+    let missing = |path: &Pointer| {
+        let parent = path.parent().and_then(|at| at.resolve(to).ok());
+        path.resolve(to).is_err() && parent.is_some_and(Value::is_object)
+    };
+    match operation {
+        PatchOperation::Replace(replace) if missing(&replace.path) => {
+            Some(Cow::Owned(PatchOperation::Add(AddOperation {
+                path: replace.path.clone(),
+                value: replace.value.clone(),
+            })))
+        }
+        PatchOperation::Test(test) if test.value.is_null() && missing(&test.path) => None,
+        _ => Some(Cow::Borrowed(operation)),
     }
 }

@@ -243,16 +243,13 @@ impl Query {
         match self.text(key) {
             "" => Ok(0),
             text => text.parse().map_err(|_bad| {
-                if key == "resourceVersion" {
-                    let found = format!("\"{text}\"");
-                    let expected = format!("strconv.ParseUint: parsing \"{text}\": invalid syntax");
-                    let cause = InvalidField::invalid(key, &found, &expected);
-                    Status::invalid_kind("", "", "", &cause)
+                Status::bad_request(if key == "resourceVersion" {
+                    format!(
+                        "invalid resource version: resourceVersion: Invalid value: \"{text}\": strconv.ParseUint: parsing \"{text}\": invalid syntax"
+                    )
                 } else {
-                    Status::bad_request(format!(
-                        "strconv.ParseInt: parsing \"{text}\": invalid syntax"
-                    ))
-                }
+                    format!("strconv.ParseInt: parsing \"{text}\": invalid syntax")
+                })
             }),
         }
     }
@@ -264,7 +261,7 @@ pub(super) struct WatchOptions {
     pub(super) selector: Selector,
     /// Start after this revision; none is now.
     pub(super) from: Option<u64>,
-    /// Refused if this is still to come.
+    /// What is there is refused if this is still to come.
     pub(super) not_older_than: u64,
     /// Begin with everything that is there.
     pub(super) send_initial: bool,

@@ -155,19 +155,19 @@ impl Server {
     fn describe(&self, parts: &Parts) -> Response<Body> {
         let path = parts.uri.path();
         let response = if discovery::is_health(path) {
-            let mut response = Response::new(whole("ok".to_owned()));
-            response
-                .headers_mut()
-                .insert(CONTENT_TYPE, http::HeaderValue::from_static("text/plain"));
-            response
+            plain(StatusCode::OK, "ok")
+        } else if let Some(body) = self
+            .store
+            .read(|state| discovery::answer(state.resources(), path))
+        {
+            json_response(StatusCode::OK, whole(body.to_string()))
+        } else if self
+            .store
+            .read(|state| discovery::is_built_in(state.resources(), path))
+        {
+            refuse(&Status::no_such_path())
         } else {
-            match self
-                .store
-                .read(|state| discovery::answer(state.resources(), path))
-            {
-                Some(body) => json_response(StatusCode::OK, whole(body.to_string())),
-                None => refuse(&Status::no_such_path()),
-            }
+            plain(StatusCode::NOT_FOUND, "404 page not found\n")
         };
         let mut entry = entry_of(parts, Verb::Get, None, &[]);
         entry.status = Some(response.status().as_u16());
@@ -223,12 +223,19 @@ fn whole(text: String) -> Body {
         .boxed_unsync()
 }
 
+fn plain(code: StatusCode, text: &str) -> Response<Body> {
+    respond(code, "text/plain; charset=utf-8", whole(text.to_owned()))
+}
+
 fn json_response(code: StatusCode, body: Body) -> Response<Body> {
+    respond(code, "application/json", body)
+}
+
+fn respond(code: StatusCode, media_type: &'static str, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = code;
-    response.headers_mut().insert(
-        CONTENT_TYPE,
-        http::HeaderValue::from_static("application/json"),
-    );
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, http::HeaderValue::from_static(media_type));
     response
 }

@@ -91,6 +91,11 @@ impl Status {
         )
     }
 
+    /// A failure without a reason, as Go errors that are no `StatusError` become.
+    pub fn unreasoned(message: impl Into<String>) -> Self {
+        Self::new(500, "", message.into(), Value::Null)
+    }
+
     /// No such path.
     pub fn no_such_path() -> Self {
         Self::new(
@@ -133,7 +138,32 @@ impl Status {
         )
     }
 
-    /// A precondition of a delete or update doesn't hold (Go `Preconditions.Check`).
+    /// A replacement that carries another object's `uid` (Go `Preconditions.Check`, as
+    /// `NewInvalidObjError` of the storage words it).
+    pub fn other_uid(
+        resource: &Resource,
+        namespace: &str,
+        name: &str,
+        want: &str,
+        have: &str,
+    ) -> Self {
+        let group = if resource.custom { resource.group } else { "" };
+        let place: Vec<&str> = [group, resource.plural, namespace, name]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect();
+        Self::conflict(
+            resource,
+            name,
+            &format!(
+                "StorageError: invalid object, Code: 4, Key: /registry/{}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {want}, UID in object meta: {have}",
+                place.join("/")
+            ),
+        )
+    }
+
+    /// A precondition of a delete that doesn't hold (`BeforeDelete`, which puts the kind in the
+    /// resource's place). `field` is `UID` or `ResourceVersion`.
     pub fn precondition(
         resource: &Resource,
         name: &str,
@@ -141,12 +171,19 @@ impl Status {
         want: &str,
         have: &str,
     ) -> Self {
-        Self::conflict(
-            resource,
-            name,
-            &format!(
-                "Precondition failed: {field} in precondition: {want}, {field} in object meta: {have}"
+        let end = if field == "UID" {
+            "deleted and then recreated"
+        } else {
+            "modified"
+        };
+        Self::new(
+            409,
+            "Conflict",
+            format!(
+                "Operation cannot be fulfilled on {} \"{name}\": the {field} in the precondition ({want}) does not match the {field} in record ({have}). The object might have been {end}",
+                resource.qualified_kind()
             ),
+            details(resource.group, resource.kind, name),
         )
     }
 
@@ -279,11 +316,15 @@ impl Status {
             "metadata": {},
             "status": "Failure",
             "message": self.message,
-            "reason": self.reason,
             "code": self.code,
         });
-        if let (Some(map), false) = (body.as_object_mut(), self.details.is_null()) {
-            map.insert("details".to_owned(), self.details.clone());
+        if let Some(map) = body.as_object_mut() {
+            if !self.reason.is_empty() {
+                map.insert("reason".to_owned(), Value::from(self.reason));
+            }
+            if !self.details.is_null() {
+                map.insert("details".to_owned(), self.details.clone());
+            }
         }
         body
     }

@@ -23,6 +23,9 @@ pub use direct::{Changes, ObjectRef};
 /// Changes kept for watches and paged lists before the oldest are forgotten.
 const HISTORY: usize = 10_000;
 
+/// Where `resourceVersion` starts to count.
+const FIRST_REVISION: u64 = 100;
+
 /// Where an object is stored. Sorted as lists show it: by resource, namespace, name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key {
@@ -116,15 +119,16 @@ impl Store {
         let state = State {
             resources,
             objects: BTreeMap::new(),
-            // 0 means "any version" in requests, so no object may carry it.
-            revision: 1,
-            compacted: 0,
+            // 0 means "any version" in requests, so no object may carry it; and 1 is forgotten
+            // history at any server that has run for a while.
+            revision: FIRST_REVISION,
+            compacted: FIRST_REVISION,
             history: VecDeque::new(),
         };
         Self {
             shared: Arc::new(Shared {
                 state: Mutex::new(state),
-                newest: tokio::sync::watch::Sender::new(1),
+                newest: tokio::sync::watch::Sender::new(FIRST_REVISION),
             }),
         }
     }

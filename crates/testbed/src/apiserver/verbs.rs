@@ -1,12 +1,14 @@
 //! The verbs that end with one answer: all but watch.
 
+use std::fmt::Display;
+
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::object;
 use super::patch::Patch;
 use super::request::{Query, Target, Verb};
-use super::status::Status;
+use super::status::{InvalidField, Status};
 use super::store::list::{ListOptions, Page};
 use super::store::write::{Deletion, Part, Preconditions};
 use super::store::{Key, Store};
@@ -68,7 +70,10 @@ pub(super) fn run(
             let patch = Patch::parse(content_type, body)?;
             let patched = store.write(|state| {
                 state.update(resource, &key, part, dry_run, |old| {
-                    patch.apply(&target.show(old))
+                    let new = patch.apply(&target.show(old))?;
+                    target.check_name(&new)?;
+                    target.check_kind(&new)?;
+                    Ok(new)
                 })
             })?;
             target.show(&patched)
@@ -124,13 +129,28 @@ impl Target {
             "resourceVersion".to_owned(),
             Value::from(page.revision.to_string()),
         );
-        if let Some(next) = &page.next {
-            metadata.insert("continue".to_owned(), Value::from(next.as_str()));
-        }
+        match page.next.as_deref() {
+            Some(next) => metadata.insert("continue".to_owned(), Value::from(next)),
+            // A typed list leaves it out, an unstructured one doesn't.
+            None if self.resource.custom => metadata.insert("continue".to_owned(), Value::from("")),
+            None => None,
+        };
         if let Some(remaining) = page.remaining {
             metadata.insert("remainingItemCount".to_owned(), Value::from(remaining));
         }
-        let items: Vec<Value> = page.items.iter().map(|object| self.show(object)).collect();
+        let items: Vec<Value> = page
+            .items
+            .iter()
+            .map(|object| {
+                let mut item = self.show(object);
+                if !self.resource.custom {
+                    // Items of a typed list don't say what they are.
+                    object::set_top(&mut item, "apiVersion", None);
+                    object::set_top(&mut item, "kind", None);
+                }
+                item
+            })
+            .collect();
         json!({
             "kind": format!("{}List", self.resource.kind),
             "apiVersion": self.api_version(),
@@ -163,37 +183,83 @@ impl Target {
         if !matches!(content_type, "" | "application/json") {
             return Err(Status::unsupported_media_type("application/json"));
         }
-        let mut object: Value = serde_json::from_slice(body).map_err(|found| {
-            Status::bad_request(format!("the object provided is unrecognized: {found}"))
-        })?;
+        let kind = self.resource.kind;
+        let unrecognized = |why: &dyn Display| {
+            Status::bad_request(format!(
+                "the object provided is unrecognized (must be of type {kind}): {why}"
+            ))
+        };
+        let no_json = |why: &dyn Display| {
+            unrecognized(&format!(
+                "couldn't get version/kind; json parse error: {why}"
+            ))
+        };
+        let mut object: Value = serde_json::from_slice(body).map_err(|found| no_json(&found))?;
         if !object.is_object() {
-            return Err(Status::bad_request(
-                "the object provided is unrecognized: expected an object",
-            ));
+            return Err(no_json(&format!("found {object}, expected an object")));
         }
-        let expected = self.api_version();
-        for (key, expected, what) in [
-            ("apiVersion", expected.as_str(), "API version"),
-            ("kind", self.resource.kind, "kind"),
-        ] {
-            match object.get(key).and_then(Value::as_str) {
-                Some(found) if found == expected => {}
-                None | Some("") if !self.resource.custom => {
-                    object::set_top(&mut object, key, Some(Value::from(expected)));
-                }
-                found => {
-                    let found = found.unwrap_or_default();
-                    return Err(Status::bad_request(format!(
-                        "the {what} in the data ({found}) does not match the expected {what} ({expected})"
-                    )));
+        let api_version = self.api_version();
+        if !self.resource.custom {
+            // A typed resource takes what is missing from the path.
+            for (key, value) in [("apiVersion", api_version.as_str()), ("kind", kind)] {
+                if object::text(&object, key).is_empty() {
+                    object::set_top(&mut object, key, Some(Value::from(value)));
                 }
             }
         }
+        let found = (
+            object::text(&object, "apiVersion"),
+            object::text(&object, "kind"),
+        );
+        if !self.resource.custom && (found.0 != api_version || found.1 != kind) {
+            return Err(Status::bad_request(format!(
+                "{} in version \"{}\" cannot be handled as a {kind}: expected {api_version}",
+                found.1, found.0
+            )));
+        }
+        if found.1.is_empty() {
+            return Err(unrecognized(&format!(
+                "Object 'Kind' is missing in '{object}'"
+            )));
+        }
+        if found.0 != api_version {
+            return Err(Status::bad_request(format!(
+                "the API version in the data ({}) does not match the expected API version ({api_version})",
+                found.0
+            )));
+        }
+        self.check_kind(&object)?;
         Ok(object)
+    }
+
+    /// An object of another kind is refused in that kind's name, as the real server does.
+    fn check_kind(&self, object: &Value) -> Result<(), Status> {
+        let kind = self.resource.kind;
+        let found = object
+            .get("kind")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        if found == kind {
+            return Ok(());
+        }
+        let (shown, expected) = (format!("\"{found}\""), format!("must be {kind}"));
+        let cause = InvalidField::invalid("kind", &shown, &expected);
+        Err(Status::invalid_kind(
+            self.resource.group,
+            found,
+            object::meta(object, "name"),
+            &cause,
+        ))
     }
 
     fn check_name(&self, object: &Value) -> Result<(), Status> {
         let found = object::meta(object, "name");
+        if found.is_empty() {
+            return Err(Status::bad_request(format!(
+                "the name of the object ({} based on URL) was undeterminable: name must be provided",
+                self.name
+            )));
+        }
         if found == self.name {
             return Ok(());
         }
@@ -210,10 +276,10 @@ fn check_uid(target: &Target, old: &Value, new: &Value) -> Result<(), Status> {
     if want.is_empty() || want == have {
         return Ok(());
     }
-    Err(Status::precondition(
+    Err(Status::other_uid(
         &target.resource,
+        &target.namespace,
         &target.name,
-        "UID",
         want,
         have,
     ))

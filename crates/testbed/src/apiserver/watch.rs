@@ -61,7 +61,8 @@ impl Watch {
         let newest = store.newest();
         let (revision, initial) = store.read(|state| {
             let revision = state.revision();
-            if options.not_older_than > revision {
+            // Events from a revision that is still to come are waited for.
+            if options.send_initial && options.not_older_than > revision {
                 return Err(Status::too_large(options.not_older_than, revision));
             }
             Ok((revision, first_events(state, &target, &options)))
@@ -186,13 +187,17 @@ fn event_of(change: &Change, target: &Target, options: &WatchOptions) -> Option<
         .as_deref()
         .is_some_and(|previous| options.selector.matches(previous));
     let after = change.kind != ChangeKind::Deleted && options.selector.matches(&change.object);
-    let kind = match (before, after) {
-        (false, true) => "ADDED",
-        (true, true) => "MODIFIED",
-        (true, false) => "DELETED",
+    Some(match (before, after) {
+        (false, true) => event("ADDED", &change.object, target),
+        (true, true) => event("MODIFIED", &change.object, target),
+        // As it was last selected, but at the version at which it left.
+        (true, false) => {
+            let mut last = Value::clone(change.previous.as_ref()?);
+            object::copy_meta(&change.object, &mut last, "resourceVersion");
+            event("DELETED", &last, target)
+        }
         (false, false) => return None,
-    };
-    Some(event(kind, &change.object, target))
+    })
 }
 
 fn event(kind: &str, object: &Value, target: &Target) -> Value {

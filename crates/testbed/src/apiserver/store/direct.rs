@@ -151,6 +151,16 @@ impl Store {
         self.write(super::State::compact);
     }
 
+    /// Stops serving a resource, as if its `CustomResourceDefinition` had never been applied.
+    pub fn unserve(&self, name: &str) -> Result<(), Status> {
+        let gone = self.resource(name)?;
+        self.write(|state| {
+            state.resources.retain(|one| *one != gone);
+            state.objects.retain(|key, _| !key.is_of(&gone));
+        });
+        Ok(())
+    }
+
     /// A resource by plural, or by plural and group.
     pub fn resource(&self, name: &str) -> Result<Resource, Status> {
         self.read(|state| {

@@ -127,7 +127,7 @@ impl Token {
             .and_then(|(revision, rest)| Some((revision.parse().ok()?, rest.split_once('/')?)));
         let Some((revision, (namespace, name))) = parts else {
             return Err(Status::bad_request(
-                "continue key is not valid: it is not one that this server made",
+                "invalid continue token: continue key is not valid: it is not one that this server made",
             ));
         };
         Ok(Self {

@@ -54,11 +54,9 @@ impl State {
             self.need_namespace(namespace)?;
         }
         if !object::meta(&body, "resourceVersion").is_empty() {
-            let mut refused = Status::from_code(500);
-            refused.reason = "";
-            "resourceVersion should not be set on objects to be created"
-                .clone_into(&mut refused.message);
-            return Err(refused);
+            return Err(Status::unreasoned(
+                "resourceVersion should not be set on objects to be created",
+            ));
         }
         if object::meta(&body, "name").is_empty() {
             let prefix = object::meta(&body, "generateName").to_owned();
@@ -361,6 +359,7 @@ fn first_status(resource: &Resource) -> Option<Value> {
         "pods" => Some(json!({"phase": "Pending", "qosClass": "BestEffort"})),
         "namespaces" => Some(json!({"phase": "Active"})),
         "services" => Some(json!({"loadBalancer": {}})),
+        "replicasets" => Some(json!({"replicas": 0})),
         _ => Some(json!({})),
     }
 }
