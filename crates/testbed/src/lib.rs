@@ -2,4 +2,5 @@
 
 pub mod apiserver;
 pub mod echo;
+pub mod envoy;
 pub mod load;
