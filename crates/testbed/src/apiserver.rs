@@ -34,6 +34,7 @@ mod faults;
 mod log;
 mod object;
 mod patch;
+mod query;
 mod request;
 mod resource;
 mod selector;
@@ -42,6 +43,7 @@ mod status;
 mod store;
 mod verbs;
 mod watch;
+mod wire;
 
 pub use faults::{Action, Fault, FaultId, Faults};
 pub use log::Request;

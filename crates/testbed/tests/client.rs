@@ -414,3 +414,67 @@ async fn tells_subscribers_of_every_change() {
         );
     }
 }
+
+/// Of those who read the same version, one wins; nobody's write is lost.
+#[tokio::test]
+async fn lets_one_of_many_guarded_writers_win() {
+    let server = ApiServer::start().await.unwrap();
+    let stored = server.store().put(virtual_service("reviews", "a")).unwrap();
+    let client = client(&server).await;
+    let writers = (0..16).map(|writer| {
+        let api = virtual_services(client.clone());
+        let mut object: DynamicObject = serde_json::from_value(stored.clone()).unwrap();
+        object.data["spec"]["hosts"] = json!([format!("writer-{writer}")]);
+        async move {
+            api.replace("reviews", &PostParams::default(), &object)
+                .await
+                .map(|_written| writer)
+        }
+    });
+    let results = futures::future::join_all(writers).await;
+    let winners: Vec<_> = results
+        .iter()
+        .filter_map(|result| result.as_ref().ok())
+        .collect();
+    let [winner] = winners.as_slice() else {
+        panic!("expected one winner, found {winners:?}");
+    };
+    let now = server.store().get(&reviews()).unwrap();
+    assert_eq!(now["spec"]["hosts"], json!([format!("writer-{winner}")]));
+    assert_eq!(now["metadata"]["generation"], 2);
+}
+
+#[tokio::test]
+async fn plays_a_cluster_without_a_definition_or_a_namespace() {
+    let server = ApiServer::start().await.unwrap();
+    let store = server.store();
+    let mut elsewhere = virtual_service("reviews", "a");
+    elsewhere["metadata"]["namespace"] = json!("shop");
+    store.put(elsewhere).unwrap();
+    store
+        .delete(&ObjectRef::new("namespaces", "", "shop"))
+        .unwrap();
+    assert_eq!(
+        store.get(&ObjectRef::new("virtualservices", "shop", "reviews")),
+        None
+    );
+
+    store.put(virtual_service("reviews", "a")).unwrap();
+    store.unserve("virtualservices").unwrap();
+    let api = virtual_services(client(&server).await);
+    assert_eq!(code(api.get("reviews").await).0, 404);
+}
+
+#[tokio::test]
+async fn ends_its_connections_when_it_ends() {
+    let server = ApiServer::start().await.unwrap();
+    let api = virtual_services(client(&server).await);
+    let mut events = api
+        .watch(&WatchParams::default(), "0")
+        .await
+        .unwrap()
+        .boxed();
+    server.shutdown().await;
+    let ended = tokio::time::timeout(PATIENCE, events.next()).await.unwrap();
+    assert!(!matches!(ended, Some(Ok(_))), "{ended:?}");
+}

@@ -16,6 +16,7 @@ use super::status::Status;
 
 mod direct;
 pub(super) mod list;
+mod rules;
 pub(super) mod write;
 
 pub use direct::{Changes, ObjectRef};

@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::object;
-use super::request::{Target, WatchOptions};
+use super::query::WatchOptions;
+use super::request::Target;
 use super::status::Status;
 use super::store::{Change, ChangeKind, State, Store};
 
