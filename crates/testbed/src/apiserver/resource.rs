@@ -182,6 +182,9 @@ pub const RESOURCES: &[Resource] = &[
         .returning_deleted(),
     Resource::builtin("", V1, "configmaps", "ConfigMap").with_short_names(&["cm"]),
     Resource::builtin("", V1, "secrets", "Secret").with_fields(&["type"]),
+    Resource::builtin("", V1, "serviceaccounts", "ServiceAccount")
+        .with_short_names(&["sa"])
+        .returning_deleted(),
     Resource::builtin("", V1, "endpoints", "Endpoints").with_short_names(&["ep"]),
     Resource::builtin("", V1, "events", "Event")
         .with_short_names(&["ev"])
@@ -202,6 +205,13 @@ pub const RESOURCES: &[Resource] = &[
         .with_status()
         .with_generation()
         .with_short_names(&["rs"]),
+    Resource::builtin("batch", V1, "jobs", "Job")
+        .with_status()
+        .with_generation(),
+    Resource::builtin("networking.k8s.io", V1, "ingresses", "Ingress")
+        .with_status()
+        .with_generation()
+        .with_short_names(&["ing"]),
     Resource::builtin("coordination.k8s.io", V1, "leases", "Lease"),
     Resource::builtin("discovery.k8s.io", V1, "endpointslices", "EndpointSlice").with_generation(),
     Resource::custom(ARGO_GROUP, V1ALPHA1, "rollouts", "Rollout")
