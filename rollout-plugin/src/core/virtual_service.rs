@@ -106,6 +106,7 @@ fn users_routes(
             "at least one HTTP route",
         ));
     }
+    check_other_protocols(object, routing)?;
     let routes: Vec<Value> = http_routes(object)
         .iter()
         .filter(|route| !lane_route::belongs_to(route_name(route), &routing.rollout))
@@ -128,6 +129,25 @@ fn users_routes(
         }
     }
     Ok((routes, managed))
+}
+
+/// The built-in reconciler moves TLS and TCP routes too. Moving the HTTP half of a split alone would be worse than
+/// refusing.
+fn check_other_protocols(object: &Object, routing: &Routing) -> Result<(), Fault> {
+    for protocol in ["tls", "tcp"] {
+        let routes = object.spec.get(protocol).and_then(Value::as_array);
+        for (index, route) in routes.into_iter().flatten().enumerate() {
+            let ours = |destination| side_of(destination, routing).is_some();
+            if destinations(route).iter().any(ours) {
+                return Err(Fault::new(
+                    format!("spec.{protocol}[{index}].route"),
+                    "destinations of this rollout",
+                    "them in HTTP routes only: the weights of TLS and TCP routes are not moved",
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// A VirtualService with one route needs no name for it; lane routes of other Rollouts don't count

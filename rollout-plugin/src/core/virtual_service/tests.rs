@@ -300,3 +300,19 @@ fn what_is_wrong_is_named() {
         );
     }
 }
+
+#[test]
+fn a_split_in_tls_or_tcp_routes_is_refused_and_others_are_none_of_ours() {
+    for protocol in ["tls", "tcp"] {
+        let mut object = virtual_service(json!([primary(json!({}))]));
+        object.spec[protocol] = json!([{"route": [{"destination": {"host": "database"}}]}]);
+        assert!(http(&object, &routing(), Some(10), &[]).is_ok());
+        object.spec[protocol] = json!([primary(json!({}))]);
+        assert_eq!(
+            http(&object, &routing(), Some(10), &[]).unwrap_err(),
+            format!(
+                "VirtualService shop/reviews: spec.{protocol}[0].route: found destinations of this rollout, expected them in HTTP routes only: the weights of TLS and TCP routes are not moved"
+            )
+        );
+    }
+}
