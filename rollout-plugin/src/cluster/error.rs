@@ -1,5 +1,6 @@
 //! What the API server refuses, and what a user can do about it.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ pub enum ClusterError {
         namespace: String,
         /// The API server's answer.
         #[source]
-        source: Arc<kube::Error>,
+        source: Cause,
     },
     /// The kind's CRD is not installed.
     #[error("the API server doesn't serve {kind} of {}/{}: install the CRDs of Istio 1.22 or newer", kind.names().0, kind.names().1)]
@@ -50,7 +51,7 @@ pub enum ClusterError {
         namespace: String,
         /// Why.
         #[source]
-        source: Arc<kube::Error>,
+        source: Cause,
     },
     /// A write failed otherwise; the object is as it was.
     #[error("{object}: the change was not accepted")]
@@ -59,7 +60,7 @@ pub enum ClusterError {
         object: ObjectId,
         /// Why.
         #[source]
-        source: Arc<kube::Error>,
+        source: Cause,
     },
     /// The object was there when it was read, and is gone.
     #[error("{object}: deleted while it was being changed")]
@@ -67,6 +68,32 @@ pub enum ClusterError {
         /// Which.
         object: ObjectId,
     },
+}
+
+/// Why the client gave up. An answer of the API server is its message alone: kube's own wording adds the whole
+/// `Status` as Rust prints it.
+#[derive(Clone, Debug)]
+pub struct Cause(Arc<kube::Error>);
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.0 {
+            kube::Error::Api(status) => f.write_str(status.message.trim_end()),
+            kube::Error::Service(source) => source.fmt(f),
+            kube::Error::HyperError(source) => source.fmt(f),
+            other => other.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Cause {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &*self.0 {
+            kube::Error::Api(_) => None,
+            // Its own words hold its source's, so the chain goes on one below.
+            other => other.source().and_then(std::error::Error::source),
+        }
+    }
 }
 
 fn group(kind: Kind) -> &'static str {
@@ -85,13 +112,13 @@ impl ClusterError {
                 verb: "get, list and watch",
                 kind,
                 namespace,
-                source,
+                source: Cause(source),
             },
             Some(404) => Self::NotServed { kind },
             _ => Self::Read {
                 kind,
                 namespace,
-                source,
+                source: Cause(source),
             },
         }
     }
@@ -103,14 +130,14 @@ impl ClusterError {
                 verb: "patch",
                 kind: object.kind,
                 namespace: object.namespace.clone(),
-                source: Arc::new(source),
+                source: Cause(Arc::new(source)),
             },
             Some(404) => Self::Gone {
                 object: object.clone(),
             },
             _ => Self::Write {
                 object: object.clone(),
-                source: Arc::new(source),
+                source: Cause(Arc::new(source)),
             },
         }
     }
