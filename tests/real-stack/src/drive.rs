@@ -1,0 +1,551 @@
+//! Drives one scenario: applies its objects, keeps the load on from start to end, takes the steps, hands the records
+//! to the judge.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::Method;
+use serde_json::{Value, json};
+use testbed::load::{self, Load};
+use tokio::sync::Mutex;
+
+use crate::api::{self, Cluster, Kind, ROLLOUT, VIRTUAL_SERVICE};
+use crate::contain::contains;
+use crate::error::{Error, chain};
+use crate::flags::Router;
+use crate::judge::{Phase, Verdict, judge};
+use crate::proxy::Via;
+use crate::recorder::{Copies, Outcome, Records, STREAM_HEADER, VIA_HEADER};
+use crate::scenario::{Action, Scenario, Step, Stream, Until};
+use crate::stack::Stack;
+
+/// The plugin's name in a Rollout.
+const PLUGIN: &str = "serin/istio";
+
+/// Limits what a step may take; a step that hangs is a failed scenario.
+const STEP_LIMIT: Duration = Duration::from_secs(90);
+/// How long the mesh may take to learn of a new namespace.
+const WARM_LIMIT: Duration = Duration::from_mins(1);
+/// How long the VirtualService may take to get back its shape after the last step.
+const RESTORE_LIMIT: Duration = Duration::from_secs(15);
+
+/// From the moment the API has the step's objects to the moment every request has to follow: istiod waits 100 ms for
+/// more changes before it pushes (`PILOT_DEBOUNCE_AFTER`) and starts again at each change, then pushes to both proxies.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// A request that takes longer has failed.
+const REQUEST_LIMIT: Duration = Duration::from_secs(5);
+/// Connections per stream and way.
+const CONNECTIONS: u32 = 4;
+const POLL: Duration = Duration::from_millis(100);
+
+const DESTINATION_RULE: Kind = ("networking.istio.io/v1", "DestinationRule");
+const WASM_PLUGIN: Kind = ("extensions.istio.io/v1alpha1", "WasmPlugin");
+const POD: Kind = ("v1", "Pod");
+
+/// What every scenario shares.
+pub(crate) struct Shared {
+    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) stack: Mutex<Stack>,
+    pub(crate) copies: Arc<Copies>,
+    pub(crate) router: Router,
+    pub(crate) folder: std::path::PathBuf,
+}
+
+/// How a scenario went.
+pub(crate) struct Outturn {
+    pub(crate) name: String,
+    pub(crate) verdict: Verdict,
+    /// What happened when, for whoever looks into a failure.
+    pub(crate) timeline: Vec<String>,
+    pub(crate) took: Duration,
+}
+
+/// One scenario under way.
+struct Drive<'a> {
+    shared: &'a Shared,
+    scenario: &'a Scenario,
+    began: Instant,
+    timeline: Vec<String>,
+    /// The canary's image, by Rollout.
+    canaries: BTreeMap<String, String>,
+    phases: Vec<Phase>,
+}
+
+/// Runs a scenario to its end. What stops it half way is a problem of its verdict.
+pub(crate) async fn drive(shared: &Shared, scenario: &Scenario) -> Outturn {
+    let began = Instant::now();
+    let mut drive = Drive {
+        shared,
+        scenario,
+        began,
+        timeline: Vec::new(),
+        canaries: BTreeMap::new(),
+        phases: Vec::new(),
+    };
+    let records = Arc::new(Records::default());
+    let mut loads = Vec::new();
+    let stopped = drive.go(&records, &mut loads).await;
+    for load in loads {
+        load.stop().await;
+    }
+    let copies = shared.copies.take(&scenario.name);
+    let mut verdict = judge(
+        &scenario.table.stream,
+        &drive.phases,
+        &records.take(),
+        &copies,
+    );
+    match stopped {
+        Ok(problems) => verdict.problems.extend(problems),
+        Err(error) => verdict.problems.insert(0, chain(&error)),
+    }
+    drive.save(&shared.folder).await;
+    Outturn {
+        name: scenario.name.clone(),
+        verdict,
+        timeline: drive.timeline,
+        took: began.elapsed(),
+    }
+}
+
+impl Drive<'_> {
+    async fn go(
+        &mut self,
+        records: &Arc<Records>,
+        loads: &mut Vec<Load>,
+    ) -> Result<Vec<String>, Error> {
+        self.apply().await?;
+        for rollout in self.scenario.rollouts() {
+            let healthy = Until {
+                rollout,
+                paused_at: None,
+                phase: Some("Healthy".to_owned()),
+                pods: None,
+            };
+            self.until(&healthy).await?;
+        }
+        self.start_load(records, loads);
+        self.warm_up(records).await?;
+        let before = self.virtual_services().await?;
+        for step in &self.scenario.table.step {
+            self.step(step).await?;
+        }
+        self.restored(&before).await
+    }
+
+    fn say(&mut self, what: &str) {
+        self.timeline.push(format!(
+            "{:8.3} s  {what}",
+            self.began.elapsed().as_secs_f64()
+        ));
+    }
+
+    async fn apply(&mut self) -> Result<(), Error> {
+        let name = self.scenario.name.as_str();
+        let namespace =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+        self.shared.cluster.apply(&namespace, None).await?;
+        for object in &self.scenario.objects {
+            let mut object = object.clone();
+            if self.shared.router == Router::BuiltIn {
+                use_built_in(&mut object);
+            }
+            self.shared.cluster.apply(&object, Some(name)).await?;
+        }
+        self.say("objects applied");
+        Ok(())
+    }
+
+    fn start_load(&mut self, records: &Arc<Records>, loads: &mut Vec<Load>) {
+        for (index, stream) in self.scenario.table.stream.iter().enumerate() {
+            for via in Via::ALL {
+                let sink = records.sink(&self.scenario.name, index, stream, via);
+                loads.push(Load::start(requests(stream, via), &sink));
+            }
+        }
+    }
+
+    /// Waits until every stream gets nothing but good answers both ways; what came before doesn't count.
+    async fn warm_up(&mut self, records: &Records) -> Result<(), Error> {
+        let began = Instant::now();
+        let ways = self.scenario.table.stream.len() * Via::ALL.len();
+        loop {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let seen = records.take();
+            let bad = seen
+                .iter()
+                .find(|record| !matches!(record.outcome, Outcome::Image(_)));
+            let mut answered: Vec<_> = seen
+                .iter()
+                .map(|record| (record.stream, record.via))
+                .collect();
+            answered.sort_unstable();
+            answered.dedup();
+            if bad.is_none() && answered.len() == ways {
+                self.say("every stream is answered both ways");
+                return Ok(());
+            }
+            if began.elapsed() > WARM_LIMIT {
+                return Err(Error::Waited {
+                    what: "answers to every stream".to_owned(),
+                    limit: WARM_LIMIT,
+                    seen: format!("{bad:?}, {} of {ways} ways answered", answered.len()),
+                });
+            }
+        }
+    }
+
+    async fn step(&mut self, step: &Step) -> Result<(), Error> {
+        let acted = Instant::now();
+        self.say(&format!("step \"{}\"", step.name));
+        for action in &step.actions {
+            self.act(action).await?;
+        }
+        for until in &step.until {
+            self.until(until).await?;
+        }
+        let stepped = if step.throughout {
+            acted
+        } else {
+            Instant::now()
+        };
+        self.say("state reached");
+        if let Some(file) = &step.objects {
+            self.shown(file).await?;
+            self.say("objects as expected");
+        }
+        let settled = if step.throughout {
+            acted
+        } else {
+            tokio::time::sleep(SETTLE).await;
+            Instant::now()
+        };
+        tokio::time::sleep(Duration::from_secs(step.seconds)).await;
+        let streams = &self.scenario.table.stream;
+        let canary = |stream: &Stream| self.canaries.get(stream.rollout.as_ref()?).cloned();
+        self.phases.push(Phase {
+            name: step.name.clone(),
+            acted,
+            stepped,
+            settled,
+            ended: Instant::now(),
+            canaries: streams.iter().map(canary).collect(),
+            expect: step
+                .expect
+                .iter()
+                .filter_map(|expect| {
+                    let index = streams
+                        .iter()
+                        .position(|stream| stream.name == expect.stream)?;
+                    Some((index, expect.clone()))
+                })
+                .collect(),
+        });
+        Ok(())
+    }
+
+    /// Does what `kubectl argo rollouts` does (argo-rollouts v1.10.1, `pkg/kubectl-argo-rollouts/cmd`).
+    async fn act(&mut self, action: &Action) -> Result<(), Error> {
+        let namespace = self.scenario.name.as_str();
+        let cluster = &self.shared.cluster;
+        match action {
+            Action::SetImage { rollout, image } => {
+                let live = cluster.get(ROLLOUT, namespace, rollout).await?;
+                let mut containers = live
+                    .pointer("/spec/template/spec/containers")
+                    .cloned()
+                    .unwrap_or_default();
+                if let Some(first) = containers.get_mut(0) {
+                    first["image"] = json!(image);
+                }
+                let patch = json!({"spec": {"template": {"spec": {"containers": containers}}}});
+                cluster
+                    .merge(ROLLOUT, namespace, rollout, &patch, false)
+                    .await?;
+                self.canaries.insert(rollout.clone(), image.clone());
+                self.say(&format!("{rollout}: image {image}"));
+            }
+            Action::Promote { rollout } => {
+                let patch = json!({"status": {"pauseConditions": null}});
+                cluster
+                    .merge(ROLLOUT, namespace, rollout, &patch, true)
+                    .await?;
+                self.say(&format!("{rollout}: promoted"));
+            }
+            Action::Abort { rollout } => {
+                let patch = json!({"status": {"abort": true}});
+                cluster
+                    .merge(ROLLOUT, namespace, rollout, &patch, true)
+                    .await?;
+                self.say(&format!("{rollout}: aborted"));
+            }
+            Action::KillController { pause_seconds } => {
+                let pause = Duration::from_secs(*pause_seconds);
+                self.shared
+                    .stack
+                    .lock()
+                    .await
+                    .kill_controller(pause)
+                    .await?;
+                self.say(&format!(
+                    "controller killed, started again after {pause_seconds} s"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    async fn until(&mut self, until: &Until) -> Result<(), Error> {
+        let began = Instant::now();
+        loop {
+            let seen = match self.reached(until).await? {
+                Ok(()) => return Ok(()),
+                Err(seen) => seen,
+            };
+            if began.elapsed() > STEP_LIMIT {
+                return Err(Error::Waited {
+                    what: format!(
+                        "Rollout {}/{} to be as expected",
+                        self.scenario.name, until.rollout
+                    ),
+                    limit: STEP_LIMIT,
+                    seen,
+                });
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// The inner error says what is not as it should be.
+    async fn reached(&self, until: &Until) -> Result<Result<(), String>, Error> {
+        let namespace = self.scenario.name.as_str();
+        let rollout = self
+            .shared
+            .cluster
+            .get(ROLLOUT, namespace, &until.rollout)
+            .await?;
+        let status = |field: &str| {
+            rollout
+                .pointer(&format!("/status/{field}"))
+                .cloned()
+                .unwrap_or_default()
+        };
+        let generation = rollout
+            .pointer("/metadata/generation")
+            .cloned()
+            .unwrap_or_default();
+        if status("observedGeneration").as_str() != Some(generation.to_string().as_str()) {
+            return Ok(Err(format!(
+                "generation {generation} not yet seen by the controller"
+            )));
+        }
+        if let Some(index) = until.paused_at {
+            let at = status("currentStepIndex").as_i64();
+            let paused = status("pauseConditions")
+                .as_array()
+                .is_some_and(|all| !all.is_empty());
+            if at != Some(index) || !paused {
+                return Ok(Err(format!(
+                    "step {at:?}, paused: {paused}, {}",
+                    status("message")
+                )));
+            }
+        }
+        if let Some(phase) = &until.phase {
+            let settled = *phase != "Healthy" || status("currentPodHash") == status("stableRS");
+            if status("phase") != json!(phase) || !settled {
+                return Ok(Err(format!(
+                    "phase {}, {}",
+                    status("phase"),
+                    status("message")
+                )));
+            }
+        }
+        if let Some(wanted) = until.pods {
+            let pods = self.shared.cluster.list(POD, Some(namespace)).await?;
+            let prefix = format!("{}-", until.rollout);
+            let own = |pod: &&Value| {
+                pod.pointer("/metadata/name")
+                    .and_then(Value::as_str)
+                    .is_some_and(|name| name.starts_with(&prefix))
+            };
+            let count = pods.iter().filter(own).count();
+            if count != wanted {
+                return Ok(Err(format!("{count} pods")));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Waits until the live objects contain what the file says.
+    async fn shown(&mut self, file: &Path) -> Result<(), Error> {
+        let path = self.scenario.folder.join(file);
+        let expected = api::read_yaml(&path)?;
+        let began = Instant::now();
+        loop {
+            let mut difference = None;
+            for expected in &expected {
+                if let Err(found) = self.shows(expected).await? {
+                    difference = Some(found);
+                    break;
+                }
+            }
+            let Some(seen) = difference else {
+                return Ok(());
+            };
+            if began.elapsed() > STEP_LIMIT {
+                return Err(Error::Waited {
+                    what: format!("the objects of {}", file.display()),
+                    limit: STEP_LIMIT,
+                    seen,
+                });
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    async fn shows(&self, expected: &Value) -> Result<Result<(), String>, Error> {
+        let kind = match expected["kind"].as_str() {
+            Some("VirtualService") => VIRTUAL_SERVICE,
+            Some("DestinationRule") => DESTINATION_RULE,
+            Some("WasmPlugin") => WASM_PLUGIN,
+            _ => ROLLOUT,
+        };
+        let name = expected
+            .pointer("/metadata/name")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let live = self
+            .shared
+            .cluster
+            .get(kind, &self.scenario.name, name)
+            .await?;
+        Ok(contains(spec(&live), spec(expected))
+            .map_err(|found| format!("{}/{name}{found}", kind.1)))
+    }
+
+    async fn virtual_services(&self) -> Result<BTreeMap<String, String>, Error> {
+        let mut specs = BTreeMap::new();
+        for name in self.scenario.named(VIRTUAL_SERVICE.1) {
+            let live = self
+                .shared
+                .cluster
+                .get(VIRTUAL_SERVICE, &self.scenario.name, &name)
+                .await?;
+            // serde_json sorts keys: equal objects have equal text.
+            specs.insert(name, spec(&live).to_string());
+        }
+        Ok(specs)
+    }
+
+    /// Waits until the VirtualServices are what they were; a difference that stays is a problem.
+    async fn restored(&mut self, before: &BTreeMap<String, String>) -> Result<Vec<String>, Error> {
+        let began = Instant::now();
+        loop {
+            let now = self.virtual_services().await?;
+            if now == *before {
+                self.say("every VirtualService is what it was");
+                return Ok(Vec::new());
+            }
+            if began.elapsed() > RESTORE_LIMIT {
+                let differs = |(name, spec): &(&String, &String)| before.get(*name) != Some(*spec);
+                return Ok(now
+                    .iter()
+                    .filter(differs)
+                    .map(|(name, spec)| {
+                        let was = before.get(name).map_or("nothing", String::as_str);
+                        format!("VirtualService {name} is not what it was.\n      was {was}\n      is  {spec}")
+                    })
+                    .collect());
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Saves objects and events beside the logs; what can't be read is left out.
+    async fn save(&self, folder: &Path) {
+        let name = &self.scenario.name;
+        let mut text = self.timeline.join("\n");
+        text.push('\n');
+        for kind in [ROLLOUT, VIRTUAL_SERVICE, DESTINATION_RULE] {
+            for object in self
+                .shared
+                .cluster
+                .list(kind, Some(name))
+                .await
+                .unwrap_or_default()
+            {
+                text.push_str(&serde_json::to_string_pretty(&object).unwrap_or_default());
+                text.push('\n');
+            }
+        }
+        for event in self
+            .shared
+            .cluster
+            .list(api::EVENT, Some(name))
+            .await
+            .unwrap_or_default()
+        {
+            let field = |path: &str| {
+                event
+                    .pointer(path)
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+                    .to_owned()
+            };
+            text.extend(
+                [
+                    "/lastTimestamp",
+                    "/type",
+                    "/involvedObject/name",
+                    "/reason",
+                    "/message",
+                ]
+                .map(|path| field(path) + " "),
+            );
+            text.push('\n');
+        }
+        // The verdict stands without it.
+        let _ = std::fs::write(folder.join(format!("scenario-{name}.log")), text);
+    }
+}
+
+fn requests(stream: &Stream, via: Via) -> load::Stream {
+    let mut headers: Vec<(String, String)> = vec![
+        (STREAM_HEADER.to_owned(), stream.name.clone()),
+        (VIA_HEADER.to_owned(), via.word().to_owned()),
+    ];
+    headers.extend(stream.headers.clone());
+    load::Stream {
+        target: via.target(),
+        authority: stream.authority(via).to_owned(),
+        path: stream.path.clone(),
+        method: Method::from_bytes(stream.method.as_bytes()).unwrap_or_default(),
+        headers,
+        rate: stream.rate,
+        connections: CONNECTIONS,
+        timeout: REQUEST_LIMIT,
+    }
+}
+
+fn spec(object: &Value) -> &Value {
+    object.get("spec").unwrap_or(&Value::Null)
+}
+
+/// Moves the plugin's block to Argo's own `istio:`, whose fields are the same.
+fn use_built_in(object: &mut Value) {
+    let routing = object.pointer_mut("/spec/strategy/canary/trafficRouting");
+    if let Some(routing) = routing.and_then(Value::as_object_mut) {
+        let plugin = routing
+            .get_mut("plugins")
+            .and_then(Value::as_object_mut)
+            .and_then(|all| all.remove(PLUGIN));
+        if let Some(plugin) = plugin {
+            routing.remove("plugins");
+            routing.insert("istio".to_owned(), plugin);
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! The real stack: brings up a cluster without containers in the namespaces it was started in, runs scenarios on it
+//! under load, and judges what the load saw.
+//!
+//! `cargo xtask e2e` starts it, in a network and a process namespace of its own; everything it starts dies with it.
+
+mod api;
+mod contain;
+mod drive;
+mod error;
+mod flags;
+mod judge;
+mod keys;
+mod kubelet;
+mod network;
+mod probe;
+mod program;
+mod proxy;
+mod recorder;
+mod report;
+mod run;
+mod scenario;
+mod stack;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::flags::Flags;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let flags = Flags::parse();
+    let interrupted = async {
+        // Without the signal there is nothing to wait for.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    let outcome = tokio::select! {
+        outcome = run::run(&flags) => outcome,
+        () = interrupted => Err(error::Error::Interrupted),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(failure) => {
+            eprintln!(
+                "error: {}\n next: {}",
+                error::chain(&failure),
+                failure.next()
+            );
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! What a run prints: one block per scenario, then a table of all.
+
+use std::time::Duration;
+
+use crate::drive::Outturn;
+
+/// Problems that are printed in full; more of the same help nobody.
+const SHOWN: usize = 12;
+
+/// One scenario: every step's shares, and on failure what is wrong and what happened when.
+pub(crate) fn scenario(outturn: &Outturn) {
+    let verdict = &outturn.verdict;
+    let word = if verdict.problems.is_empty() {
+        "passed"
+    } else {
+        "FAILED"
+    };
+    let mut lines = vec![format!(
+        "--- {}: {word} in {:.1} s, {} requests, {} failed, {} late",
+        outturn.name,
+        outturn.took.as_secs_f64(),
+        verdict.requests,
+        verdict.failed,
+        verdict.late
+    )];
+    for row in &verdict.rows {
+        let copies = if row.copies > 0 {
+            format!(", {} copies", row.copies)
+        } else {
+            String::new()
+        };
+        let late = if row.late > 0 {
+            format!(", {} late, the last after {} ms", row.late, row.last_late)
+        } else {
+            String::new()
+        };
+        lines.push(format!(
+            "    {:<34} {:<10} {}: {:6.2} % canary of {:>5} (expected {:.0} ± {:.2}){copies}{late}",
+            row.step,
+            row.stream,
+            row.via.word(),
+            row.share,
+            row.requests,
+            row.expected,
+            row.tolerance,
+        ));
+    }
+    if !verdict.problems.is_empty() {
+        for problem in verdict.problems.iter().take(SHOWN) {
+            lines.push(format!("    problem: {problem}"));
+        }
+        if verdict.problems.len() > SHOWN {
+            lines.push(format!(
+                "    and {} problems more",
+                verdict.problems.len() - SHOWN
+            ));
+        }
+        lines.push("    timeline:".to_owned());
+        lines.extend(outturn.timeline.iter().map(|line| format!("      {line}")));
+    }
+    println!("{}", lines.join("\n"));
+}
+
+/// All scenarios; the last line counts them.
+pub(crate) fn summary(outturns: &[Outturn], took: Duration) {
+    println!(
+        "\n{:<28} {:>9} {:>7} {:>6} {:>7} {:>8}  outcome",
+        "scenario", "requests", "failed", "late", "copies", "seconds"
+    );
+    for outturn in outturns {
+        let verdict = &outturn.verdict;
+        println!(
+            "{:<28} {:>9} {:>7} {:>6} {:>7} {:>8.1}  {}",
+            outturn.name,
+            verdict.requests,
+            verdict.failed,
+            verdict.late,
+            verdict.copies,
+            outturn.took.as_secs_f64(),
+            if verdict.problems.is_empty() {
+                "passed"
+            } else {
+                "FAILED"
+            },
+        );
+    }
+    let passed = outturns
+        .iter()
+        .filter(|outturn| outturn.verdict.problems.is_empty())
+        .count();
+    println!("wall time {:.1} s", took.as_secs_f64());
+    println!("{passed} passed, {} failed", outturns.len() - passed);
+}

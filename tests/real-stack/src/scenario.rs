@@ -1,0 +1,302 @@
+//! A scenario as it is written: `scenario.toml` and `resources/*.yaml` in a folder of its own, whose name is also the
+//! namespace it runs in.
+//!
+//! The table says what is done and what must be seen, nothing about how: any cluster with a driver can run it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::api;
+use crate::error::Error;
+use crate::proxy::Via;
+
+/// One scenario, read and checked.
+#[derive(Debug)]
+pub(crate) struct Scenario {
+    /// The folder's name, which is also the namespace.
+    pub(crate) name: String,
+    /// Where it was read from.
+    pub(crate) folder: PathBuf,
+    /// The table.
+    pub(crate) table: Table,
+    /// The objects, in the order of the files' names.
+    pub(crate) objects: Vec<Value>,
+}
+
+/// `scenario.toml`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Table {
+    /// What is shown, in one line.
+    pub(crate) title: String,
+    /// True if it disturbs others and so runs alone.
+    #[serde(default)]
+    pub(crate) alone: bool,
+    /// Requests that are sent from start to end.
+    pub(crate) stream: Vec<Stream>,
+    /// What is done, in order. The first may do nothing: it looks at the beginning.
+    pub(crate) step: Vec<Step>,
+}
+
+/// Requests of one kind, sent at a steady rate through the sidecar and through the gateway.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Stream {
+    /// Its name in expectations and reports.
+    pub(crate) name: String,
+    /// The authority inside the mesh.
+    pub(crate) sidecar: String,
+    /// The authority at the gateway.
+    pub(crate) gateway: String,
+    /// Path and query.
+    #[serde(default = "root")]
+    pub(crate) path: String,
+    /// Method.
+    #[serde(default = "get")]
+    pub(crate) method: String,
+    /// Headers.
+    #[serde(default)]
+    pub(crate) headers: BTreeMap<String, String>,
+    /// Requests per second through each of the two.
+    pub(crate) rate: u32,
+    /// The application (label `app`) that has to answer.
+    pub(crate) app: String,
+    /// The Rollout whose versions answer; absent where no Rollout is involved.
+    pub(crate) rollout: Option<String>,
+}
+
+/// One step: what is done, what is waited for, what must be seen from then on.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Step {
+    /// Its name in reports.
+    pub(crate) name: String,
+    /// Done at once, one after the other.
+    #[serde(default)]
+    pub(crate) actions: Vec<Action>,
+    /// Waited for, all of it.
+    #[serde(default)]
+    pub(crate) until: Vec<Until>,
+    /// A file of objects; each must be contained in the one that is live. Waited for after `until`.
+    pub(crate) objects: Option<PathBuf>,
+    /// The expectations hold from the moment before the actions on: the state stays what it was.
+    #[serde(default)]
+    pub(crate) throughout: bool,
+    /// What each stream must see.
+    #[serde(default)]
+    pub(crate) expect: Vec<Expect>,
+    /// Seconds of requests that are looked at.
+    #[serde(default = "observed")]
+    pub(crate) seconds: u64,
+}
+
+/// What is done to a Rollout, or to its controller.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", tag = "do")]
+pub(crate) enum Action {
+    /// A new version: the first container's image.
+    SetImage {
+        /// The Rollout.
+        rollout: String,
+        /// The image; requests that its pods answer count as the canary's.
+        image: String,
+    },
+    /// On to the next step, as `kubectl argo rollouts promote` does.
+    Promote {
+        /// The Rollout.
+        rollout: String,
+    },
+    /// Back to the stable version, as `kubectl argo rollouts abort` does.
+    Abort {
+        /// The Rollout.
+        rollout: String,
+    },
+    /// The controller is killed without warning and started again after a pause.
+    KillController {
+        /// Between its end and its start.
+        pause_seconds: u64,
+    },
+}
+
+/// A state of a Rollout.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Until {
+    /// The Rollout.
+    pub(crate) rollout: String,
+    /// It pauses at the step with this index.
+    pub(crate) paused_at: Option<i64>,
+    /// Its phase (`Healthy`, `Degraded`…), with its latest change seen by the controller.
+    pub(crate) phase: Option<String>,
+    /// So many pods are left, the terminating ones included: the old version has gone.
+    pub(crate) pods: Option<usize>,
+}
+
+/// What a stream must see.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Expect {
+    /// The stream's name.
+    pub(crate) stream: String,
+    /// Percent of its requests that the canary answers; 0 and 100 mean every one.
+    pub(crate) canary: f64,
+    /// Percent of its requests of which the canary gets a copy.
+    #[serde(default)]
+    pub(crate) copies: f64,
+}
+
+fn root() -> String {
+    "/".to_owned()
+}
+
+fn get() -> String {
+    "GET".to_owned()
+}
+
+fn observed() -> u64 {
+    5
+}
+
+impl Stream {
+    /// The authority on one of the two ways.
+    pub(crate) fn authority(&self, via: Via) -> &str {
+        match via {
+            Via::Sidecar => &self.sidecar,
+            Via::Gateway => &self.gateway,
+        }
+    }
+}
+
+impl Scenario {
+    /// Reads a folder and checks that its names fit together.
+    pub(crate) fn read(folder: &Path) -> Result<Self, Error> {
+        let path = folder.join("scenario.toml");
+        let text = std::fs::read_to_string(&path).map_err(Error::file("read", &path))?;
+        let table: Table = toml::from_str(&text).map_err(|source| Error::Scenario {
+            path: path.clone(),
+            source: Box::new(source),
+        })?;
+        let resources = folder.join("resources");
+        let mut files: Vec<PathBuf> = std::fs::read_dir(&resources)
+            .map_err(Error::file("read", &resources))?
+            .filter_map(|item| item.ok().map(|item| item.path()))
+            .collect();
+        files.sort();
+        let mut objects = Vec::new();
+        for file in files {
+            objects.extend(api::read_yaml(&file)?);
+        }
+        let name = folder
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let scenario = Self {
+            name,
+            folder: folder.to_path_buf(),
+            table,
+            objects,
+        };
+        scenario.check(&path)?;
+        Ok(scenario)
+    }
+
+    /// The names of the Rollouts among its objects.
+    pub(crate) fn rollouts(&self) -> Vec<String> {
+        self.named(api::ROLLOUT.1)
+    }
+
+    /// The names of the objects of a kind.
+    pub(crate) fn named(&self, kind: &str) -> Vec<String> {
+        self.objects
+            .iter()
+            .filter(|object| object["kind"] == kind)
+            .filter_map(|object| object.pointer("/metadata/name")?.as_str())
+            .map(str::to_owned)
+            .collect()
+    }
+
+    fn check(&self, path: &Path) -> Result<(), Error> {
+        let streams: Vec<String> = self
+            .table
+            .stream
+            .iter()
+            .map(|stream| stream.name.clone())
+            .collect();
+        let rollouts = self.rollouts();
+        let known = |field, value: &str, among: &[String]| {
+            if among.iter().any(|name| name == value) {
+                return Ok(());
+            }
+            Err(Error::Reference {
+                path: path.to_path_buf(),
+                field,
+                value: value.to_owned(),
+                expected: format!("one of {}", among.join(", ")),
+            })
+        };
+        for stream in &self.table.stream {
+            if let Some(rollout) = &stream.rollout {
+                known("stream.rollout", rollout, &rollouts)?;
+            }
+        }
+        for step in &self.table.step {
+            for action in &step.actions {
+                match action {
+                    Action::SetImage { rollout, .. }
+                    | Action::Promote { rollout }
+                    | Action::Abort { rollout } => {
+                        known("step.actions.rollout", rollout, &rollouts)?;
+                    }
+                    Action::KillController { .. } => {}
+                }
+            }
+            for until in &step.until {
+                known("step.until.rollout", &until.rollout, &rollouts)?;
+            }
+            for expect in &step.expect {
+                known("step.expect.stream", &expect.stream, &streams)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads the scenarios with these names, or all, in the order of their folders' names.
+pub(crate) fn read_all(folder: &Path, names: &[String]) -> Result<Vec<Scenario>, Error> {
+    let mut folders: Vec<PathBuf> = std::fs::read_dir(folder)
+        .map_err(Error::file("read", folder))?
+        .filter_map(|item| item.ok().map(|item| item.path()))
+        .filter(|path| path.join("scenario.toml").is_file())
+        .collect();
+    folders.sort();
+    let all: Vec<String> = folders
+        .iter()
+        .map(|folder| {
+            folder
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned()
+        })
+        .collect();
+    for name in names {
+        if !all.contains(name) {
+            return Err(Error::Reference {
+                path: folder.to_path_buf(),
+                field: "the command line",
+                value: name.clone(),
+                expected: format!("one of {}", all.join(", ")),
+            });
+        }
+    }
+    folders
+        .iter()
+        .zip(&all)
+        .filter(|(_, name)| names.is_empty() || names.contains(name))
+        .map(|(folder, _)| Scenario::read(folder))
+        .collect()
+}
