@@ -1,15 +1,80 @@
-//! `cargo xtask e2e`: builds or finds all that the real stack needs, then hands over to the harness in `tests/real-stack`
-//! inside namespaces of its own, so that nothing survives the run and two runs don't meet.
+//! `cargo xtask e2e`: builds or finds all that the real stack needs, then becomes the harness (`tests/real-stack`) in a
+//! network and a process namespace of its own, so that nothing survives the run and two runs don't meet.
+
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+use rustix::process::Signal;
 
 use crate::failure::Failure;
 use crate::flags::E2eFlags;
-use crate::{programs, run};
+use crate::run::{self, cargo};
+use crate::{dist, envoy, programs, wasm};
+
+/// The harness's package and program.
+const HARNESS: &str = "real-stack";
 
 pub(crate) fn run(flags: &E2eFlags) -> Result<(), Failure> {
-    let programs = run::step("the programs of the real stack", programs::ensure)?;
-    eprintln!("    traffic router: {}", flags.traffic_router.word());
-    for (module, folder) in &programs {
-        eprintln!("    {module}: {}", folder.display());
+    let install = "install the system's packages util-linux and iproute2";
+    run::need(
+        "unshare",
+        &["--version"],
+        "to give the stack namespaces of its own",
+        install,
+    )?;
+    run::need("ip", &["-V"], "to set up the stack's network", install)?;
+    let envoy = envoy::ensure()?;
+    let programs = programs::ensure()?;
+    let module = wasm::module()?;
+    let plugin = dist::plugin()?;
+    run::step("building the harness", || {
+        run::run(
+            cargo().args(["build", "--release", "--package", HARNESS]),
+            "mend what the compiler names above",
+        )
+    })?;
+    let root = run::root();
+    let mut command = isolated();
+    command.arg(run::target().join("release").join(HARNESS));
+    for (name, folder) in &programs {
+        command.arg(format!("--{name}")).arg(folder);
     }
-    Ok(())
+    let mut path = |flag: &str, path: &Path| {
+        command.arg(flag).arg(path);
+    };
+    path("--envoy", &envoy);
+    path("--plugin", &plugin);
+    path("--module", &module);
+    path("--manifests", &root.join("manifests"));
+    path("--scenarios", &root.join("tests/e2e"));
+    path("--logs", &run::target().join("e2e"));
+    command.args(["--traffic-router", flags.traffic_router.word()]);
+    command.args(["--jobs", &flags.jobs.to_string()]);
+    command.args(&flags.scenarios);
+    if flags.build_only {
+        eprintln!(
+            "everything is built; the stack would start with:\n    {}",
+            run::line(&command)
+        );
+        return Ok(());
+    }
+    // Whoever kills xtask ends the run: the stack's first process dies with this one, and all others with it.
+    if rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).is_err() {
+        eprintln!("    the stack will not notice if cargo is killed");
+    }
+    Err(Failure::Start {
+        command: run::line(&command),
+        source: command.exec(),
+    })
+}
+
+/// `unshare`, with namespaces for network, processes and mounts; a user without root's rights gets a user namespace too.
+fn isolated() -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--net", "--pid", "--mount-proc", "--fork", "--kill-child"]);
+    if !rustix::process::geteuid().is_root() {
+        command.args(["--user", "--map-root-user"]);
+    }
+    command
 }

@@ -130,7 +130,7 @@ fn check(command: &Command, status: ExitStatus, next: &str) -> Result<(), Failur
 }
 
 /// The command as one would type it.
-fn line(command: &Command) -> String {
+pub(crate) fn line(command: &Command) -> String {
     let program = Path::new(command.get_program())
         .file_name()
         .unwrap_or(command.get_program());
