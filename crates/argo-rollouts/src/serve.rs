@@ -154,3 +154,6 @@ fn rpc_error<E: Error + 'static>(error: Option<E>) -> Value {
     });
     Value::Struct(fields.into_iter().collect())
 }
+
+#[cfg(test)]
+mod tests;

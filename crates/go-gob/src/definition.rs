@@ -3,6 +3,7 @@
 //! They are gob structs of types that both sides know, so nothing defines the definitions.
 
 use crate::error::Error;
+use crate::limits;
 use crate::types::{Definition, Field, Marshaler, TypeError, TypeId};
 use crate::wire::{Reader, put_bytes, put_int, put_uint};
 
@@ -71,9 +72,12 @@ fn read_struct(reader: &mut Reader<'_>) -> Result<Definition, Error> {
         match field {
             0 => name = common(reader)?,
             1 => {
-                // No reservation: the count is bounded by the bytes left, but a field in memory is
-                // larger than the byte it may take here.
-                for _ in 0..reader.count()? {
+                let fields = reader.count()?;
+                if fields > limits::FIELDS {
+                    return Err(error(start, TypeError::TooManyFields { fields }));
+                }
+                list.reserve_exact(fields);
+                for _ in 0..fields {
                     list.push(read_field(reader)?);
                 }
             }

@@ -2,8 +2,8 @@
 //! anything is allocated for it.
 //!
 //! Together they bound the memory of one stream: the bytes of one value
-//! ([`MESSAGE_BYTES`]), its type definitions (at most [`DEFINITION_BYTES`] on the wire, and about
-//! ten times that in memory), and [`VALUES`] times the size of what the caller reads elements into.
+//! ([`MESSAGE_BYTES`]), its type definitions (at most [`DEFINITION_BYTES`] on the wire, and fifty
+//! times that in memory), and [`VALUES`] times the size of what the caller reads elements into.
 
 /// Bytes of one message, and of one value that spans several. etcd refuses objects above 1.5 MiB
 /// by default, and gob is denser than the JSON kept there.
@@ -21,4 +21,7 @@ pub const DEPTH: usize = 128;
 pub const TYPE_ID: usize = 1 << 16;
 
 /// Bytes of all type definitions on one stream. A Rollout with its pod template has some 20 KiB.
-pub const DEFINITION_BYTES: usize = 2 << 20;
+pub const DEFINITION_BYTES: usize = 1 << 20;
+
+/// Fields of one struct. The widest that a Rollout brings along has 40.
+pub const FIELDS: usize = 1 << 12;

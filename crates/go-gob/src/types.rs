@@ -157,6 +157,12 @@ pub enum TypeError {
         /// Elements.
         length: i64,
     },
+    /// More fields than [`limits::FIELDS`].
+    #[error("a struct of {fields} fields; at most {} are read", limits::FIELDS)]
+    TooManyFields {
+        /// Their number.
+        fields: usize,
+    },
     /// All definitions together are longer than [`limits::DEFINITION_BYTES`].
     #[error("type definitions of more than {} bytes", limits::DEFINITION_BYTES)]
     TooLong,

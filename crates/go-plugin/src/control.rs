@@ -24,18 +24,23 @@ pub(crate) struct Control(pub(crate) CancellationToken);
 
 impl Service for Control {
     fn call(&self, method: &str, _args: Encoded<'_>) -> CallFuture {
-        let result = match method {
-            "Ping" => Ok(Reply::new(&NOTHING, Value::Struct(Vec::new()))),
+        let done = || Ok(Reply::new(&NOTHING, Value::Struct(Vec::new())));
+        match method {
+            "Ping" => Box::pin(async move { done() }),
             "Quit" => {
-                // The server waits for this call's answer to be sent before it goes.
-                self.0.cancel();
-                Ok(Reply::new(&NOTHING, Value::Struct(Vec::new())))
+                let quit = self.0.clone();
+                // Not before the call runs: only then does the server wait for its answer to be
+                // sent before it goes.
+                Box::pin(async move {
+                    quit.cancel();
+                    done()
+                })
             }
-            _ => Err(CallError::UnknownMethod {
-                method: method.into(),
-            }),
-        };
-        Box::pin(async { result })
+            _ => {
+                let method = method.into();
+                Box::pin(async { Err(CallError::UnknownMethod { method }) })
+            }
+        }
     }
 }
 
