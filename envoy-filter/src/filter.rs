@@ -37,7 +37,6 @@ pub(crate) struct Filter {
 #[derive(Default)]
 struct Space {
     lower: Vec<u8>,
-    joined: Vec<u8>,
     plugin_name: Vec<u8>,
     route_name: Vec<u8>,
     route_config: Vec<u8>,
@@ -177,8 +176,7 @@ impl Space {
             if stands {
                 continue;
             }
-            if let Some(decision) = asked.decide(&request, &mut self.joined, &mut || random.next())
-            {
+            if let Some(decision) = asked.decide(&request, &mut || random.next()) {
                 self.hits.push(Hit {
                     policy,
                     lane: decision.lane,

@@ -94,7 +94,7 @@ pub struct Rule {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Match {
-    /// By header name, in any case. Several values of one header are one value, joined by commas.
+    /// By header name, in any case. Of several values of one header, one has to match.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, StringMatch>,
     /// The HTTP method; its case matters.

@@ -16,7 +16,7 @@
 //! let headers = [(":authority", "reviews:9080"), ("x-beta", "1")];
 //! let request = Request::read(&headers[..], |_, _| {});
 //! for (_, policy) in policies.candidates(request.authority(), &mut Vec::new()) {
-//!     let decision = policy.decide(&request, &mut Vec::new(), &mut || 0);
+//!     let decision = policy.decide(&request, &mut || 0);
 //!     assert_eq!(decision.map(|decision| decision.lane.as_str()), Some("canary"));
 //!     assert_eq!(policy.lane_header(), "x-rollout-lane.shop.reviews");
 //! }

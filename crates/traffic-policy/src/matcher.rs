@@ -60,14 +60,8 @@ impl MatchRule {
     /// True if one of the entries holds: entries are alternatives, as the entries of a VirtualService
     /// route are separate Envoy routes with one action (Istio 1.29.1
     /// `pilot/pkg/networking/core/route/route.go`, `BuildHTTPRoutesForVirtualService`).
-    pub(crate) fn matches<H: Headers + ?Sized>(
-        &self,
-        request: &Request<'_, H>,
-        joined: &mut Vec<u8>,
-    ) -> bool {
-        self.entries
-            .iter()
-            .any(|entry| entry.matches(request, joined))
+    pub(crate) fn matches<H: Headers + ?Sized>(&self, request: &Request<'_, H>) -> bool {
+        self.entries.iter().any(|entry| entry.matches(request))
     }
 }
 
@@ -100,7 +94,7 @@ impl MatchEntry {
         })
     }
 
-    fn matches<H: Headers + ?Sized>(&self, request: &Request<'_, H>, joined: &mut Vec<u8>) -> bool {
+    fn matches<H: Headers + ?Sized>(&self, request: &Request<'_, H>) -> bool {
         let holds = |condition: &Option<TextMatch>, value: Option<&[u8]>| {
             condition
                 .as_ref()
@@ -108,9 +102,6 @@ impl MatchEntry {
         };
         holds(&self.method, request.method())
             && holds(&self.path, request.path())
-            && self
-                .headers
-                .iter()
-                .all(|header| header.matches(request, joined))
+            && self.headers.iter().all(|header| header.matches(request))
     }
 }

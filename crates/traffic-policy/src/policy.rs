@@ -91,19 +91,12 @@ impl CompiledPolicy {
     /// That is what becomes of a request on an Argo mirror route outside of its `percentage`
     /// (argo-rollouts v1.10.1 `createMirrorRoute` writes `mirrorPercentage`; Envoy draws after the
     /// route has been chosen).
-    ///
-    /// `joined`: space for the values of a repeated header, kept by the caller so that a request
-    /// allocates nothing.
     pub fn decide<H: Headers + ?Sized>(
         &self,
         request: &Request<'_, H>,
-        joined: &mut Vec<u8>,
         random: &mut impl FnMut() -> u32,
     ) -> Option<Decision<'_>> {
-        let rule = self
-            .rules
-            .iter()
-            .find(|rule| rule.matches(request, joined))?;
+        let rule = self.rules.iter().find(|rule| rule.matches(request))?;
         let drawn = rule.percent == 100 || draw(random()) < rule.percent;
         drawn.then_some(Decision {
             lane: rule.lane,

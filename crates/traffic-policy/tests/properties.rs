@@ -115,7 +115,7 @@ proptest! {
         let compiled = compile("shop/reviews", &policy(vec!["a".to_owned()], rules)).unwrap();
         let headers = [("x-user", value.as_str())];
         let request = Request::read(&headers[..], |_, _| {});
-        let decision = compiled.decide(&request, &mut Vec::new(), &mut || 0);
+        let decision = compiled.decide(&request, &mut || 0);
         let expected = texts.iter().position(|text| holds(text, &value));
         prop_assert_eq!(
             decision.map(|decision| decision.rule.to_owned()),
@@ -143,7 +143,7 @@ proptest! {
             Ok(compiled) => {
                 let headers = [(&b"x-user"[..], &value[..]), (b":path", &value[..])];
                 let request = Request::read(&headers[..], |_, _| {});
-                let _ = compiled.decide(&request, &mut Vec::new(), &mut || 0);
+                let _ = compiled.decide(&request, &mut || 0);
             }
             Err(error) => prop_assert!(error.to_string().starts_with("rollout shop/reviews: ")),
         }

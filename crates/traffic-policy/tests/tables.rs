@@ -40,7 +40,7 @@ fn decide(policies: &PolicySet, headers: &[(String, String)]) -> Option<(Lane, S
     let mut lower = Vec::new();
     let mut candidates = policies.candidates(request.authority(), &mut lower);
     let (_, policy) = candidates.next()?;
-    let decision = policy.decide(&request, &mut Vec::new(), &mut || u32::MAX)?;
+    let decision = policy.decide(&request, &mut || u32::MAX)?;
     Some((decision.lane, decision.rule.to_owned()))
 }
 

@@ -42,30 +42,16 @@ impl HeaderMatch {
         })
     }
 
-    /// True if the header is there and its value satisfies the condition.
+    /// True if the header is there and one of its values satisfies the condition.
     ///
-    /// Several values are one, joined with `,` in the order received, as in Envoy's route matching
-    /// (1.40.0 `source/common/http/header_utility.cc`, `getAllOfHeaderAsString`). `joined` is where;
-    /// it is not touched for a single value.
-    pub(super) fn matches<H: Headers + ?Sized>(
-        &self,
-        request: &Request<'_, H>,
-        joined: &mut Vec<u8>,
-    ) -> bool {
-        let mut values = request.values(&self.name);
-        let Some(first) = values.next() else {
-            return false;
-        };
-        let Some(second) = values.next() else {
-            return self.text.matches(first);
-        };
-        joined.clear();
-        joined.extend_from_slice(first);
-        for value in std::iter::once(second).chain(values) {
-            joined.push(b',');
-            joined.extend_from_slice(value);
-        }
-        self.text.matches(joined)
+    /// Values of a repeated header are looked at one by one, never joined, as Envoy 1.40.0 does in
+    /// route matching (`source/common/http/header_utility.cc` under the runtime feature
+    /// `envoy.reloadable_features.match_headers_individually`, on by default). Envoys before that
+    /// feature join them with commas. A comma inside of one value means nothing in either.
+    pub(super) fn matches<H: Headers + ?Sized>(&self, request: &Request<'_, H>) -> bool {
+        request
+            .values(&self.name)
+            .any(|value| self.text.matches(value))
     }
 }
 

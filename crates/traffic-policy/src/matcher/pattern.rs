@@ -4,6 +4,11 @@
 //! The engine is `regex-lite`: linear in pattern times value, and the smallest in a module. Its
 //! classes `\d`, `\w`, `\s` are ASCII as RE2's are. What it has and RE2 reads otherwise is refused
 //! here; what only RE2 has (`\pL`, `\Q…\E`, `\C`) it refuses itself.
+//!
+//! Envoy's RE2 takes bytes for characters, in the pattern as in the value (Latin-1). The engine takes
+//! UTF-8, so both are written in it, byte by byte; for ASCII, which is nearly everything, that is no work.
+
+use std::borrow::Cow;
 
 use regex_lite::{Regex, RegexBuilder};
 
@@ -35,7 +40,7 @@ impl Pattern {
             });
         }
         let build = |text: &str| {
-            RegexBuilder::new(text)
+            RegexBuilder::new(&bytes_as_text(text.as_bytes()))
                 .size_limit(MAX_COMPILED_BYTES)
                 .nest_limit(MAX_NESTING)
                 .build()
@@ -58,9 +63,22 @@ impl Pattern {
         Ok(Self { whole })
     }
 
-    /// A value that is not UTF-8 matches nothing: to RE2, too, its bytes are no characters.
+    /// Allocates only for a value with bytes beyond ASCII.
     pub(super) fn matches(&self, value: &[u8]) -> bool {
-        std::str::from_utf8(value).is_ok_and(|value| self.whole.is_match(value))
+        self.whole.is_match(&bytes_as_text(value))
+    }
+}
+
+/// Each byte as the character of that number.
+fn bytes_as_text(bytes: &[u8]) -> Cow<'_, str> {
+    match str::from_utf8(bytes) {
+        Ok(text) if text.is_ascii() => Cow::Borrowed(text),
+        _ => bytes
+            .iter()
+            .copied()
+            .map(char::from)
+            .collect::<String>()
+            .into(),
     }
 }
 

@@ -9,7 +9,7 @@ fn policy(json: &str) -> CompiledPolicy {
 fn decide(policy: &CompiledPolicy, headers: &[(&str, &str)], random: u32) -> Option<Lane> {
     let request = Request::read(headers, |_, _| {});
     policy
-        .decide(&request, &mut Vec::new(), &mut || random)
+        .decide(&request, &mut || random)
         .map(|decision| decision.lane)
 }
 
@@ -42,6 +42,6 @@ fn zero_takes_nothing_and_a_hundred_never_draws() {
         r#"{"hosts": ["a"], "rules": [{"name": "r", "lane": "canary", "percent": 100, "match": [{}]}]}"#,
     );
     let request = Request::read(&[("", ""); 0][..], |_, _| {});
-    let drawn = all.decide(&request, &mut Vec::new(), &mut || panic!("drawn for"));
+    let drawn = all.decide(&request, &mut || panic!("drawn for"));
     assert_eq!(drawn.map(|decision| decision.rule), Some("r"));
 }

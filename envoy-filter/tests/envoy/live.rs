@@ -1,0 +1,129 @@
+//! Policies that change while requests come in, through file-based ECDS as through istiod's.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::bench::*;
+
+/// How long something may take that takes a moment.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until `holds`, or fails saying what does not.
+pub(crate) fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(
+            began.elapsed() < PATIENCE,
+            "not within {PATIENCE:?}: {what}"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// An Envoy that takes the filter's configuration from a file.
+pub(crate) struct Discovered {
+    pub(crate) bench: Bench,
+    version: Cell<u32>,
+}
+
+const RESOURCE: &str = "resource.json";
+
+impl Discovered {
+    pub(crate) fn start(configuration: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), 0, configuration);
+        let plugin = json!({"name": "istio-system.serin", "config_discovery": {
+            "config_source": {"path_config_source": {"path": folder.path().join(RESOURCE)}, "resource_api_version": "V3"},
+            "type_urls": ["type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm"],
+        }});
+        let listeners = [listener("main", &[plugin], &[reviews_host()])];
+        Self {
+            bench: Bench::start_in(folder, SIDECAR, &listeners, &[]),
+            version: Cell::new(0),
+        }
+    }
+
+    /// Puts another configuration in place of the last one, in one move.
+    pub(crate) fn publish(&self, configuration: &str) {
+        self.version.set(self.version.get() + 1);
+        write(self.bench.folder.path(), self.version.get(), configuration);
+    }
+
+    /// Waits until Envoy has taken every configuration that was published, or refused it.
+    pub(crate) fn settle(&self) {
+        let stat = |name: &str| {
+            let prefix = "extension_config_discovery.http_filter.istio-system.serin";
+            let value = self.bench.envoy.stat(&format!("{prefix}.{name}")).unwrap();
+            value.expect("the statistics of the filter's discovery")
+        };
+        let published = u64::from(self.version.get()) + 1;
+        eventually("every configuration is taken", || {
+            stat("config_reload") + stat("config_fail") >= published
+        });
+        assert_eq!(stat("config_fail"), 0);
+    }
+}
+
+fn write(folder: &std::path::Path, version: u32, configuration: &str) {
+    let resource = json!({
+        "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
+        "name": "istio-system.serin",
+        "typed_config": wasm("istio-system.serin", configuration),
+    });
+    let response = json!({"version_info": version.to_string(), "resources": [resource]});
+    let beside = folder.join("resource.new");
+    fs::write(&beside, response.to_string()).unwrap();
+    fs::rename(&beside, folder.join(RESOURCE)).unwrap();
+}
+
+#[test]
+fn policies_change_under_load_without_a_failed_request() {
+    let policy = |lane: &str| policies(&[("shop/reviews", reviews(&beta(lane)))]);
+    let discovered = Discovered::start(&policy("canary"));
+    let target = discovered.bench.envoy.listener("main").unwrap();
+    let stop = AtomicBool::new(false);
+    let load = || {
+        let mut connection = testbed::envoy::Connection::open(target).unwrap();
+        let mut answers: BTreeMap<String, u32> = BTreeMap::new();
+        while !stop.load(Ordering::Relaxed) {
+            let reply = connection
+                .send("GET /", &["host: reviews", "x-beta: 1"])
+                .unwrap();
+            assert_eq!(reply.status, 200, "{reply:?}");
+            *answers.entry(reply.body).or_default() += 1;
+        }
+        answers
+    };
+    let changes = 20;
+    let answers = std::thread::scope(|scope| {
+        let workers = [scope.spawn(load), scope.spawn(load)];
+        for change in 1..=changes {
+            let lane = if change % 2 == 0 { "canary" } else { "stable" };
+            discovered.publish(&policy(lane));
+            eventually("the change is in force", || {
+                discovered.bench.get("reviews", &["x-beta: 1"]) == lane
+            });
+        }
+        // No rule, then no policy, then no rollouts at all.
+        discovered.publish(&policies(&[("shop/reviews", reviews(&json!([])))]));
+        eventually("the rule is gone", || {
+            discovered.bench.get("reviews", &["x-beta: 1"]) == "weights"
+        });
+        discovered.publish("");
+        discovered.settle();
+        stop.store(true, Ordering::Relaxed);
+        workers.map(|worker| worker.join().unwrap())
+    });
+    for worker in &answers {
+        let seen: Vec<&str> = worker.keys().map(String::as_str).collect();
+        assert_eq!(seen, ["canary", "stable", "weights"]);
+    }
+    let sent: u32 = answers.iter().flat_map(|worker| worker.values()).sum();
+    println!("{sent} requests, none failed, over {changes} changes of the policy");
+    assert_eq!(discovered.bench.said(), [""; 0]);
+}

@@ -1,0 +1,19 @@
+//! The module in a real Envoy. Envoy's own routes stand for a VirtualService and its lane routes, with
+//! the metadata that istiod writes; each answers by itself and says which one it is.
+//!
+//! Run by `cargo xtask test`, which builds the module and fetches Envoy.
+
+// Helpers of a test count as shipped code to clippy.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod bench;
+mod configuration;
+mod lanes;
+mod live;
+mod tables;
+mod trust;
