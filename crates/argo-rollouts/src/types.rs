@@ -11,6 +11,8 @@
 //! `max_traffic_weight`, `SetCanaryScale`'s numbers, `verified`. The one place where this can be
 //! undone is undone: a step that holds nothing is `setWeight: 0`.
 
+use serde::{Deserialize, Deserializer};
+
 mod canary;
 mod int_or_string;
 mod json;
@@ -43,3 +45,53 @@ pub use traffic_routing::{
     IstioDestinationRule, IstioTrafficRouting, IstioVirtualService, MangedRoutes, TcpRoute,
     TlsRoute, TrafficRouting,
 };
+
+/// Takes null for the default, as Go's JSON does; gob has no null.
+fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn null_reads_as_not_set() {
+        let rollout: Rollout = serde_json::from_str(
+            r#"{
+                "metadata": {"name": "reviews", "labels": null, "creationTimestamp": null},
+                "spec": {
+                    "selector": null,
+                    "template": {"metadata": {"creationTimestamp": null}, "spec": {"containers": []}},
+                    "strategy": {"canary": {
+                        "steps": [{"setHeaderRoute": {"name": "beta", "match": null}}],
+                        "trafficRouting": {"managedRoutes": null, "plugins": {"a/b": null}}
+                    }}
+                },
+                "status": null
+            }"#,
+        )
+        .unwrap();
+        let mut expected = Rollout::default();
+        expected.metadata.name = "reviews".into();
+        let mut canary = CanaryStrategy::default();
+        canary.steps.push(CanaryStep {
+            set_header_route: Some(SetHeaderRoute {
+                name: "beta".into(),
+                matches: Vec::new(),
+            }),
+            ..CanaryStep::default()
+        });
+        let mut routing = TrafficRouting::default();
+        routing
+            .plugins
+            .insert("a/b".into(), serde_json::Value::Null);
+        canary.traffic_routing = Some(routing);
+        expected.spec.strategy.canary = Some(canary);
+        assert_eq!(rollout, expected);
+    }
+}

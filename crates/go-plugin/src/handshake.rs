@@ -15,6 +15,8 @@ const VERSIONS: &str = "PLUGIN_PROTOCOL_VERSIONS";
 const CLIENT_CERT: &str = "PLUGIN_CLIENT_CERT";
 /// Where the host wants the socket; set only by hosts with a runner of their own.
 const SOCKET_DIR: &str = "PLUGIN_UNIX_SOCKET_DIR";
+/// Set when a host that runs as another user wants the socket given to a group.
+const SOCKET_GROUP: &str = "PLUGIN_UNIX_SOCKET_GROUP";
 
 /// What host and plugin agreed on beforehand. Go's `HandshakeConfig`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +53,14 @@ pub enum HandshakeError {
     /// The host insists on mutual TLS.
     #[error("the host wants mutual TLS ({CLIENT_CERT} is set), which this plugin does not speak")]
     Tls,
+    /// The host could not reach the socket.
+    #[error(
+        "the host wants the socket for a group ({SOCKET_GROUP} is set to {group:?}); it is for its own user only"
+    )]
+    SocketGroup {
+        /// The group.
+        group: Box<str>,
+    },
 }
 
 /// What of the host's environment matters afterwards.
@@ -106,6 +116,11 @@ impl Handshake {
         if env(CLIENT_CERT).is_some_and(|cert| !cert.is_empty()) {
             return Err(HandshakeError::Tls);
         }
+        if let Some(group) = env(SOCKET_GROUP).filter(|group| !group.is_empty()) {
+            return Err(HandshakeError::SocketGroup {
+                group: group.to_string_lossy().into(),
+            });
+        }
         Ok(Accepted {
             socket_dir: env(SOCKET_DIR)
                 .filter(|dir| !dir.is_empty())
@@ -153,7 +168,9 @@ mod tests {
     }
 
     #[test]
-    fn tls_is_refused_and_the_socket_dir_kept() {
+    fn tls_and_groups_are_refused_and_the_socket_dir_kept() {
+        let group = accept(&[("COOKIE", "crumbs"), (SOCKET_GROUP, "staff")]);
+        assert!(group.unwrap_err().to_string().contains("\"staff\""));
         let tls = accept(&[("COOKIE", "crumbs"), (CLIENT_CERT, "-----BEGIN")]);
         assert_eq!(tls, Err(HandshakeError::Tls));
         let dir = accept(&[("COOKIE", "crumbs"), (SOCKET_DIR, "/run/x")]).unwrap();

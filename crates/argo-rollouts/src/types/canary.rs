@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::int_or_string::IntOrString;
+use super::or_default;
 use super::step::CanaryStep;
 use super::traffic_routing::TrafficRouting;
 
@@ -19,7 +20,7 @@ pub struct CanaryStrategy {
     #[serde(alias = "StableService")]
     pub stable_service: String,
     /// The steps, in order.
-    #[serde(alias = "Steps")]
+    #[serde(alias = "Steps", deserialize_with = "or_default")]
     pub steps: Vec<CanaryStep>,
     /// How traffic is split; none means by the number of pods.
     #[serde(alias = "TrafficRouting")]
@@ -64,10 +65,10 @@ pub struct CanaryStrategy {
 #[serde(rename_all = "camelCase", default)]
 pub struct PodTemplateMetadata {
     /// Labels.
-    #[serde(alias = "Labels")]
+    #[serde(alias = "Labels", deserialize_with = "or_default")]
     pub labels: BTreeMap<String, String>,
     /// Annotations.
-    #[serde(alias = "Annotations")]
+    #[serde(alias = "Annotations", deserialize_with = "or_default")]
     pub annotations: BTreeMap<String, String>,
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::or_default;
 use super::time::Time;
 
 /// Who the object is. Go's `metav1.ObjectMeta`, without `managedFields` and `selfLink`.
@@ -39,16 +40,16 @@ pub struct ObjectMeta {
     #[serde(alias = "DeletionGracePeriodSeconds")]
     pub deletion_grace_period_seconds: Option<i64>,
     /// Labels.
-    #[serde(alias = "Labels")]
+    #[serde(alias = "Labels", deserialize_with = "or_default")]
     pub labels: BTreeMap<String, String>,
     /// Annotations.
-    #[serde(alias = "Annotations")]
+    #[serde(alias = "Annotations", deserialize_with = "or_default")]
     pub annotations: BTreeMap<String, String>,
     /// The objects that this one belongs to.
-    #[serde(alias = "OwnerReferences")]
+    #[serde(alias = "OwnerReferences", deserialize_with = "or_default")]
     pub owner_references: Vec<OwnerReference>,
     /// What must be done before the object may go.
-    #[serde(alias = "Finalizers")]
+    #[serde(alias = "Finalizers", deserialize_with = "or_default")]
     pub finalizers: Vec<String>,
 }
 
@@ -81,10 +82,10 @@ pub struct OwnerReference {
 #[serde(rename_all = "camelCase", default)]
 pub struct LabelSelector {
     /// Labels that must have exactly these values.
-    #[serde(alias = "MatchLabels")]
+    #[serde(alias = "MatchLabels", deserialize_with = "or_default")]
     pub match_labels: BTreeMap<String, String>,
     /// Further conditions.
-    #[serde(alias = "MatchExpressions")]
+    #[serde(alias = "MatchExpressions", deserialize_with = "or_default")]
     pub match_expressions: Vec<LabelSelectorRequirement>,
 }
 
@@ -99,6 +100,6 @@ pub struct LabelSelectorRequirement {
     #[serde(alias = "Operator")]
     pub operator: String,
     /// The values for `In` and `NotIn`.
-    #[serde(alias = "Values")]
+    #[serde(alias = "Values", deserialize_with = "or_default")]
     pub values: Vec<String>,
 }

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::canary::CanaryStrategy;
 use super::meta::{LabelSelector, ObjectMeta};
+use super::or_default;
 use super::status::RolloutStatus;
 use super::step::CanaryStep;
 use super::time::Time;
@@ -15,13 +16,13 @@ use super::traffic_routing::TrafficRouting;
 #[serde(rename_all = "camelCase", default)]
 pub struct Rollout {
     /// Name, namespace, labels and so on. (Embedded in Go, hence its gob name.)
-    #[serde(alias = "ObjectMeta")]
+    #[serde(alias = "ObjectMeta", deserialize_with = "or_default")]
     pub metadata: ObjectMeta,
     /// What the user wants.
-    #[serde(alias = "Spec")]
+    #[serde(alias = "Spec", deserialize_with = "or_default")]
     pub spec: RolloutSpec,
     /// What the controller has made of it so far.
-    #[serde(alias = "Status")]
+    #[serde(alias = "Status", deserialize_with = "or_default")]
     pub status: RolloutStatus,
 }
 
@@ -65,7 +66,7 @@ pub struct RolloutSpec {
     pub selector: Option<LabelSelector>,
     /// The pod template's metadata. With `workload_ref`, calls carry the resolved template and the
     /// API none.
-    #[serde(alias = "Template")]
+    #[serde(alias = "Template", deserialize_with = "or_default")]
     pub template: PodTemplate,
     /// The workload that the template is taken from, if it is not given here.
     #[serde(alias = "WorkloadRef")]
@@ -77,7 +78,7 @@ pub struct RolloutSpec {
     #[serde(alias = "RollbackWindow")]
     pub rollback_window: Option<RollbackWindowSpec>,
     /// Canary or blue-green.
-    #[serde(alias = "Strategy")]
+    #[serde(alias = "Strategy", deserialize_with = "or_default")]
     pub strategy: RolloutStrategy,
     /// Old ReplicaSets to keep.
     #[serde(alias = "RevisionHistoryLimit")]
@@ -101,7 +102,7 @@ pub struct RolloutSpec {
 #[serde(rename_all = "camelCase", default)]
 pub struct PodTemplate {
     /// The pods' labels and annotations.
-    #[serde(alias = "ObjectMeta")]
+    #[serde(alias = "ObjectMeta", deserialize_with = "or_default")]
     pub metadata: ObjectMeta,
 }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::or_default;
+
 /// A header route. Go's `v1alpha1.SetHeaderRoute`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -12,7 +14,7 @@ pub struct SetHeaderRoute {
     #[serde(alias = "Name")]
     pub name: String,
     /// Entries of which one has to hold; empty removes the route. Go's `Match`.
-    #[serde(rename = "match", alias = "Match")]
+    #[serde(rename = "match", alias = "Match", deserialize_with = "or_default")]
     pub matches: Vec<HeaderRoutingMatch>,
 }
 
@@ -36,7 +38,7 @@ pub struct SetMirrorRoute {
     #[serde(alias = "Name")]
     pub name: String,
     /// Entries of which one has to hold; empty removes the route. Go's `Match`.
-    #[serde(rename = "match", alias = "Match")]
+    #[serde(rename = "match", alias = "Match", deserialize_with = "or_default")]
     pub matches: Vec<RouteMatch>,
     /// Percent of the matching requests to mirror; `None` means all. In a call, `None` may also
     /// be 0.
@@ -55,7 +57,7 @@ pub struct RouteMatch {
     #[serde(alias = "Path")]
     pub path: Option<StringMatch>,
     /// Headers by name.
-    #[serde(alias = "Headers")]
+    #[serde(alias = "Headers", deserialize_with = "or_default")]
     pub headers: BTreeMap<String, StringMatch>,
 }
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::or_default;
 use super::time::Time;
 
 /// The state of a Rollout. Go's `v1alpha1.RolloutStatus`, without blue-green and ALB details.
@@ -12,7 +13,7 @@ pub struct RolloutStatus {
     #[serde(alias = "Abort")]
     pub abort: bool,
     /// Why the controller waits.
-    #[serde(alias = "PauseConditions")]
+    #[serde(alias = "PauseConditions", deserialize_with = "or_default")]
     pub pause_conditions: Vec<PauseCondition>,
     /// Whether the controller has paused the Rollout.
     #[serde(alias = "ControllerPause")]
@@ -49,10 +50,10 @@ pub struct RolloutStatus {
     #[serde(alias = "ObservedGeneration")]
     pub observed_generation: String,
     /// Conditions.
-    #[serde(alias = "Conditions")]
+    #[serde(alias = "Conditions", deserialize_with = "or_default")]
     pub conditions: Vec<RolloutCondition>,
     /// What concerns the canary.
-    #[serde(alias = "Canary")]
+    #[serde(alias = "Canary", deserialize_with = "or_default")]
     pub canary: CanaryStatus,
     /// Pods that an autoscaler counts.
     #[serde(rename = "HPAReplicas")]
@@ -136,13 +137,13 @@ pub struct CanaryStatus {
 #[serde(rename_all = "camelCase", default)]
 pub struct TrafficWeights {
     /// The canary's.
-    #[serde(alias = "Canary")]
+    #[serde(alias = "Canary", deserialize_with = "or_default")]
     pub canary: WeightDestination,
     /// The stable's.
-    #[serde(alias = "Stable")]
+    #[serde(alias = "Stable", deserialize_with = "or_default")]
     pub stable: WeightDestination,
     /// Experiments'.
-    #[serde(alias = "Additional")]
+    #[serde(alias = "Additional", deserialize_with = "or_default")]
     pub additional: Vec<WeightDestination>,
     /// What `verify_weight` last said.
     #[serde(alias = "Verified")]

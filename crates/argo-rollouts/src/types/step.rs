@@ -7,6 +7,7 @@ use super::canary::PodTemplateMetadata;
 use super::int_or_string::IntOrString;
 use super::json;
 use super::meta::LabelSelector;
+use super::or_default;
 use super::route::{SetHeaderRoute, SetMirrorRoute};
 
 /// One step; exactly one field is set. Go's `v1alpha1.CanaryStep`.
@@ -53,7 +54,7 @@ pub struct RolloutPause {
 #[serde(rename_all = "camelCase", default)]
 pub struct ExperimentStep {
     /// The versions to run.
-    #[serde(alias = "Templates")]
+    #[serde(alias = "Templates", deserialize_with = "or_default")]
     pub templates: Vec<ExperimentTemplate>,
     /// How long, as a Go duration; empty means until its analyses end.
     #[serde(alias = "Duration")]
@@ -77,7 +78,7 @@ pub struct ExperimentTemplate {
     #[serde(alias = "Replicas")]
     pub replicas: Option<i32>,
     /// Further labels and annotations.
-    #[serde(alias = "Metadata")]
+    #[serde(alias = "Metadata", deserialize_with = "or_default")]
     pub metadata: PodTemplateMetadata,
     /// Which pods belong to it.
     #[serde(alias = "Selector")]
@@ -104,7 +105,7 @@ pub struct TemplateService {
 #[serde(rename_all = "camelCase", default)]
 pub struct AnalysisStep {
     /// What is measured.
-    #[serde(alias = "Templates")]
+    #[serde(alias = "Templates", deserialize_with = "or_default")]
     pub templates: Vec<AnalysisTemplateRef>,
 }
 

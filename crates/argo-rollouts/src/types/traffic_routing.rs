@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::json;
+use super::or_default;
 
 /// How traffic is split. Go's `v1alpha1.RolloutTrafficRouting`, without other routers' blocks.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -15,7 +16,7 @@ pub struct TrafficRouting {
     #[serde(alias = "Istio")]
     pub istio: Option<IstioTrafficRouting>,
     /// Routes that steps may add, by precedence.
-    #[serde(alias = "ManagedRoutes")]
+    #[serde(alias = "ManagedRoutes", deserialize_with = "or_default")]
     pub managed_routes: Vec<MangedRoutes>,
     /// Each plugin's own configuration, by plugin name, as the API shows it.
     #[serde(alias = "Plugins", deserialize_with = "json::map")]
@@ -45,7 +46,7 @@ pub struct IstioTrafficRouting {
     #[serde(alias = "DestinationRule")]
     pub destination_rule: Option<IstioDestinationRule>,
     /// Several VirtualServices to split.
-    #[serde(alias = "VirtualServices")]
+    #[serde(alias = "VirtualServices", deserialize_with = "or_default")]
     pub virtual_services: Vec<IstioVirtualService>,
 }
 
@@ -57,13 +58,13 @@ pub struct IstioVirtualService {
     #[serde(alias = "Name")]
     pub name: String,
     /// HTTP routes by name; empty means the only one.
-    #[serde(alias = "Routes")]
+    #[serde(alias = "Routes", deserialize_with = "or_default")]
     pub routes: Vec<String>,
     /// TLS routes by port and SNI hosts.
-    #[serde(alias = "TLSRoutes")]
+    #[serde(alias = "TLSRoutes", deserialize_with = "or_default")]
     pub tls_routes: Vec<TlsRoute>,
     /// TCP routes by port.
-    #[serde(alias = "TCPRoutes")]
+    #[serde(alias = "TCPRoutes", deserialize_with = "or_default")]
     pub tcp_routes: Vec<TcpRoute>,
 }
 
@@ -75,7 +76,7 @@ pub struct TlsRoute {
     #[serde(alias = "Port")]
     pub port: i64,
     /// SNI hosts to match.
-    #[serde(alias = "SNIHosts")]
+    #[serde(alias = "SNIHosts", deserialize_with = "or_default")]
     pub sni_hosts: Vec<String>,
 }
 
@@ -102,6 +103,6 @@ pub struct IstioDestinationRule {
     #[serde(alias = "StableSubsetName")]
     pub stable_subset_name: String,
     /// Further subsets that follow the stable hash.
-    #[serde(alias = "AdditionalSubsetNames")]
+    #[serde(alias = "AdditionalSubsetNames", deserialize_with = "or_default")]
     pub additional_subset_names: Vec<String>,
 }
