@@ -66,6 +66,7 @@ func checkAll() error {
 		{"answers", checkAnswers},
 		{"10,000 calls from 20 goroutines", checkConcurrent},
 		{"unknown arguments", checkUnknown},
+		{"large arguments", checkLarge},
 	} {
 		if err := check.run(router); err != nil {
 			return fmt.Errorf("%s: %w", check.what, err)
@@ -234,6 +235,31 @@ func checkUnknown(rpc.TrafficRouterPlugin) error {
 	// The stream still works.
 	if err := raw.rpc.Call("Plugin.RemoveManagedRoutes", &wrong, &reply); err != nil {
 		return fmt.Errorf("after errors: %w", err)
+	}
+	return nil
+}
+
+// checkLarge sends what etcd would just keep, then what nobody should.
+func checkLarge(router rpc.TrafficRouterPlugin) error {
+	rollout := &v1alpha1.Rollout{}
+	rollout.Annotations = map[string]string{"large": strings.Repeat("0123456789abcdef", 3<<20/16)}
+	if err := compare(map[string]any{"rollout": rollout}, router.RemoveManagedRoutes(rollout).ErrorString); err != nil {
+		return err
+	}
+	raw, err := dispense()
+	if err != nil {
+		return err
+	}
+	defer raw.process.Kill()
+	rollout.Annotations["large"] = strings.Repeat("0123456789abcdef", 17<<20/16)
+	var reply types.RpcError
+	var args any = rpc.RemoveManagedRoutesArgs{Rollout: *rollout}
+	if err := raw.rpc.Call("Plugin.RemoveManagedRoutes", &args, &reply); err == nil {
+		return fmt.Errorf("17 MiB were taken")
+	}
+	// The controller finds a dead plugin by its ping, and starts it again.
+	if err := raw.client.Ping(); err == nil {
+		return fmt.Errorf("a plugin that takes no more calls answers pings")
 	}
 	return nil
 }

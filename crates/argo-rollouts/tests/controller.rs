@@ -44,6 +44,7 @@ fn the_controllers_client_gets_what_it_expects() {
         "answers",
         "10,000 calls from 20 goroutines",
         "unknown arguments",
+        "large arguments",
         "ping, kill, restart, sockets gone",
     ] {
         assert!(

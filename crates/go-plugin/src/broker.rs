@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::net_rpc::{self, Service, Services};
@@ -36,7 +37,12 @@ impl Broker {
     }
 
     /// Serves what was announced under the number that the stream begins with.
-    pub(crate) async fn connect(self, mut stream: Stream, calls: TaskTracker) {
+    pub(crate) async fn connect(
+        self,
+        mut stream: Stream,
+        calls: TaskTracker,
+        connection: CancellationToken,
+    ) {
         let id = match tokio::time::timeout(TIMEOUT, stream.read_u32_le()).await {
             Ok(Ok(id)) => id,
             Ok(Err(error)) => {
@@ -64,7 +70,7 @@ impl Broker {
             return;
         }
         let services = Services::default().with("Plugin", service);
-        net_rpc::serve(stream, services, calls).await;
+        net_rpc::serve(stream, services, calls, connection).await;
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u32, Arc<dyn Service>>> {

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::sync::{Mutex, Semaphore};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::chain::Chain;
@@ -73,14 +74,24 @@ enum StreamError {
 }
 
 /// Serves calls until the host closes the stream. `calls` counts those that are not answered.
-pub(crate) async fn serve<S>(stream: S, services: Services, calls: TaskTracker)
-where
+///
+/// A stream that can't be read on cancels `connection`: a host such as Argo's controller keeps one
+/// stream for all calls and pings another, so it would never notice that the first is dead.
+pub(crate) async fn serve<S>(
+    stream: S,
+    services: Services,
+    calls: TaskTracker,
+    connection: CancellationToken,
+) where
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
     let (read, write) = tokio::io::split(stream);
     let answers = Arc::new(Mutex::new(Answers::new(write)));
     if let Err(error) = serve_calls(read, &services, &answers, &calls).await {
-        tracing::error!("a stream of calls ended: {}", Chain(&error));
+        if !connection.is_cancelled() {
+            tracing::error!("closing the connection: {}", Chain(&error));
+        }
+        connection.cancel();
     }
 }
 

@@ -41,7 +41,8 @@ pub(crate) struct Context {
 /// Serves one connection until the host or [`Context::close`] ends it.
 pub(crate) async fn serve(socket: UnixStream, context: Context) {
     let (opened, mut streams) = mpsc::channel(MAX_STREAMS);
-    let drive = drive(socket, opened, context.close.clone());
+    let close = context.close.child_token();
+    let drive = drive(socket, opened, close.clone());
     let serve = async {
         let Some(control) = streams.recv().await else {
             return;
@@ -60,9 +61,10 @@ pub(crate) async fn serve(socket: UnixStream, context: Context) {
                 }),
             );
         let calls = context.calls.clone();
-        tokio::spawn(net_rpc::serve(control, services, calls));
+        tokio::spawn(net_rpc::serve(control, services, calls, close.clone()));
         while let Some(stream) = streams.recv().await {
-            tokio::spawn(broker.clone().connect(stream, context.calls.clone()));
+            let calls = context.calls.clone();
+            tokio::spawn(broker.clone().connect(stream, calls, close.clone()));
         }
         drop((stdout, stderr));
     };

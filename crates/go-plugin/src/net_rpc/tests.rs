@@ -43,6 +43,7 @@ struct Client {
     encoder: Encoder,
     values: Values<tokio::io::ReadHalf<tokio::io::DuplexStream>>,
     write: tokio::io::WriteHalf<tokio::io::DuplexStream>,
+    connection: CancellationToken,
 }
 
 /// Go's `rpc.Response` with a text for its body.
@@ -58,7 +59,13 @@ impl Client {
     fn start() -> Self {
         let (ours, theirs) = tokio::io::duplex(64 << 10);
         let services = Services::default().with("Plugin", Arc::new(Echo::default()));
-        tokio::spawn(serve(theirs, services, TaskTracker::new()));
+        let connection = CancellationToken::new();
+        tokio::spawn(serve(
+            theirs,
+            services,
+            TaskTracker::new(),
+            connection.clone(),
+        ));
         let mut types = Types::default();
         let request = types
             .structure(
@@ -73,6 +80,7 @@ impl Client {
             encoder: Encoder::default(),
             values: Values::new(read),
             write,
+            connection,
         }
     }
 
@@ -183,4 +191,18 @@ async fn a_stream_cut_short_ends_and_garbage_ends_it_too() {
         Values::new(&[0x80, 1][..]).next().await,
         Err(StreamError::Gob(_))
     ));
+}
+
+#[tokio::test]
+async fn a_stream_that_cannot_be_read_on_ends_the_connection() {
+    let mut client = Client::start();
+    client.write.write_all(&[0x80, 1]).await.unwrap();
+    client.connection.cancelled().await;
+
+    let mut client = Client::start();
+    client.call("Plugin.Echo", 1, "x").await;
+    client.answer().await;
+    client.write.shutdown().await.unwrap();
+    assert!(!client.values.next().await.unwrap());
+    assert!(!client.connection.is_cancelled());
 }
