@@ -50,15 +50,10 @@ pub(crate) fn build(out: &Path) -> Result<PathBuf, Failure> {
     dist::wasm_target()?;
     run::step("building the module", || {
         run::run(
-            cargo().args([
-                "build",
-                "--package",
-                "envoy-filter",
-                "--target",
-                dist::WASM_TARGET,
-                "--profile",
-                "filter",
-            ]),
+            cargo()
+                .env("CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS", flags())
+                .args(["build", "--package", "envoy-filter", "--target"])
+                .args([dist::WASM_TARGET, "--profile", "filter"]),
             "mend what the compiler names above",
         )
     })?;
@@ -72,6 +67,20 @@ pub(crate) fn build(out: &Path) -> Result<PathBuf, Failure> {
     fs::rename(&beside, out).map_err(Failure::file("move into place", out))?;
     eprintln!("    {} {} bytes", out.display(), module.len());
     Ok(out.to_path_buf())
+}
+
+/// For the compiler: the module names no path of the machine that built it, and is the same bytes on
+/// any other.
+fn flags() -> String {
+    let home = std::env::var_os("CARGO_HOME").map_or_else(
+        || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cargo"),
+        PathBuf::from,
+    );
+    format!(
+        "--remap-path-prefix={}=cargo --remap-path-prefix={}=serin",
+        home.display(),
+        run::root().display()
+    )
 }
 
 /// As [`build`], to `target/dist`.

@@ -1,0 +1,43 @@
+//! Any bytes as a policy and a request: compiling and deciding end, without a panic.
+//!
+//! `cargo +nightly fuzz run compile_config fuzz/corpus/compile_config fuzz/seeds`, in
+//! `crates/traffic-policy`. The input is a policy as JSON, a NUL, then header lines.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use traffic_policy::config::{Policy, PluginConfig};
+use traffic_policy::{ChosenRoute, PolicySet, Request, compile};
+
+fuzz_target!(|data: &[u8]| {
+    let mut parts = data.splitn(2, |byte| *byte == 0);
+    let json = parts.next().unwrap_or_default();
+    let lines = parts.next().unwrap_or_default();
+    let _ = serde_json::from_slice::<PluginConfig>(json);
+    let Ok(policy) = serde_json::from_slice::<Policy>(json) else {
+        return;
+    };
+    let compiled = match compile("shop/reviews", &policy) {
+        Ok(compiled) => compiled,
+        Err(error) => {
+            assert!(error.to_string().starts_with("rollout shop/reviews: "));
+            return;
+        }
+    };
+    let headers: Vec<(&[u8], &[u8])> = lines
+        .split(|byte| *byte == b'\n')
+        .map(|line| {
+            let at = line.iter().skip(1).position(|byte| *byte == b':');
+            let (name, value) = line.split_at(at.map_or(line.len(), |at| at + 1));
+            (name, value.get(1..).unwrap_or_default())
+        })
+        .collect();
+    let request = Request::read(&headers[..], |_, _| {});
+    compiled.decide(&request, &mut || 1);
+    compiled.may_set_lane_on(ChosenRoute {
+        name: lines,
+        config: lines,
+    });
+    let set = PolicySet::new(vec![compiled], Some("shop.svc.cluster.local"));
+    set.candidates(request.authority(), &mut Vec::new()).count();
+});
