@@ -9,7 +9,7 @@ use serde::de::{
 use serde::{Deserialize, forward_to_deserialize_any};
 use thiserror::Error as ThisError;
 
-use crate::decoder::{Cursor, Encoded};
+use crate::encoded::{Cursor, Encoded};
 use crate::error::Error;
 use crate::types::{Definition, Field, Shape, TypeId};
 

@@ -33,9 +33,11 @@
 //! What gob itself can't say: a pointer to zero is sent like nil, and a slice without elements
 //! like a nil one. Fields that were not sent are missing, so give structs `#[serde(default)]`.
 
+mod check;
 mod de;
 mod decoder;
 mod definition;
+mod encoded;
 mod encoder;
 mod error;
 pub mod limits;
@@ -44,7 +46,8 @@ mod value;
 mod wire;
 
 pub use de::DeserializeError;
-pub use decoder::{Decoder, Encoded, Progress};
+pub use decoder::{Decoder, Progress};
+pub use encoded::Encoded;
 pub use encoder::{EncodeError, Encoder};
 pub use error::Error;
 pub use types::{Definition, Field, Marshaler, Shape, TypeError, TypeId, Types};

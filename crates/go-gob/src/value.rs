@@ -1,6 +1,6 @@
 //! A value of any type, as it was sent: for what serde can't say, and for what is sent back.
 
-use crate::decoder::{Cursor, Encoded};
+use crate::encoded::{Cursor, Encoded};
 use crate::error::Error;
 use crate::types::{Definition, Shape, TypeId};
 
