@@ -184,4 +184,4 @@ impl<R: AsyncRead + Unpin> Values<R> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

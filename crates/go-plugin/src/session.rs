@@ -108,3 +108,6 @@ async fn drive(socket: UnixStream, opened: mpsc::Sender<Stream>, close: Cancella
         tracing::debug!(%error, "closing the host's connection");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,10 @@
 //! A stream of calls, as Go's client would write it.
 
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
+
 use super::*;
 use crate::gob::{Encoder, TypeId, Types, Value, split_message};
-use tokio::io::AsyncWriteExt;
 
 /// `Echo` gives the text back, `Fail` fails with it, `Wait` waits for `Go`.
 #[derive(Default)]
@@ -37,54 +39,50 @@ impl Service for Echo {
     }
 }
 
-struct Client {
+/// Go's `rpc.Client`, one call at a time.
+pub(crate) struct Client<S> {
     types: Types,
     request: TypeId,
     encoder: Encoder,
-    values: Values<tokio::io::ReadHalf<tokio::io::DuplexStream>>,
-    write: tokio::io::WriteHalf<tokio::io::DuplexStream>,
-    connection: CancellationToken,
+    values: Values<ReadHalf<S>>,
+    write: WriteHalf<S>,
 }
 
-/// Go's `rpc.Response` with a text for its body.
+/// Go's `rpc.Response` without its body.
 #[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-struct Response {
-    service_method: String,
-    seq: u64,
-    error: String,
+pub(crate) struct Response {
+    pub(crate) service_method: String,
+    pub(crate) seq: u64,
+    pub(crate) error: String,
 }
 
-impl Client {
-    fn start() -> Self {
-        let (ours, theirs) = tokio::io::duplex(64 << 10);
-        let services = Services::default().with("Plugin", Arc::new(Echo::default()));
-        let connection = CancellationToken::new();
-        tokio::spawn(serve(
-            theirs,
-            services,
-            TaskTracker::new(),
-            connection.clone(),
-        ));
+/// A client of [`Echo`], and what is cancelled when its connection should end.
+fn start() -> (Client<DuplexStream>, CancellationToken) {
+    let (ours, theirs) = tokio::io::duplex(64 << 10);
+    let services = Services::default().with("Plugin", Arc::new(Echo::default()));
+    let connection = CancellationToken::new();
+    let calls = TaskTracker::new();
+    tokio::spawn(serve(theirs, services, calls, connection.clone()));
+    (Client::over(ours), connection)
+}
+
+impl<S: AsyncRead + AsyncWrite> Client<S> {
+    pub(crate) fn over(stream: S) -> Self {
         let mut types = Types::default();
-        let request = types
-            .structure(
-                "Request",
-                &[("ServiceMethod", TypeId::STRING), ("Seq", TypeId::UINT)],
-            )
-            .unwrap();
-        let (read, write) = tokio::io::split(ours);
+        let fields = [("ServiceMethod", TypeId::STRING), ("Seq", TypeId::UINT)];
+        let request = types.structure("Request", &fields).unwrap();
+        let (read, write) = tokio::io::split(stream);
         Self {
             types,
             request,
             encoder: Encoder::default(),
             values: Values::new(read),
             write,
-            connection,
         }
     }
 
-    async fn send(&mut self, method: &str, seq: u64, id: TypeId, args: Value) {
+    pub(crate) async fn send(&mut self, method: &str, seq: u64, id: TypeId, args: Value) {
         let header = Value::Struct(vec![(0, Value::string(method)), (1, Value::Uint(seq))]);
         let mut out = self
             .encoder
@@ -101,22 +99,27 @@ impl Client {
         self.send(method, seq, TypeId::STRING, text).await;
     }
 
-    /// The next answer: its header, and its body if that is a string.
-    async fn answer(&mut self) -> (Response, Option<String>) {
+    /// The next answer: its header, and its body if that reads as `T`.
+    pub(crate) async fn answer<T: DeserializeOwned>(&mut self) -> (Response, Option<T>) {
         assert!(self.values.next().await.unwrap());
         let header = self.values.decoder.value().unwrap().deserialize().unwrap();
         assert!(self.values.next().await.unwrap());
         let body = self.values.decoder.value().unwrap();
         (header, body.deserialize().ok())
     }
+
+    /// The next answer to a call of [`Echo`].
+    async fn echo(&mut self) -> (Response, Option<String>) {
+        self.answer().await
+    }
 }
 
 #[tokio::test]
 async fn a_call_is_answered_with_its_number_and_method() {
-    let mut client = Client::start();
+    let (mut client, _connection) = start();
     for seq in 0..3 {
         client.call("Plugin.Echo", seq, "hello").await;
-        let (header, body) = client.answer().await;
+        let (header, body) = client.echo().await;
         assert_eq!(header.service_method, "Plugin.Echo");
         assert_eq!((header.seq, header.error.as_str()), (seq, ""));
         assert_eq!(body.as_deref(), Some("hello"));
@@ -125,7 +128,7 @@ async fn a_call_is_answered_with_its_number_and_method() {
 
 #[tokio::test]
 async fn an_error_concerns_its_call_only() {
-    let mut client = Client::start();
+    let (mut client, _connection) = start();
     for (seq, method, error) in [
         (1, "Plugin.Fail", "outer: x"),
         (2, "Plugin.Panic", "the call panicked"),
@@ -138,39 +141,39 @@ async fn an_error_concerns_its_call_only() {
         (5, "nodot", "rpc: can't find method nodot"),
     ] {
         client.call(method, seq, "x").await;
-        let (header, _) = client.answer().await;
+        let (header, _) = client.echo().await;
         assert_eq!((header.seq, header.error.as_str()), (seq, error));
         client.call("Plugin.Echo", 9, "fine").await;
-        let (header, body) = client.answer().await;
+        let (header, body) = client.echo().await;
         assert_eq!(header.error, "");
         assert_eq!(body.as_deref(), Some("fine"));
     }
     client
         .send("Plugin.Echo", 6, TypeId::INT, Value::Int(7))
         .await;
-    let (header, _) = client.answer().await;
+    let (header, _) = client.echo().await;
     assert!(header.error.starts_with("arguments: "), "{}", header.error);
 }
 
 #[tokio::test]
 async fn a_slow_call_does_not_hold_up_the_next() {
-    let mut client = Client::start();
+    let (mut client, _connection) = start();
     client.call("Plugin.Wait", 1, "slow").await;
     client.call("Plugin.Go", 2, "fast").await;
-    assert_eq!(client.answer().await.0.seq, 2);
-    assert_eq!(client.answer().await.0.seq, 1);
+    assert_eq!(client.echo().await.0.seq, 2);
+    assert_eq!(client.echo().await.0.seq, 1);
 }
 
 #[tokio::test]
 async fn more_calls_than_run_at_once_are_all_answered() {
-    let mut client = Client::start();
+    let (mut client, _connection) = start();
     let calls = u64::try_from(MAX_CALLS).unwrap() * 3;
     for seq in 0..calls {
         client.call("Plugin.Echo", seq, "x").await;
     }
     let mut seen = std::collections::BTreeSet::new();
     for _ in 0..calls {
-        seen.insert(client.answer().await.0.seq);
+        seen.insert(client.echo().await.0.seq);
     }
     assert_eq!(seen.len() as u64, calls);
 }
@@ -195,14 +198,14 @@ async fn a_stream_cut_short_ends_and_garbage_ends_it_too() {
 
 #[tokio::test]
 async fn a_stream_that_cannot_be_read_on_ends_the_connection() {
-    let mut client = Client::start();
+    let (mut client, connection) = start();
     client.write.write_all(&[0x80, 1]).await.unwrap();
-    client.connection.cancelled().await;
+    connection.cancelled().await;
 
-    let mut client = Client::start();
+    let (mut client, connection) = start();
     client.call("Plugin.Echo", 1, "x").await;
-    client.answer().await;
+    client.echo().await;
     client.write.shutdown().await.unwrap();
     assert!(!client.values.next().await.unwrap());
-    assert!(!client.connection.is_cancelled());
+    assert!(!connection.is_cancelled());
 }
