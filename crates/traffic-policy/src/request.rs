@@ -17,6 +17,9 @@ impl<N: AsRef<[u8]>, V: AsRef<[u8]>> Headers for [(N, V)] {
 #[derive(Debug)]
 pub struct Request<'a, H: ?Sized> {
     headers: &'a H,
+    /// The union of [`name_bit`] over all names: most rules ask for a header that isn't there, and
+    /// this says so without another walk over the map.
+    names: u64,
     authority: &'a [u8],
     method: Option<&'a [u8]>,
     path: Option<&'a [u8]>,
@@ -28,11 +31,13 @@ impl<'a, H: Headers + ?Sized> Request<'a, H> {
     pub fn read(headers: &'a H, mut other: impl FnMut(&'a [u8], &'a [u8])) -> Self {
         let mut request = Self {
             headers,
+            names: 0,
             authority: &[],
             method: None,
             path: None,
         };
         for (name, value) in headers.iter() {
+            request.names |= name_bit(name);
             match name {
                 b":authority" => request.authority = value,
                 b":method" => request.method = Some(value),
@@ -57,6 +62,12 @@ impl<'a, H: Headers + ?Sized> Request<'a, H> {
         self.path
     }
 
+    /// False if there is certainly no header whose name has this [`name_bit`].
+    #[inline]
+    pub(crate) fn may_have(&self, bit: u64) -> bool {
+        self.names & bit != 0
+    }
+
     /// The values of the header `name`, which is in lower case.
     pub(crate) fn values(&self, name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
         self.headers
@@ -64,6 +75,17 @@ impl<'a, H: Headers + ?Sized> Request<'a, H> {
             .filter(move |(other, _)| *other == name)
             .map(|(_, value)| value)
     }
+}
+
+/// One of 64 bits for a header's name. Different names may share one.
+#[inline]
+pub(crate) fn name_bit(name: &[u8]) -> u64 {
+    // The beginnings of names are alike (`x-`), so the ends and the length have to tell them apart.
+    let [.., before, last] = name else {
+        return 1;
+    };
+    let mixed = (name.len() ^ usize::from(*last) ^ (usize::from(*before) << 2)) & 63;
+    1 << mixed
 }
 
 /// The path as routes are matched against it (Envoy 1.40.0 `source/common/http/path_utility.cc`,

@@ -3,7 +3,7 @@
 use crate::config::StringMatch;
 use crate::error::Fault;
 use crate::matcher::text::{Star, TextFault, TextMatch};
-use crate::request::{Headers, Request};
+use crate::request::{Headers, Request, name_bit};
 
 /// How Istio writes claims of a token where a header's name would stand (Istio 1.29.1
 /// `pkg/jwt/routing.go`, `HeaderJWTClaim`).
@@ -16,6 +16,7 @@ const PSEUDO_HEADERS: &[&str] = &[":authority", ":method", ":path", ":scheme"];
 pub(super) struct HeaderMatch {
     /// Lower case, as Envoy keeps names.
     name: Box<[u8]>,
+    bit: u64,
     text: TextMatch,
 }
 
@@ -38,6 +39,7 @@ impl HeaderMatch {
         };
         Ok(Self {
             name: name.as_bytes().into(),
+            bit: name_bit(name.as_bytes()),
             text: TextMatch::compile(text, Star::Present)?,
         })
     }
@@ -49,9 +51,10 @@ impl HeaderMatch {
     /// `envoy.reloadable_features.match_headers_individually`, on by default). Envoys before that
     /// feature join them with commas. A comma inside of one value means nothing in either.
     pub(super) fn matches<H: Headers + ?Sized>(&self, request: &Request<'_, H>) -> bool {
-        request
-            .values(&self.name)
-            .any(|value| self.text.matches(value))
+        request.may_have(self.bit)
+            && request
+                .values(&self.name)
+                .any(|value| self.text.matches(value))
     }
 }
 
