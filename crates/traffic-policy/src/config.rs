@@ -112,7 +112,7 @@ pub struct Match {
 /// `pilot/pkg/networking/core/route/route.go`, `canBeConvertedToPresentMatch`), and leave it out for
 /// the path, which every request has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase", try_from = "WrittenMatch")]
 pub enum StringMatch {
     /// The whole value, byte for byte.
     Exact(String),
@@ -120,6 +120,37 @@ pub enum StringMatch {
     Prefix(String),
     /// An RE2 pattern for the whole value. For headers and the method a lone `*` means "present".
     Regex(String),
+}
+
+/// As read: serde's own form of an enum has no words for none or two of the three.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenMatch {
+    exact: Option<String>,
+    prefix: Option<String>,
+    regex: Option<String>,
+}
+
+/// None of `exact`, `prefix` and `regex`, or more than one.
+#[derive(Debug, thiserror::Error)]
+#[error("found {found} of `exact`, `prefix` and `regex`, expected one")]
+struct NotOne {
+    found: usize,
+}
+
+impl TryFrom<WrittenMatch> for StringMatch {
+    type Error = NotOne;
+
+    fn try_from(written: WrittenMatch) -> Result<Self, NotOne> {
+        match (written.exact, written.prefix, written.regex) {
+            (Some(value), None, None) => Ok(Self::Exact(value)),
+            (None, Some(value), None) => Ok(Self::Prefix(value)),
+            (None, None, Some(value)) => Ok(Self::Regex(value)),
+            (exact, prefix, regex) => Err(NotOne {
+                found: [exact, prefix, regex].iter().flatten().count(),
+            }),
+        }
+    }
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

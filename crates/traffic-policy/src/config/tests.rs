@@ -65,3 +65,23 @@ fn unknown_fields_are_named() {
         assert!(error.contains(field), "{json}: {error}");
     }
 }
+
+#[test]
+fn a_string_is_matched_in_one_way() {
+    for (json, found) in [
+        (
+            "{}",
+            "found 0 of `exact`, `prefix` and `regex`, expected one",
+        ),
+        (r#"{"exact":"1","prefix":"2"}"#, "found 2 of"),
+        (r#"{"exact":"1","exact":"2"}"#, "duplicate field `exact`"),
+        (r#"{"suffix":"1"}"#, "unknown field `suffix`"),
+        (
+            r#"{"exact":1}"#,
+            "invalid type: integer `1`, expected a string",
+        ),
+    ] {
+        let error = serde_json::from_str::<StringMatch>(json).unwrap_err();
+        assert!(error.to_string().starts_with(found), "{json}: {error}");
+    }
+}
