@@ -126,7 +126,7 @@ func checkZero(router rpc.TrafficRouterPlugin) error {
 	return nil
 }
 
-// checkPointersToZero shows what gob loses, so that a change of it is seen.
+// checkPointersToZero shows what gob loses, so that a change of it is seen, and what is restored.
 func checkPointersToZero(router rpc.TrafficRouterPlugin) error {
 	zero, verified := int32(0), false
 	rollout := &v1alpha1.Rollout{}
@@ -143,9 +143,11 @@ func checkPointersToZero(router rpc.TrafficRouterPlugin) error {
 		return err
 	}
 	got := read.Rollout
-	if got.Spec.Replicas != nil || got.Status.CurrentStepIndex != nil || got.Status.Canary.Weights == nil ||
-		got.Status.Canary.Weights.Verified != nil {
+	if got.Spec.Replicas != nil || got.Status.Canary.Weights == nil || got.Status.Canary.Weights.Verified != nil {
 		return fmt.Errorf("a pointer to zero came through: %+v", got)
+	}
+	if index := got.Status.CurrentStepIndex; index == nil || *index != 0 {
+		return fmt.Errorf("currentStepIndex: 0 was lost: %+v", got.Status)
 	}
 	steps := got.Spec.Strategy.Canary.Steps
 	if len(steps) != 2 || steps[0].SetWeight == nil || *steps[0].SetWeight != 0 || steps[1].SetWeight != nil {

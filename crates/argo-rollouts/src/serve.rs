@@ -121,7 +121,7 @@ fn read<A: Arguments>(encoded: Encoded<'_>) -> Result<A, CallError> {
         });
     }
     let mut args: A = encoded.deserialize().map_err(CallError::Arguments)?;
-    args.rollout_mut().restore_zero_weights();
+    args.rollout_mut().restore_zeros();
     Ok(args)
 }
 

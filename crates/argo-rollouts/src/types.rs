@@ -7,9 +7,9 @@
 //!
 //! **Zero behind a pointer.** Go's gob does not tell a pointer to zero (or `false`) from nil, so
 //! in a call from the controller an `Option` number or bool that reads `None` may be `Some(0)` or
-//! `Some(false)` in the API: `replicas`, `current_step_index`, `percentage`,
-//! `max_traffic_weight`, `SetCanaryScale`'s numbers, `verified`. The one place where this can be
-//! undone is undone: a step that holds nothing is `setWeight: 0`.
+//! `Some(false)` in the API: `replicas`, `percentage`, `max_traffic_weight`, `SetCanaryScale`'s
+//! numbers, `verified`. Where it can be told, it is undone: a step that holds nothing is
+//! `setWeight: 0`, and where there are steps, no `current_step_index` is the first.
 
 use serde::{Deserialize, Deserializer};
 

@@ -42,14 +42,21 @@ impl Rollout {
         self.traffic_routing()?.plugins.get(plugin)
     }
 
-    /// Undoes what gob does to `setWeight: 0`, a pointer to zero: it arrives as a step without
-    /// anything, and no other step does, as all others are structs.
-    pub(crate) fn restore_zero_weights(&mut self) {
-        let canary = self.spec.strategy.canary.as_mut();
-        for step in canary.into_iter().flat_map(|canary| &mut canary.steps) {
+    /// Undoes what gob does to pointers to zero, where it can be told. `setWeight: 0` arrives as a
+    /// step without anything, and no other step does, as all others are structs. A step index of 0
+    /// arrives as none, which the controller itself takes for 0 where there are steps
+    /// (argo-rollouts v1.10.1 `utils/replicaset/canary.go`, `GetCurrentCanaryStep`).
+    pub(crate) fn restore_zeros(&mut self) {
+        let Some(canary) = &mut self.spec.strategy.canary else {
+            return;
+        };
+        for step in &mut canary.steps {
             if *step == CanaryStep::default() {
                 step.set_weight = Some(0);
             }
+        }
+        if !canary.steps.is_empty() {
+            self.status.current_step_index.get_or_insert(0);
         }
     }
 }

@@ -39,8 +39,8 @@ pub struct RolloutStatus {
     /// Available pods.
     #[serde(alias = "AvailableReplicas")]
     pub available_replicas: i32,
-    /// The step in progress, counted from 0; the number of steps once all are done. In a call,
-    /// `None` may also be 0.
+    /// The step in progress, counted from 0; the number of steps once all are done. In a call it
+    /// is set wherever there are steps.
     #[serde(alias = "CurrentStepIndex")]
     pub current_step_index: Option<i32>,
     /// Collisions of hashes so far.
