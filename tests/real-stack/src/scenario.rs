@@ -95,7 +95,12 @@ pub(crate) struct Step {
 
 /// What is done to a Rollout, or to its controller.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", tag = "do")]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    rename_all_fields = "kebab-case",
+    tag = "do"
+)]
 pub(crate) enum Action {
     /// A new version: the first container's image.
     SetImage {
@@ -299,4 +304,29 @@ pub(crate) fn read_all(folder: &Path, names: &[String]) -> Result<Vec<Scenario>,
         .filter(|(_, name)| names.is_empty() || names.contains(name))
         .map(|(folder, _)| Scenario::read(folder))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_scenario_of_the_checkout_is_valid() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../e2e");
+        let scenarios = read_all(&folder, &[]).unwrap();
+        assert_eq!(scenarios.len(), 8);
+        for scenario in &scenarios {
+            let rate: u32 = scenario.table.stream.iter().map(|stream| stream.rate).sum();
+            assert!(rate >= 200, "{}: {rate} requests a second", scenario.name);
+            for step in &scenario.table.step {
+                if let Some(file) = &step.objects {
+                    assert!(
+                        !api::read_yaml(&scenario.folder.join(file))
+                            .unwrap()
+                            .is_empty()
+                    );
+                }
+            }
+        }
+    }
 }

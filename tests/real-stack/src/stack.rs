@@ -251,6 +251,8 @@ fn istiod(flags: &Flags, folder: &Path, admin: &Path) -> Result<Plan, Error> {
         ("PILOT_ENABLE_ANALYSIS", "false"),
         ("PILOT_ENABLE_CONFIG_DISTRIBUTION_TRACKING", "false"),
         ("ENABLE_LEADER_ELECTION", "false"),
+        // Copies are known by the mark that Envoy puts into their authority; Istio turns it off by default.
+        ("DISABLE_SHADOW_HOST_SUFFIX", "false"),
     ]);
     Ok(plan)
 }
