@@ -187,30 +187,56 @@ impl Space {
     }
 
     /// Writes the lanes of `hits`, each if the route that Envoy has chosen is one that its Rollout
-    /// manages. Envoy is asked for the route once, on the first hit that needs it.
+    /// manages.
     fn write(&mut self, plugin: &Plugin, host: &mut impl Host) {
-        let mut asked = false;
+        let mut route = AskedRoute {
+            host,
+            config: &mut self.route_config,
+            name: &mut self.route_name,
+            has_config: false,
+            has_name: false,
+        };
         let mut written = false;
         for hit in &self.hits {
             let Some(policy) = plugin.policies.get(hit.policy) else {
                 continue;
             };
-            if !policy.may_set_lane_anywhere() && !asked {
-                asked = true;
-                host.property(ROUTE_CONFIG, &mut self.route_config);
-                host.property(ROUTE_NAME, &mut self.route_name);
-            }
-            let route = ChosenRoute {
-                name: &self.route_name,
-                config: &self.route_config,
-            };
-            if policy.may_set_lane_anywhere() || policy.may_set_lane_on(route) {
-                written |= host.set_request_header(policy.lane_header(), hit.lane.as_str());
+            if policy.may_set_lane_on(&mut route) {
+                written |= route
+                    .host
+                    .set_request_header(policy.lane_header(), hit.lane.as_str());
             }
         }
         if written && plugin.edge {
             host.set_property(OWN_LANES, b"1");
         }
+    }
+}
+
+/// The request's route, asked for when it is wanted and once.
+struct AskedRoute<'a, H> {
+    host: &'a mut H,
+    config: &'a mut Vec<u8>,
+    name: &'a mut Vec<u8>,
+    has_config: bool,
+    has_name: bool,
+}
+
+impl<H: Host> ChosenRoute for AskedRoute<'_, H> {
+    fn config(&mut self) -> &[u8] {
+        if !self.has_config {
+            self.has_config = true;
+            self.host.property(ROUTE_CONFIG, self.config);
+        }
+        self.config
+    }
+
+    fn name(&mut self) -> &[u8] {
+        if !self.has_name {
+            self.has_name = true;
+            self.host.property(ROUTE_NAME, self.name);
+        }
+        self.name
     }
 }
 

@@ -5,7 +5,7 @@
 //! to the VirtualService's weights.
 //!
 //! A crossing between Envoy and the module costs more than matching many rules, so crossings are what
-//! is counted here: one read for a request without a lane; two more reads and one write for a request
+//! is counted here: one read for a request without a lane; one or two more and one write for a request
 //! with one. There is no SDK: it declares every callback, allocates for each header and panics on a
 //! status that it doesn't know.
 

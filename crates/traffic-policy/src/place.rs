@@ -10,17 +10,18 @@ use std::collections::BTreeMap;
 
 use crate::error::{Fault, PolicyError};
 
-/// The route that Envoy has chosen for a request, before anything was changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ChosenRoute<'a> {
-    /// `Route.name`: the VirtualService route's name, with `.` and the name of the match entry behind
-    /// it where that has one (Istio 1.29.1 `pilot/pkg/networking/core/route/route.go`,
-    /// `TranslateRoute`). Empty for a route without a name.
-    pub name: &'a [u8],
+/// The route that Envoy has chosen for a request, before anything was changed. Asked only for what
+/// is needed, since asking Envoy costs more than deciding.
+pub trait ChosenRoute {
     /// The string `config` in the route's metadata for `istio`:
     /// `/apis/networking.istio.io/v1/namespaces/<namespace>/virtual-service/<name>` (Istio 1.29.1
     /// `pilot/pkg/networking/util/util.go`, `AddConfigInfoMetadata`). Empty if there is none.
-    pub config: &'a [u8],
+    fn config(&mut self) -> &[u8];
+
+    /// `Route.name`: the VirtualService route's name, with `.` and the name of the match entry behind
+    /// it where that has one (Istio 1.29.1 `pilot/pkg/networking/core/route/route.go`,
+    /// `TranslateRoute`). Empty for a route without a name.
+    fn name(&mut self) -> &[u8];
 }
 
 /// The managed routes of one policy, compiled.
@@ -68,31 +69,27 @@ impl Places {
         })
     }
 
-    /// True if a lane may be set on every route, so that there is nothing to ask Envoy for.
-    pub(crate) fn everywhere(&self) -> bool {
-        self.virtual_services.is_none()
-    }
-
-    pub(crate) fn has(&self, route: ChosenRoute<'_>) -> bool {
+    /// The route is not asked for anything if every route will do, nor for its name if those of its
+    /// VirtualService all will, or none.
+    pub(crate) fn has(&self, route: &mut impl ChosenRoute) -> bool {
         let Some(places) = &self.virtual_services else {
             return true;
         };
-        let Some((namespace, name)) = virtual_service(route.config) else {
+        let Some((namespace, name)) = virtual_service(route.config()) else {
             return false;
         };
-        places
+        let place = places
             .iter()
-            .filter(|place| {
-                place.namespace.as_bytes() == namespace && place.name.as_bytes() == name
-            })
-            .any(|place| {
-                place.routes.is_empty()
-                    || route.name.starts_with(self.lane_routes.as_bytes())
-                    || place
-                        .routes
-                        .iter()
-                        .any(|managed| names(route.name, managed.as_bytes()))
-            })
+            .find(|place| place.namespace.as_bytes() == namespace && place.name.as_bytes() == name);
+        let Some(Place { routes, .. }) = place else {
+            return false;
+        };
+        if routes.is_empty() {
+            return true;
+        }
+        let name = route.name();
+        name.starts_with(self.lane_routes.as_bytes())
+            || routes.iter().any(|managed| names(name, managed.as_bytes()))
     }
 }
 

@@ -104,13 +104,8 @@ impl CompiledPolicy {
         })
     }
 
-    /// True if a lane may be set whatever route Envoy has chosen, so that nobody needs to ask.
-    pub fn may_set_lane_anywhere(&self) -> bool {
-        self.places.everywhere()
-    }
-
     /// True if `route` is a managed route of this Rollout or one of its lane routes.
-    pub fn may_set_lane_on(&self, route: ChosenRoute<'_>) -> bool {
+    pub fn may_set_lane_on(&self, route: &mut impl ChosenRoute) -> bool {
         self.places.has(route)
     }
 }

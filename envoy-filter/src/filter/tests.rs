@@ -259,3 +259,20 @@ fn every_lane_of_several_rollouts_at_one_host_is_written() {
         ]
     );
 }
+
+#[test]
+fn a_hit_on_an_unnamed_managed_route_takes_one_attribute_less() {
+    let json = REVIEWS.replace(r#"["primary"]"#, "[]");
+    let mut bench = Bench::new(SIDECAR)
+        .configure("p", &json)
+        .on_route("", "reviews");
+    let calls = bench.send("reviews:9080", &[("x-beta", "1")]);
+    assert_eq!(
+        calls,
+        [
+            "read headers",
+            "get xds.route_metadata.filter_metadata.istio.config",
+            "set x-rollout-lane.shop.reviews: canary"
+        ]
+    );
+}

@@ -6,7 +6,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use traffic_policy::config::{Policy, PluginConfig};
+use traffic_policy::config::{PluginConfig, Policy};
 use traffic_policy::{ChosenRoute, PolicySet, Request, compile};
 
 fuzz_target!(|data: &[u8]| {
@@ -34,10 +34,20 @@ fuzz_target!(|data: &[u8]| {
         .collect();
     let request = Request::read(&headers[..], |_, _| {});
     compiled.decide(&request, &mut || 1);
-    compiled.may_set_lane_on(ChosenRoute {
-        name: lines,
-        config: lines,
-    });
+    compiled.may_set_lane_on(&mut Route(lines));
     let set = PolicySet::new(vec![compiled], Some("shop.svc.cluster.local"));
     set.candidates(request.authority(), &mut Vec::new()).count();
 });
+
+/// A route of which everything is any bytes.
+struct Route<'a>(&'a [u8]);
+
+impl ChosenRoute for Route<'_> {
+    fn config(&mut self) -> &[u8] {
+        self.0
+    }
+
+    fn name(&mut self) -> &[u8] {
+        self.0
+    }
+}
