@@ -28,7 +28,7 @@ pub(crate) enum Command {
     #[command(after_help = "Example: cargo xtask wasm")]
     Wasm,
     /// The real stack: Kubernetes' API server, istiod, the Argo Rollouts controller and Envoy, with steady load on every scenario.
-    #[command(after_help = "Example: cargo xtask e2e subset-canary abort-in-the-middle")]
+    #[command(after_help = "Example: cargo xtask e2e subset-canary abort")]
     E2e(E2eFlags),
 }
 
