@@ -194,6 +194,8 @@ impl Scenario {
         for file in files {
             objects.extend(api::read_yaml(&file)?);
         }
+        // A Rollout whose Services aren't there yet is invalid for as long.
+        objects.sort_by_key(|object| object["kind"] == api::ROLLOUT.1);
         let name = folder
             .file_name()
             .unwrap_or_default()
