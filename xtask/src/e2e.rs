@@ -30,13 +30,13 @@ pub(crate) fn run(flags: &E2eFlags) -> Result<(), Failure> {
     let plugin = dist::plugin()?;
     run::step("building the harness", || {
         run::run(
-            cargo().args(["build", "--release", "--package", HARNESS]),
+            cargo().args(["build", "--profile", "harness", "--package", HARNESS]),
             "mend what the compiler names above",
         )
     })?;
     let root = run::root();
     let mut command = isolated();
-    command.arg(run::target().join("release").join(HARNESS));
+    command.arg(run::target().join("harness").join(HARNESS));
     for (name, folder) in &programs {
         command.arg(format!("--{name}")).arg(folder);
     }
