@@ -61,21 +61,15 @@ impl World {
     }
 
     pub(crate) fn spec(&self, resource: &str) -> Value {
-        let namespace = if resource == "wasmplugins" {
-            "istio-system"
-        } else {
-            "shop"
-        };
-        let name = if resource == "wasmplugins" {
-            "serin"
-        } else {
-            "reviews"
-        };
-        self.server
-            .store()
-            .get(&ObjectRef::new(resource, namespace, name))
-            .unwrap()["spec"]
-            .clone()
+        self.server.store().get(&at(resource)).unwrap()["spec"].clone()
+    }
+
+    /// The weight of the managed route's canary destination.
+    pub(crate) fn canary_weight(&self) -> Value {
+        let spec = self.spec("virtualservices");
+        let mut routes = spec["http"].as_array().unwrap().iter();
+        let primary = routes.find(|route| route["name"] == "primary").unwrap();
+        primary["route"][1]["weight"].clone()
     }
 
     pub(crate) fn specs(&self) -> [Value; 3] {
@@ -87,20 +81,7 @@ impl World {
     }
 
     pub(crate) fn patch(&self, resource: &str, change: &Value) {
-        let namespace = if resource == "wasmplugins" {
-            "istio-system"
-        } else {
-            "shop"
-        };
-        let name = if resource == "wasmplugins" {
-            "serin"
-        } else {
-            "reviews"
-        };
-        self.server
-            .store()
-            .patch(&ObjectRef::new(resource, namespace, name), change)
-            .unwrap();
+        self.server.store().patch(&at(resource), change).unwrap();
     }
 
     pub(crate) fn writes(&self) -> Vec<String> {
@@ -111,6 +92,14 @@ impl World {
         writes
             .map(|request| format!("{} {}", request.resource, request.status.unwrap_or(0)))
             .collect()
+    }
+}
+
+/// The one object of that resource that the Rollout names.
+fn at(resource: &str) -> ObjectRef {
+    match resource {
+        "wasmplugins" => ObjectRef::new(resource, "istio-system", "serin"),
+        _ => ObjectRef::new(resource, "shop", "reviews"),
     }
 }
 
