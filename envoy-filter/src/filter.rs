@@ -188,9 +188,13 @@ impl Space {
 
     /// Writes the lanes of `hits`, each if the route that Envoy has chosen is one that its Rollout
     /// manages.
+    ///
+    /// At an edge the route may have been chosen by a forged lane header, whether this filter has
+    /// removed it or one before it in the chain; so it is the edge that counts, not what was removed.
     fn write(&mut self, plugin: &Plugin, host: &mut impl Host) {
         let mut route = AskedRoute {
             host,
+            may_be_forged: plugin.edge,
             config: &mut self.route_config,
             name: &mut self.route_name,
             has_config: false,
@@ -216,6 +220,7 @@ impl Space {
 /// The request's route, asked for when it is wanted and once.
 struct AskedRoute<'a, H> {
     host: &'a mut H,
+    may_be_forged: bool,
     config: &'a mut Vec<u8>,
     name: &'a mut Vec<u8>,
     has_config: bool,
@@ -237,6 +242,10 @@ impl<H: Host> ChosenRoute for AskedRoute<'_, H> {
             self.host.property(ROUTE_NAME, self.name);
         }
         self.name
+    }
+
+    fn may_be_forged(&self) -> bool {
+        self.may_be_forged
     }
 }
 

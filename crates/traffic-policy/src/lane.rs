@@ -49,10 +49,13 @@ pub fn lane_header(namespace: &str, name: &str) -> String {
     format!("{LANE_HEADER_PREFIX}{namespace}.{name}")
 }
 
+/// How the name of every lane route begins, whichever Rollout's it is.
+pub(crate) const LANE_ROUTE_PREFIX: &str = "serin-";
+
 /// How the name of every lane route of one Rollout begins, up to and with the dot before the lane:
 /// `serin-<namespace>.<name>.`.
 pub fn lane_route_prefix(namespace: &str, name: &str) -> String {
-    format!("serin-{namespace}.{name}.")
+    format!("{LANE_ROUTE_PREFIX}{namespace}.{name}.")
 }
 
 #[cfg(test)]

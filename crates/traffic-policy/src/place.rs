@@ -9,8 +9,9 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Fault, PolicyError};
+use crate::lane::LANE_ROUTE_PREFIX;
 
-/// The route that Envoy has chosen for a request, before anything was changed. Asked only for what
+/// The route that Envoy has chosen for a request, before any header was changed. Asked only for what
 /// is needed, since asking Envoy costs more than deciding.
 pub trait ChosenRoute {
     /// The string `config` in the route's metadata for `istio`:
@@ -22,6 +23,11 @@ pub trait ChosenRoute {
     /// it where that has one (Istio 1.29.1 `pilot/pkg/networking/core/route/route.go`,
     /// `TranslateRoute`). Empty for a route without a name.
     fn name(&mut self) -> &[u8];
+
+    /// True where lane headers from outside are removed: at an edge. Envoy chose the route before
+    /// that, and goes on naming it. So a lane route there was chosen by a forged header, and which
+    /// route the request would have had without one can't be told.
+    fn may_be_forged(&self) -> bool;
 }
 
 /// The managed routes of one policy, compiled.
@@ -70,7 +76,7 @@ impl Places {
     }
 
     /// The route is not asked for anything if every route will do, nor for its name if those of its
-    /// VirtualService all will, or none.
+    /// VirtualService all will, or none; but for where it may be forged.
     pub(crate) fn has(&self, route: &mut impl ChosenRoute) -> bool {
         let Some(places) = &self.virtual_services else {
             return true;
@@ -84,12 +90,25 @@ impl Places {
         let Some(Place { routes, .. }) = place else {
             return false;
         };
-        if routes.is_empty() {
+        let may_be_forged = route.may_be_forged();
+        if routes.is_empty() && !may_be_forged {
             return true;
         }
         let name = route.name();
-        name.starts_with(self.lane_routes.as_bytes())
+        if may_be_forged && self.is_lane_route(name) {
+            return false;
+        }
+        routes.is_empty()
+            || name.starts_with(self.lane_routes.as_bytes())
             || routes.iter().any(|managed| names(name, managed.as_bytes()))
+    }
+
+    /// True for the lane routes of any Rollout, and for this one's in a delegate too, where a root's
+    /// route stands before them in the name.
+    fn is_lane_route(&self, name: &[u8]) -> bool {
+        let own = self.lane_routes.as_bytes();
+        name.starts_with(LANE_ROUTE_PREFIX.as_bytes())
+            || name.windows(own.len()).any(|part| part == own)
     }
 }
 

@@ -156,6 +156,21 @@ fn an_edge_removes_lanes_from_outside_and_decides_itself() {
 }
 
 #[test]
+fn an_edge_does_not_follow_a_route_that_a_forged_lane_has_led_to() {
+    for json in [REVIEWS.to_owned(), REVIEWS.replace(r#"["primary"]"#, "[]")] {
+        let mut bench = Bench::new(GATEWAY)
+            .configure("p", &json)
+            .on_route("serin-shop.reviews.canary", "reviews");
+        let host = "reviews.shop.svc.cluster.local";
+        bench.send(host, &[(LANE, "canary"), ("x-beta", "1")]);
+        assert_eq!(bench.lane(), None, "{json}");
+        // Removed by a filter before this one.
+        bench.send(host, &[("x-beta", "1")]);
+        assert_eq!(bench.lane(), None, "{json}");
+    }
+}
+
+#[test]
 fn an_edge_is_one_without_policies_and_without_a_configuration() {
     for json in ["{}", "no json"] {
         let mut bench = Bench::new(GATEWAY).configure("p", json);

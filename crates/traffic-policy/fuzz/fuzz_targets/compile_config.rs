@@ -50,4 +50,8 @@ impl ChosenRoute for Route<'_> {
     fn name(&mut self) -> &[u8] {
         self.0
     }
+
+    fn may_be_forged(&self) -> bool {
+        self.0.len() % 2 == 1
+    }
 }

@@ -16,6 +16,7 @@ fn places(json: &str) -> Places {
 struct Known<'a> {
     name: &'a str,
     config: &'a str,
+    forged: bool,
     asked: bool,
 }
 
@@ -28,12 +29,17 @@ impl ChosenRoute for Known<'_> {
         self.asked = true;
         self.name.as_bytes()
     }
+
+    fn may_be_forged(&self) -> bool {
+        self.forged
+    }
 }
 
 fn route<'a>(name: &'a str, config: &'a str) -> Known<'a> {
     Known {
         name,
         config,
+        forged: false,
         asked: false,
     }
 }
@@ -64,6 +70,30 @@ fn without_names_every_route_of_the_virtual_service_is_managed() {
     let mut other = route("primary", REVIEWS);
     assert!(places.has(&mut other));
     assert!(!other.asked);
+}
+
+#[test]
+fn where_it_may_be_forged_a_lane_route_takes_no_lane() {
+    for json in [
+        r#"{"shop/reviews": ["primary"]}"#,
+        r#"{"shop/reviews": []}"#,
+    ] {
+        let places = places(json);
+        for (name, managed) in [
+            ("primary", true),
+            ("serin-shop.reviews.canary", false),
+            ("serin-shop.other.canary", false),
+            ("root-serin-shop.reviews.canary", false),
+        ] {
+            let mut route = route(name, REVIEWS);
+            route.forged = true;
+            assert_eq!(places.has(&mut route), managed, "{name} for {json}");
+        }
+    }
+    let anywhere = Places::compile("a/b", None, "serin-a.b.".into()).unwrap();
+    let mut route = route("serin-a.b.canary", "");
+    route.forged = true;
+    assert!(anywhere.has(&mut route));
 }
 
 #[test]
