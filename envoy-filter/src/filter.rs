@@ -1,7 +1,7 @@
 //! The filter of one VM: the plugins that are configured in it, and one request after the other.
 
 use traffic_policy::config::Trust;
-use traffic_policy::{ChosenRoute, LANE_HEADER_PREFIX, Lane, Request};
+use traffic_policy::{ChosenRoute, HostSpace, LANE_HEADER_PREFIX, Lane, Request};
 
 use crate::configure::{Plugin, Proxy, configure};
 use crate::header_map::HeaderMap;
@@ -36,7 +36,7 @@ pub(crate) struct Filter {
 /// Buffers that requests use again and again, so that none allocates once they have grown.
 #[derive(Default)]
 struct Space {
-    lower: Vec<u8>,
+    hosts: HostSpace,
     plugin_name: Vec<u8>,
     route_name: Vec<u8>,
     route_config: Vec<u8>,
@@ -167,7 +167,7 @@ impl Space {
         }
         for (policy, asked) in plugin
             .policies
-            .candidates(request.authority(), &mut self.lower)
+            .candidates(request.authority(), &mut self.hosts)
         {
             let stands = self
                 .lane_headers

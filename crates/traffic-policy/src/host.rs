@@ -1,6 +1,12 @@
-//! Which policies a request's host leads to, in the precedence of Envoy's virtual hosts (1.40.0
-//! `source/common/router/config_impl.cc`, `RouteMatcher::findVirtualHost`): the exact name, then the
-//! longest `*.suffix`, then the longest `prefix.*`, then `*`. Ports are ignored, case too.
+//! Which policies a request's host leads to. Hosts are of four classes, from the most exact to the
+//! widest as Envoy ranks its virtual hosts (1.40.0 `source/common/router/config_impl.cc`,
+//! `RouteMatcher::findVirtualHost`): the exact name, then the longest `*.suffix`, then the longest
+//! `prefix.*`, then `*`. Ports are ignored, case too.
+//!
+//! Envoy ranks the hosts of one route table; a configuration has the hosts of all tables, and a more
+//! exact one may be of another gateway. So a policy that names its VirtualServices is asked at every
+//! host that matches: the route, chosen in the right table, says which of them may set a lane. Where
+//! a policy names none, nothing else decides, and only those at the most exact host are asked.
 
 mod authority;
 mod short;
@@ -65,18 +71,32 @@ pub(crate) struct HostIndex {
     /// By length, the longest first.
     suffixes: Vec<(usize, Names)>,
     prefixes: Vec<(usize, Names)>,
-    any: Vec<u32>,
+    any: AtHost,
 }
 
-type Names = HashMap<Box<[u8]>, Vec<u32>, BuildHasherDefault<Fnv>>;
+type Names = HashMap<Box<[u8]>, AtHost, BuildHasherDefault<Fnv>>;
+
+/// The policies at one host.
+#[derive(Debug, Default)]
+struct AtHost {
+    /// Those that name the VirtualServices where they may set a lane.
+    placed: Vec<u32>,
+    anywhere: Vec<u32>,
+}
 
 impl HostIndex {
-    pub(crate) fn insert(&mut self, host: &MatchHost, policy: u32) {
-        let policies = match host {
+    /// `placed`: the policy names its VirtualServices.
+    pub(crate) fn insert(&mut self, host: &MatchHost, policy: u32, placed: bool) {
+        let at = match host {
             MatchHost::Exact(name) => self.exact.entry(name.as_bytes().into()).or_default(),
             MatchHost::Suffix(part) => wildcard(&mut self.suffixes, part),
             MatchHost::Prefix(part) => wildcard(&mut self.prefixes, part),
             MatchHost::Any => &mut self.any,
+        };
+        let policies = if placed {
+            &mut at.placed
+        } else {
+            &mut at.anywhere
         };
         // A policy may name a host twice, in different case or by a short form.
         if policies.last() != Some(&policy) {
@@ -84,34 +104,51 @@ impl HostIndex {
         }
     }
 
-    /// The policies at the one host that Envoy would choose; empty if there is none.
+    /// The policies to ask about a request for `host`, each once, into `found`.
     ///
     /// `host`: as [`name_of`] gives it. A `*` stands for one character at least, as in Envoy.
-    pub(crate) fn find(&self, host: &[u8]) -> &[u32] {
-        if let Some(policies) = self.exact.get(host) {
-            return policies;
+    pub(crate) fn find(&self, host: &[u8], found: &mut Vec<u32>) {
+        found.clear();
+        let (mut hosts, mut ranked) = (0, false);
+        self.visit(host, |at| {
+            hosts += usize::from(!at.placed.is_empty());
+            found.extend(&at.placed);
+            if !ranked && !at.anywhere.is_empty() {
+                ranked = true;
+                found.extend(&at.anywhere);
+            }
+        });
+        // Only then can a policy be there twice.
+        if hosts > 1 {
+            found.sort_unstable();
+            found.dedup();
+        }
+    }
+
+    /// Every host that matches, the most exact one first.
+    fn visit(&self, host: &[u8], mut visitor: impl FnMut(&AtHost)) {
+        if let Some(at) = self.exact.get(host) {
+            visitor(at);
         }
         for (length, names) in &self.suffixes {
-            let part = host.len().checked_sub(*length).filter(|rest| *rest > 0);
-            if let Some(policies) = part
-                .and_then(|at| host.get(at..))
-                .and_then(|part| names.get(part))
-            {
-                return policies;
+            let start = host.len().checked_sub(*length).filter(|rest| *rest > 0);
+            let part = start.and_then(|start| host.get(start..));
+            if let Some(at) = part.and_then(|part| names.get(part)) {
+                visitor(at);
             }
         }
         for (length, names) in &self.prefixes {
             let part = host.get(..*length).filter(|part| part.len() < host.len());
-            if let Some(policies) = part.and_then(|part| names.get(part)) {
-                return policies;
+            if let Some(at) = part.and_then(|part| names.get(part)) {
+                visitor(at);
             }
         }
-        &self.any
+        visitor(&self.any);
     }
 }
 
 /// The entry of `part` in the table for its length, which is made at its place if it is missing.
-fn wildcard<'a>(lengths: &'a mut Vec<(usize, Names)>, part: &str) -> &'a mut Vec<u32> {
+fn wildcard<'a>(lengths: &'a mut Vec<(usize, Names)>, part: &str) -> &'a mut AtHost {
     let found = lengths.binary_search_by(|(length, _)| part.len().cmp(length));
     let at = found.unwrap_or_else(|at| {
         lengths.insert(at, (part.len(), Names::default()));

@@ -5,7 +5,7 @@
 //! plugin, the command line and the playground share this crate, so that they can't disagree.
 //!
 //! ```
-//! use traffic_policy::{PolicySet, Request, compile, config::Policy};
+//! use traffic_policy::{HostSpace, PolicySet, Request, compile, config::Policy};
 //!
 //! let policy: Policy = serde_json::from_str(
 //!     r#"{"hosts": ["reviews.shop.svc.cluster.local"],
@@ -15,7 +15,7 @@
 //!
 //! let headers = [(":authority", "reviews:9080"), ("x-beta", "1")];
 //! let request = Request::read(&headers[..], |_, _| {});
-//! for (_, policy) in policies.candidates(request.authority(), &mut Vec::new()) {
+//! for (_, policy) in policies.candidates(request.authority(), &mut HostSpace::default()) {
 //!     let decision = policy.decide(&request, &mut || 0);
 //!     assert_eq!(decision.map(|decision| decision.lane.as_str()), Some("canary"));
 //!     assert_eq!(policy.lane_header(), "x-rollout-lane.shop.reviews");
@@ -39,4 +39,4 @@ pub use matcher::MAX_PATTERN_BYTES;
 pub use place::ChosenRoute;
 pub use policy::{CompiledPolicy, Decision, compile};
 pub use request::{Headers, Request};
-pub use set::PolicySet;
+pub use set::{HostSpace, PolicySet};

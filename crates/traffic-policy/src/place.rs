@@ -75,6 +75,11 @@ impl Places {
         })
     }
 
+    /// True if every route will do.
+    pub(crate) fn everywhere(&self) -> bool {
+        self.virtual_services.is_none()
+    }
+
     /// The route is not asked for anything if every route will do, nor for its name if those of its
     /// VirtualService all will, or none; but for where it may be forged.
     pub(crate) fn has(&self, route: &mut impl ChosenRoute) -> bool {

@@ -104,6 +104,11 @@ impl CompiledPolicy {
         })
     }
 
+    /// True if lanes are set on routes of certain VirtualServices only.
+    pub(crate) fn names_virtual_services(&self) -> bool {
+        !self.places.everywhere()
+    }
+
     /// True if `route` is a managed route of this Rollout or one of its lane routes.
     pub fn may_set_lane_on(&self, route: &mut impl ChosenRoute) -> bool {
         self.places.has(route)

@@ -3,6 +3,14 @@
 use crate::host::{HostIndex, name_of, short_forms};
 use crate::policy::CompiledPolicy;
 
+/// Space that [`PolicySet::candidates`] uses again for each request, so that none allocates once it
+/// has grown.
+#[derive(Debug, Default)]
+pub struct HostSpace {
+    lower: Vec<u8>,
+    found: Vec<u32>,
+}
+
 /// Compiled policies and the index from host to them.
 #[derive(Debug, Default)]
 pub struct PolicySet {
@@ -18,14 +26,15 @@ impl PolicySet {
     pub fn new(policies: Vec<CompiledPolicy>, domain: Option<&str>) -> Self {
         let mut hosts = HostIndex::default();
         for (policy, number) in policies.iter().zip(0u32..) {
+            let placed = policy.names_virtual_services();
             for host in &policy.hosts {
-                hosts.insert(host, number);
+                hosts.insert(host, number, placed);
                 for form in domain
                     .map(|domain| short_forms(host, domain))
                     .into_iter()
                     .flatten()
                 {
-                    hosts.insert(&form, number);
+                    hosts.insert(&form, number, placed);
                 }
             }
         }
@@ -43,18 +52,18 @@ impl PolicySet {
     }
 
     /// The policies that have a say in requests for `authority` (as received, with port and in any
-    /// case): all those at the one host that Envoy's precedence chooses. Several are at one host if
-    /// Rollouts share a VirtualService or VirtualServices share a gateway's host; each decides for
-    /// itself.
-    ///
-    /// `lower`: space for the name in lower case, kept by the caller.
+    /// case), each once. Of those that name their VirtualServices, all that have a host which
+    /// matches: which of several hosts counts depends on Envoy's route table, and the route decides
+    /// ([`CompiledPolicy::may_set_lane_on`]). Of the others, those at the host that Envoy would
+    /// prefer. Each decides for itself.
     pub fn candidates(
         &self,
         authority: &[u8],
-        lower: &mut Vec<u8>,
+        space: &mut HostSpace,
     ) -> impl Iterator<Item = (u32, &CompiledPolicy)> {
-        let numbers = self.hosts.find(name_of(authority, lower));
-        numbers
+        let HostSpace { lower, found } = space;
+        self.hosts.find(name_of(authority, lower), found);
+        found
             .iter()
             .filter_map(|number| Some((*number, self.get(*number)?)))
     }

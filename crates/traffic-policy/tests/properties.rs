@@ -1,9 +1,11 @@
-//! Properties that hold for all policies: the host index is Envoy's precedence, order decides
-//! among rules, and nothing that is written makes compiling or deciding panic.
+//! Properties that hold for all policies: the host index asks those that the route table could mean,
+//! order decides among rules, and nothing that is written makes compiling or deciding panic.
+
+use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use traffic_policy::config::{Match, Policy, Rule, StringMatch};
-use traffic_policy::{Lane, PolicySet, Request, compile};
+use traffic_policy::{HostSpace, Lane, PolicySet, Request, compile};
 
 /// The precedence in its plain form: the best of all hosts that match, where better is exact, then
 /// suffix, then prefix, then `*`, and longer among the same kind.
@@ -69,28 +71,40 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_host_that_decides_is_the_one_that_envoy_chooses(
-        hosts in prop::collection::vec(host(), 1..8),
+    fn the_route_decides_among_hosts_and_without_it_the_one_that_envoy_chooses(
+        hosts in prop::collection::vec((prop::collection::vec(host(), 1..3), any::<bool>()), 1..8),
         asked in name(),
     ) {
         let compiled = hosts
             .iter()
             .enumerate()
-            .map(|(at, host)| compile(&format!("shop/r{at}"), &policy(vec![host.clone()], Vec::new())).unwrap())
+            .map(|(at, (hosts, placed))| {
+                let written = Policy {
+                    virtual_services: placed.then(BTreeMap::new),
+                    ..policy(hosts.clone(), Vec::new())
+                };
+                compile(&format!("shop/r{at}"), &written).unwrap()
+            })
             .collect();
         let set = PolicySet::new(compiled, None);
-        let best = hosts.iter().filter_map(|host| rank(host, &asked)).max();
+        let rank = |hosts: &[String]| hosts.iter().filter_map(|host| rank(host, &asked)).max();
+        let best = hosts.iter().filter(|(_, placed)| !placed).filter_map(|(hosts, _)| rank(hosts)).max();
         let expected: Vec<String> = hosts
             .iter()
             .enumerate()
-            .filter(|(_, host)| best.is_some() && rank(host, &asked) == best)
+            .filter(|(_, (hosts, placed))| {
+                let rank = rank(hosts);
+                rank.is_some() && (*placed || rank == best)
+            })
             .map(|(at, _)| format!("shop/r{at}"))
             .collect();
-        let mut lower = Vec::new();
-        let found: Vec<String> = set
-            .candidates(asked.to_uppercase().as_bytes(), &mut lower)
+        let mut space = HostSpace::default();
+        let mut found: Vec<String> = set
+            .candidates(asked.to_uppercase().as_bytes(), &mut space)
             .map(|(_, policy)| policy.rollout().to_owned())
             .collect();
+        // Eight at most, so names are in the order of numbers.
+        found.sort();
         prop_assert_eq!(found, expected);
     }
 

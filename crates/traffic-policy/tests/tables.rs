@@ -6,7 +6,7 @@
 
 use serde::Deserialize;
 use traffic_policy::config::{Match, Policy, Rule};
-use traffic_policy::{Lane, PolicySet, Request, compile};
+use traffic_policy::{HostSpace, Lane, PolicySet, Request, compile};
 
 #[derive(Deserialize)]
 struct Table<C> {
@@ -37,8 +37,8 @@ fn headers(host: &str, lines: &[String]) -> Vec<(String, String)> {
 
 fn decide(policies: &PolicySet, headers: &[(String, String)]) -> Option<(Lane, String)> {
     let request = Request::read(headers, |_, _| {});
-    let mut lower = Vec::new();
-    let mut candidates = policies.candidates(request.authority(), &mut lower);
+    let mut space = HostSpace::default();
+    let mut candidates = policies.candidates(request.authority(), &mut space);
     let (_, policy) = candidates.next()?;
     let decision = policy.decide(&request, &mut || u32::MAX)?;
     Some((decision.lane, decision.rule.to_owned()))

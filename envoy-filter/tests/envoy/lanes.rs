@@ -93,6 +93,29 @@ fn two_rollouts_at_hosts_of_their_own_and_at_one_host() {
 }
 
 #[test]
+fn a_more_exact_host_of_another_route_table_takes_nothing_away() {
+    // `exact` is bound to a gateway, so this proxy has the routes of `wide` only.
+    let policy = |host: &str, virtual_service: &str| json!({"hosts": [host], "virtualServices": {virtual_service: ["primary"]}, "rules": beta("canary")});
+    let configuration = policies(&[
+        ("shop/exact", policy("shop.example.com", "shop/exact")),
+        ("shop/wide", policy("*.example.com", "shop/wide")),
+    ]);
+    let routes = managed("wide", "wide", "primary", &json!({"prefix": "/"}));
+    let bench = Bench::start(
+        SIDECAR,
+        &[listener(
+            "main",
+            &[filter("istio-system.serin", &configuration)],
+            &[virtual_host(&["*.example.com"], routes)],
+        )],
+        &[],
+    );
+    assert_eq!(bench.get("shop.example.com", &["x-beta: 1"]), "canary");
+    assert_eq!(bench.get("cart.example.com", &["x-beta: 1"]), "canary");
+    assert_eq!(bench.get("shop.example.com", &[]), "weights");
+}
+
+#[test]
 fn only_managed_routes_lead_to_lanes() {
     // The lane route of `primary` comes first, as it would at a gateway after istiod has moved the bare
     // catch-all of another VirtualService to the end.

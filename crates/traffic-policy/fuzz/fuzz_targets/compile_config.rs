@@ -7,7 +7,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use traffic_policy::config::{PluginConfig, Policy};
-use traffic_policy::{ChosenRoute, PolicySet, Request, compile};
+use traffic_policy::{ChosenRoute, HostSpace, PolicySet, Request, compile};
 
 fuzz_target!(|data: &[u8]| {
     let mut parts = data.splitn(2, |byte| *byte == 0);
@@ -36,7 +36,7 @@ fuzz_target!(|data: &[u8]| {
     compiled.decide(&request, &mut || 1);
     compiled.may_set_lane_on(&mut Route(lines));
     let set = PolicySet::new(vec![compiled], Some("shop.svc.cluster.local"));
-    set.candidates(request.authority(), &mut Vec::new()).count();
+    set.candidates(request.authority(), &mut HostSpace::default()).count();
 });
 
 /// A route of which everything is any bytes.

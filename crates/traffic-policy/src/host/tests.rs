@@ -2,12 +2,19 @@
 
 use super::*;
 
+/// An index of policies that name no VirtualServices, one for each host.
 fn index(hosts: &[&str]) -> HostIndex {
     let mut index = HostIndex::default();
     for (host, number) in hosts.iter().zip(0..) {
-        index.insert(&MatchHost::compile(host).unwrap(), number);
+        index.insert(&MatchHost::compile(host).unwrap(), number, false);
     }
     index
+}
+
+fn find(index: &HostIndex, host: &str) -> Vec<u32> {
+    let mut found = vec![99];
+    index.find(host.as_bytes(), &mut found);
+    found
 }
 
 #[test]
@@ -31,7 +38,7 @@ fn exact_then_suffix_then_prefix_then_any() {
         ("else", 0),
         ("", 0),
     ] {
-        assert_eq!(index.find(host.as_bytes()), [found], "{host}");
+        assert_eq!(find(&index, host), [found], "{host}");
     }
 }
 
@@ -43,7 +50,26 @@ fn one_host_leads_to_all_its_policies_in_their_order() {
         "*.example.com",
         "shop.example.com",
     ]);
-    assert_eq!(index.find(b"shop.example.com"), [0, 1, 3]);
+    assert_eq!(find(&index, "shop.example.com"), [0, 1, 3]);
+}
+
+#[test]
+fn policies_that_name_their_virtual_services_are_asked_at_every_host_that_matches() {
+    let mut index = index(&["*.com", "*.example.com"]);
+    for (host, policy) in [
+        ("shop.example.com", 2),
+        ("*.example.com", 3),
+        ("shop.*", 4),
+        ("*", 5),
+        // By two of its hosts, and asked once.
+        ("*.com", 2),
+        ("else.example.com", 6),
+    ] {
+        index.insert(&MatchHost::compile(host).unwrap(), policy, true);
+    }
+    assert_eq!(find(&index, "shop.example.com"), [1, 2, 3, 4, 5]);
+    assert_eq!(find(&index, "shop.org"), [4, 5]);
+    assert_eq!(find(&index, "example.com"), [0, 2, 5]);
 }
 
 #[test]
