@@ -1,10 +1,11 @@
 //! Drives one scenario: applies its objects, keeps the load on from start to end, takes the steps, hands the records
 //! to the judge.
 
+mod act;
+mod save;
 mod wait;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,13 +14,13 @@ use serde_json::{Value, json};
 use testbed::load::{self, Load};
 use tokio::sync::Mutex;
 
-use crate::api::{self, Cluster, Kind, ROLLOUT, VIRTUAL_SERVICE};
+use crate::api::{Cluster, Kind};
 use crate::error::{Error, chain};
 use crate::flags::Router;
 use crate::judge::{Phase, Verdict, judge};
 use crate::proxy::Via;
 use crate::recorder::{Copies, Outcome, Records, STREAM_HEADER, VIA_HEADER};
-use crate::scenario::{Action, Scenario, Step, Stream, Until};
+use crate::scenario::{Scenario, Step, Stream, Until};
 use crate::stack::Stack;
 
 /// The plugin's name in a Rollout.
@@ -111,7 +112,13 @@ impl Drive<'_> {
         records: &Arc<Records>,
         loads: &mut Vec<Load>,
     ) -> Result<Vec<String>, Error> {
-        self.apply().await?;
+        let (before, rollouts) = self.scenario.before_and_rollouts();
+        self.apply_namespace().await?;
+        self.apply(before).await?;
+        // As the user wrote them: once there is a Rollout, the plugin may write to them.
+        let written = self.virtual_services().await?;
+        self.apply(rollouts).await?;
+        self.say("objects applied");
         for rollout in self.scenario.rollouts() {
             let healthy = Until {
                 rollout,
@@ -123,11 +130,10 @@ impl Drive<'_> {
         }
         self.start_load(records, loads);
         self.warm_up(records).await?;
-        let before = self.virtual_services().await?;
         for step in &self.scenario.table.step {
             self.step(step).await?;
         }
-        self.restored(&before).await
+        self.restored(&written).await
     }
 
     fn say(&mut self, what: &str) {
@@ -137,19 +143,22 @@ impl Drive<'_> {
         ));
     }
 
-    async fn apply(&mut self) -> Result<(), Error> {
+    async fn apply_namespace(&self) -> Result<(), Error> {
         let name = self.scenario.name.as_str();
         let namespace =
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
-        self.shared.cluster.apply(&namespace, None).await?;
-        for object in &self.scenario.objects {
+        self.shared.cluster.apply(&namespace, None).await
+    }
+
+    async fn apply(&self, objects: &[Value]) -> Result<(), Error> {
+        let name = self.scenario.name.as_str();
+        for object in objects {
             let mut object = object.clone();
             if self.shared.router == Router::BuiltIn {
                 use_built_in(&mut object);
             }
             self.shared.cluster.apply(&object, Some(name)).await?;
         }
-        self.say("objects applied");
         Ok(())
     }
 
@@ -225,6 +234,7 @@ impl Drive<'_> {
             acted,
             stepped,
             settled,
+            throughout: step.throughout,
             ended: Instant::now(),
             canaries: streams.iter().map(canary).collect(),
             expect: step
@@ -239,104 +249,6 @@ impl Drive<'_> {
                 .collect(),
         });
         Ok(())
-    }
-
-    /// Does what `kubectl argo rollouts` does (argo-rollouts v1.10.1, `pkg/kubectl-argo-rollouts/cmd`).
-    async fn act(&mut self, action: &Action) -> Result<(), Error> {
-        let namespace = self.scenario.name.as_str();
-        let cluster = &self.shared.cluster;
-        match action {
-            Action::SetImage { rollout, image } => {
-                let live = cluster.get(ROLLOUT, namespace, rollout).await?;
-                let mut containers = live
-                    .pointer("/spec/template/spec/containers")
-                    .cloned()
-                    .unwrap_or_default();
-                if let Some(first) = containers.get_mut(0) {
-                    first["image"] = json!(image);
-                }
-                let patch = json!({"spec": {"template": {"spec": {"containers": containers}}}});
-                cluster
-                    .merge(ROLLOUT, namespace, rollout, &patch, false)
-                    .await?;
-                self.canaries.insert(rollout.clone(), image.clone());
-                self.say(&format!("{rollout}: image {image}"));
-            }
-            Action::Promote { rollout } => {
-                let patch = json!({"status": {"pauseConditions": null}});
-                cluster
-                    .merge(ROLLOUT, namespace, rollout, &patch, true)
-                    .await?;
-                self.say(&format!("{rollout}: promoted"));
-            }
-            Action::Abort { rollout } => {
-                let patch = json!({"status": {"abort": true}});
-                cluster
-                    .merge(ROLLOUT, namespace, rollout, &patch, true)
-                    .await?;
-                self.say(&format!("{rollout}: aborted"));
-            }
-            Action::KillController { pause_seconds } => {
-                let pause = Duration::from_secs(*pause_seconds);
-                self.shared
-                    .stack
-                    .lock()
-                    .await
-                    .kill_controller(pause)
-                    .await?;
-                self.say(&format!(
-                    "controller killed, started again after {pause_seconds} s"
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    /// Saves objects and events beside the logs; what can't be read is left out.
-    async fn save(&self, folder: &Path) {
-        let name = &self.scenario.name;
-        let mut text = self.timeline.join("\n");
-        text.push('\n');
-        for kind in [ROLLOUT, VIRTUAL_SERVICE, DESTINATION_RULE] {
-            for object in self
-                .shared
-                .cluster
-                .list(kind, Some(name))
-                .await
-                .unwrap_or_default()
-            {
-                text.push_str(&serde_json::to_string_pretty(&object).unwrap_or_default());
-                text.push('\n');
-            }
-        }
-        for event in self
-            .shared
-            .cluster
-            .list(api::EVENT, Some(name))
-            .await
-            .unwrap_or_default()
-        {
-            let field = |path: &str| {
-                event
-                    .pointer(path)
-                    .and_then(Value::as_str)
-                    .unwrap_or_default()
-                    .to_owned()
-            };
-            text.extend(
-                [
-                    "/lastTimestamp",
-                    "/type",
-                    "/involvedObject/name",
-                    "/reason",
-                    "/message",
-                ]
-                .map(|path| field(path) + " "),
-            );
-            text.push('\n');
-        }
-        // The verdict stands without it.
-        let _ = std::fs::write(folder.join(format!("scenario-{name}.log")), text);
     }
 }
 

@@ -72,6 +72,26 @@ pub(crate) enum Error {
         value: String,
         expected: String,
     },
+    /// A scenario's streams send too little.
+    #[error("{}: the streams have {rate} requests a second in sum, expected at least {least}", path.display())]
+    Rate {
+        path: PathBuf,
+        rate: u32,
+        least: u32,
+    },
+    /// There is nothing to run.
+    #[error("no folder of {} has a scenario.toml", folder.display())]
+    NoScenario { folder: PathBuf },
+    /// A process that should have ended with its parent.
+    #[error("process {pid}, a child of {parent}, still runs {} s after its parent was killed", limit.as_secs())]
+    Survived {
+        pid: u32,
+        parent: String,
+        limit: Duration,
+    },
+    /// The program that was to be killed with its children had none.
+    #[error("{parent} has no child process, expected the plugin")]
+    Childless { parent: String },
     /// An object lacks what every object of its kind has.
     #[error("{object} has no {field}")]
     Lacks { object: String, field: &'static str },
@@ -105,11 +125,19 @@ impl Error {
             Self::Start { .. } | Self::Ended { .. } => {
                 "read the program's log under target/e2e/latest"
             }
-            Self::Waited { .. } | Self::Api { .. } | Self::Lacks { .. } => {
+            Self::Waited { .. }
+            | Self::Api { .. }
+            | Self::Lacks { .. }
+            | Self::Survived { .. }
+            | Self::Childless { .. } => {
                 "read the logs under target/e2e/latest, argo-rollouts.log and istiod.log first"
             }
             Self::Kind { .. } => "check that the object's CRD is among those the stack applies",
-            Self::Yaml { .. } | Self::Scenario { .. } | Self::Reference { .. } => "mend the file",
+            Self::Yaml { .. }
+            | Self::Scenario { .. }
+            | Self::Reference { .. }
+            | Self::Rate { .. } => "mend the file",
+            Self::NoScenario { .. } => "check that the folder holds the scenarios of tests/e2e",
             Self::Key => "check that the system has random numbers",
             Self::Network { .. } => "start it with `cargo xtask e2e`, which makes the namespaces",
         }

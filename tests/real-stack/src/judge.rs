@@ -1,19 +1,19 @@
 //! What the records of a scenario show, against what it expects. Pure: records in, verdict out.
 
+mod lanes;
+
 use std::time::{Duration, Instant};
 
+use self::lanes::Look;
 use crate::proxy::Via;
 use crate::recorder::{Copy, Outcome, Record};
 use crate::scenario::{Expect, Stream};
 
-/// A request that is still in the wrong lane this long after its step is wrong; until then it is late.
-const LATE: Duration = Duration::from_secs(2);
+/// Requests per second that each way carries at least, from start to end.
+pub(crate) const RATE: u32 = 200;
 
 /// How far a share may be from the weight, in standard deviations of as many independent draws.
 const DEVIATIONS: f64 = 4.0;
-
-/// Copies are counted where they arrive, requests where they are sent: at both ends of a phase some are under way.
-const COPIES_UNDER_WAY: f64 = 5.0;
 
 /// One step as it went.
 #[derive(Debug)]
@@ -24,8 +24,10 @@ pub(crate) struct Phase {
     pub(crate) acted: Instant,
     /// When the Rollout had reached the state that was waited for.
     pub(crate) stepped: Instant,
-    /// From when on every request has to follow.
+    /// From when on shares and copies have to follow.
     pub(crate) settled: Instant,
+    /// The state stays what it was: its lanes hold from `acted` on, which is also `stepped` and `settled`.
+    pub(crate) throughout: bool,
     /// When it was over.
     pub(crate) ended: Instant,
     /// The canary's image for each stream, by the stream's index; none before there is one.
@@ -40,7 +42,8 @@ pub(crate) struct Row {
     pub(crate) step: String,
     pub(crate) stream: String,
     pub(crate) via: Via,
-    /// Requests from the settled moment to the end.
+    /// Requests that were judged: from the settled moment on, or where the lane is certain, from the moment that
+    /// allows no exception.
     pub(crate) requests: usize,
     /// Percent that the canary answered.
     pub(crate) share: f64,
@@ -49,7 +52,7 @@ pub(crate) struct Row {
     pub(crate) tolerance: f64,
     /// Copies that the canary got.
     pub(crate) copies: usize,
-    /// Requests in the wrong lane between the step and the settled moment, where the lane is certain.
+    /// Requests in the wrong lane between the step and the moment that allows no exception.
     pub(crate) late: usize,
     /// Milliseconds from the step to the last request in the wrong lane.
     pub(crate) last_late: u128,
@@ -62,6 +65,10 @@ pub(crate) struct Verdict {
     pub(crate) failed: usize,
     pub(crate) late: usize,
     pub(crate) copies: usize,
+    /// Requests per second over all steps, of the slower way.
+    pub(crate) rate: f64,
+    /// The longest time from a request to its answer.
+    pub(crate) slowest: Duration,
     pub(crate) rows: Vec<Row>,
     /// What is wrong, one line each; empty if the scenario passed.
     pub(crate) problems: Vec<String>,
@@ -80,18 +87,19 @@ pub(crate) fn judge(
         ..Verdict::default()
     };
     failures(streams, phases, records, &mut verdict);
-    for phase in phases {
+    pace(phases, records, &mut verdict);
+    for (number, phase) in phases.iter().enumerate() {
+        let previous = number.checked_sub(1).and_then(|before| phases.get(before));
         for (index, expect) in &phase.expect {
             for via in Via::ALL {
-                let row = row(
+                let look = Look {
                     phase,
-                    *index,
+                    previous,
+                    index: *index,
                     expect,
                     via,
-                    records,
-                    copies,
-                    &mut verdict.problems,
-                );
+                };
+                let row = look.row(records, copies, &mut verdict.problems);
                 verdict.late += row.late;
                 verdict.rows.push(row);
             }
@@ -126,93 +134,33 @@ fn failures(streams: &[Stream], phases: &[Phase], records: &[Record], verdict: &
     }
 }
 
-fn row(
-    phase: &Phase,
-    index: usize,
-    expect: &Expect,
-    via: Via,
-    records: &[Record],
-    copies: &[Copy],
-    problems: &mut Vec<String>,
-) -> Row {
-    let canary = phase.canaries.get(index).and_then(Option::as_deref);
-    // An unanswered request is in no lane; it has been counted as failed.
-    let lanes = records
-        .iter()
-        .filter(|record| record.stream == index && record.via == via)
-        .filter_map(|record| match &record.outcome {
-            Outcome::Image(image) => Some((record.sent, canary == Some(&**image))),
-            Outcome::Wrong(_) | Outcome::Failed(_) => None,
-        });
-    let (mut requests, mut hits, mut late, mut last_late) = (0_usize, 0_usize, 0, Duration::ZERO);
-    let certain = certain(expect.canary);
-    for (sent, hit) in lanes {
-        if sent >= phase.settled && sent < phase.ended {
-            requests += 1;
-            hits += usize::from(hit);
+/// The rate that each way has carried, and the slowest answer.
+fn pace(phases: &[Phase], records: &[Record], verdict: &mut Verdict) {
+    let (Some(first), Some(last)) = (phases.first(), phases.last()) else {
+        return;
+    };
+    let seconds = (last.ended - first.acted).as_secs_f64();
+    let rates = Via::ALL.map(|via| {
+        let sent = records
+            .iter()
+            .filter(|record| record.via == via)
+            .filter(|record| record.sent >= first.acted && record.sent < last.ended)
+            .count();
+        let rate = count(sent) / seconds;
+        if rate < f64::from(RATE) {
+            verdict.problems.push(format!(
+                "the {} carried {rate:.1} requests a second from the first step to the last, expected at least {RATE}",
+                via.word()
+            ));
         }
-        if let Some(lane) = certain
-            && hit != lane
-            && sent >= phase.stepped
-            && sent < phase.ended
-        {
-            late += usize::from(sent < phase.settled);
-            last_late = last_late.max(sent - phase.stepped);
-        }
-    }
-    let place = format!(
-        "step \"{}\", stream {} through the {}",
-        phase.name,
-        expect.stream,
-        via.word()
-    );
-    if last_late > LATE {
-        problems.push(format!(
-            "{place}: a request was in the wrong lane {} ms after the step, allowed are {}",
-            last_late.as_millis(),
-            LATE.as_millis()
-        ));
-    }
-    let share = percent(hits, requests);
-    let tolerance = tolerance_of(expect.canary, requests);
-    if requests == 0 {
-        problems.push(format!("{place}: no request was answered"));
-    } else if (share - expect.canary).abs() > tolerance {
-        problems.push(format!(
-            "{place}: the canary answered {share:.2} % of {requests} requests, expected {:.0} ± {tolerance:.2}",
-            expect.canary
-        ));
-    }
-    let arrived = copies
+        rate
+    });
+    verdict.rate = rates.into_iter().fold(f64::INFINITY, f64::min);
+    verdict.slowest = records
         .iter()
-        .filter(|copy| copy.at >= phase.settled && copy.at < phase.ended)
-        .filter(|copy| copy.stream == expect.stream && copy.via == via.word())
-        .filter(|copy| canary == Some(copy.image.as_str()))
-        .count();
-    let due = count(requests) * expect.copies / 100.0;
-    let slack = tolerance_of(expect.copies, requests) * count(requests) / 100.0
-        + if expect.copies > 0.0 {
-            COPIES_UNDER_WAY
-        } else {
-            0.0
-        };
-    if (count(arrived) - due).abs() > slack {
-        problems.push(format!(
-            "{place}: the canary got {arrived} copies of {requests} requests, expected {due:.0} ± {slack:.0}"
-        ));
-    }
-    Row {
-        step: phase.name.clone(),
-        stream: expect.stream.clone(),
-        via,
-        requests,
-        share,
-        expected: expect.canary,
-        tolerance,
-        copies: arrived,
-        late,
-        last_late: last_late.as_millis(),
-    }
+        .map(|record| record.took)
+        .max()
+        .unwrap_or_default();
 }
 
 /// Copies that reached pods other than a canary's.

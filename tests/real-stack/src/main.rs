@@ -13,6 +13,7 @@ mod keys;
 mod kubelet;
 mod network;
 mod probe;
+mod processes;
 mod program;
 mod proxy;
 mod recorder;

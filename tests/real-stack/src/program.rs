@@ -59,6 +59,11 @@ impl Program {
         })
     }
 
+    /// Its process id; none after [`Program::kill`].
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// Starts it again after [`Program::kill`].
     pub(crate) fn start_again(&mut self) -> Result<(), Error> {
         self.child = spawn(&self.plan, &self.log)?;

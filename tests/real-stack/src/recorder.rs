@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use testbed::echo::{Observer, Seen};
 use testbed::load::{RequestError, Sample, Sink};
@@ -20,6 +20,8 @@ pub(crate) const VIA_HEADER: &str = "x-e2e-via";
 pub(crate) struct Record {
     /// When it was sent.
     pub(crate) sent: Instant,
+    /// From then to the end of the answer, or to the failure.
+    pub(crate) took: Duration,
     /// Which way.
     pub(crate) via: Via,
     /// Index of its stream.
@@ -78,6 +80,7 @@ impl Records {
             };
             lock(&records.0).push(Record {
                 sent: sample.sent,
+                took: sample.took,
                 via,
                 stream: index,
                 outcome,

@@ -63,31 +63,68 @@ pub(crate) fn scenario(outturn: &Outturn) {
 
 /// All scenarios; the last line counts them.
 pub(crate) fn summary(outturns: &[Outturn], took: Duration) {
-    println!(
-        "\n{:<28} {:>9} {:>7} {:>6} {:>7} {:>8}  outcome",
-        "scenario", "requests", "failed", "late", "copies", "seconds"
-    );
-    for outturn in outturns {
-        let verdict = &outturn.verdict;
-        println!(
-            "{:<28} {:>9} {:>7} {:>6} {:>7} {:>8.1}  {}",
-            outturn.name,
-            verdict.requests,
-            verdict.failed,
-            verdict.late,
-            verdict.copies,
-            outturn.took.as_secs_f64(),
-            if verdict.problems.is_empty() {
-                "passed"
-            } else {
-                "FAILED"
-            },
-        );
-    }
+    println!("\n{}", table(outturns));
     let passed = outturns
         .iter()
         .filter(|outturn| outturn.verdict.problems.is_empty())
         .count();
     println!("wall time {:.1} s", took.as_secs_f64());
     println!("{passed} passed, {} failed", outturns.len() - passed);
+}
+
+/// One line per scenario; the rate is the slower way's.
+fn table(outturns: &[Outturn]) -> String {
+    let mut lines = vec![format!(
+        "{:<24} {:>8} {:>6} {:>5} {:>6} {:>6} {:>8} {:>7}  outcome",
+        "scenario", "requests", "failed", "late", "copies", "rate/s", "worst ms", "seconds"
+    )];
+    lines.extend(outturns.iter().map(|outturn| {
+        let verdict = &outturn.verdict;
+        format!(
+            "{:<24} {:>8} {:>6} {:>5} {:>6} {:>6.1} {:>8} {:>7.1}  {}",
+            outturn.name,
+            verdict.requests,
+            verdict.failed,
+            verdict.late,
+            verdict.copies,
+            verdict.rate,
+            verdict.slowest.as_millis(),
+            outturn.took.as_secs_f64(),
+            if verdict.problems.is_empty() {
+                "passed"
+            } else {
+                "FAILED"
+            },
+        )
+    }));
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::Verdict;
+
+    #[test]
+    fn the_table_shows_the_rate_and_the_slowest_answer() {
+        let outturn = Outturn {
+            name: "abort".to_owned(),
+            verdict: Verdict {
+                requests: 4400,
+                rate: 219.96,
+                slowest: Duration::from_millis(87),
+                ..Verdict::default()
+            },
+            timeline: Vec::new(),
+            took: Duration::from_secs(10),
+        };
+        let table = table(&[outturn]);
+        let words: Vec<&str> = table.lines().nth(1).unwrap().split_whitespace().collect();
+        assert_eq!(
+            words,
+            [
+                "abort", "4400", "0", "0", "0", "220.0", "87", "10.0", "passed"
+            ]
+        );
+    }
 }

@@ -3,6 +3,8 @@
 //!
 //! The table says what is done and what must be seen, nothing about how: any cluster with a driver can run it.
 
+mod check;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -22,7 +24,7 @@ pub(crate) struct Scenario {
     pub(crate) folder: PathBuf,
     /// The table.
     pub(crate) table: Table,
-    /// The objects, in the order of the files' names.
+    /// The objects, in the order of the files' names, Rollouts last.
     pub(crate) objects: Vec<Value>,
 }
 
@@ -161,6 +163,10 @@ fn get() -> String {
     "GET".to_owned()
 }
 
+fn is_rollout(object: &Value) -> bool {
+    object["kind"] == api::ROLLOUT.1
+}
+
 fn observed() -> u64 {
     5
 }
@@ -195,7 +201,7 @@ impl Scenario {
             objects.extend(api::read_yaml(&file)?);
         }
         // A Rollout whose Services aren't there yet is invalid for as long.
-        objects.sort_by_key(|object| object["kind"] == api::ROLLOUT.1);
+        objects.sort_by_key(is_rollout);
         let name = folder
             .file_name()
             .unwrap_or_default()
@@ -209,6 +215,12 @@ impl Scenario {
         };
         scenario.check(&path)?;
         Ok(scenario)
+    }
+
+    /// What is applied first, and the Rollouts, which are applied last.
+    pub(crate) fn before_and_rollouts(&self) -> (&[Value], &[Value]) {
+        let first = self.objects.partition_point(|object| !is_rollout(object));
+        self.objects.split_at(first)
     }
 
     /// The names of the Rollouts among its objects.
@@ -225,60 +237,20 @@ impl Scenario {
             .map(str::to_owned)
             .collect()
     }
-
-    fn check(&self, path: &Path) -> Result<(), Error> {
-        let streams: Vec<String> = self
-            .table
-            .stream
-            .iter()
-            .map(|stream| stream.name.clone())
-            .collect();
-        let rollouts = self.rollouts();
-        let known = |field, value: &str, among: &[String]| {
-            if among.iter().any(|name| name == value) {
-                return Ok(());
-            }
-            Err(Error::Reference {
-                path: path.to_path_buf(),
-                field,
-                value: value.to_owned(),
-                expected: format!("one of {}", among.join(", ")),
-            })
-        };
-        for stream in &self.table.stream {
-            if let Some(rollout) = &stream.rollout {
-                known("stream.rollout", rollout, &rollouts)?;
-            }
-        }
-        for step in &self.table.step {
-            for action in &step.actions {
-                match action {
-                    Action::SetImage { rollout, .. }
-                    | Action::Promote { rollout }
-                    | Action::Abort { rollout } => {
-                        known("step.actions.rollout", rollout, &rollouts)?;
-                    }
-                    Action::KillController { .. } => {}
-                }
-            }
-            for until in &step.until {
-                known("step.until.rollout", &until.rollout, &rollouts)?;
-            }
-            for expect in &step.expect {
-                known("step.expect.stream", &expect.stream, &streams)?;
-            }
-        }
-        Ok(())
-    }
 }
 
-/// Reads the scenarios with these names, or all, in the order of their folders' names.
+/// Reads the scenarios with these names, or all (there must be one), in the order of their folders' names.
 pub(crate) fn read_all(folder: &Path, names: &[String]) -> Result<Vec<Scenario>, Error> {
     let mut folders: Vec<PathBuf> = std::fs::read_dir(folder)
         .map_err(Error::file("read", folder))?
         .filter_map(|item| item.ok().map(|item| item.path()))
         .filter(|path| path.join("scenario.toml").is_file())
         .collect();
+    if folders.is_empty() {
+        return Err(Error::NoScenario {
+            folder: folder.to_path_buf(),
+        });
+    }
     folders.sort();
     let all: Vec<String> = folders
         .iter()
@@ -309,26 +281,4 @@ pub(crate) fn read_all(folder: &Path, names: &[String]) -> Result<Vec<Scenario>,
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_scenario_of_the_checkout_is_valid() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../e2e");
-        let scenarios = read_all(&folder, &[]).unwrap();
-        assert_eq!(scenarios.len(), 8);
-        for scenario in &scenarios {
-            let rate: u32 = scenario.table.stream.iter().map(|stream| stream.rate).sum();
-            assert!(rate >= 200, "{}: {rate} requests a second", scenario.name);
-            for step in &scenario.table.step {
-                if let Some(file) = &step.objects {
-                    assert!(
-                        !api::read_yaml(&scenario.folder.join(file))
-                            .unwrap()
-                            .is_empty()
-                    );
-                }
-            }
-        }
-    }
-}
+mod tests;

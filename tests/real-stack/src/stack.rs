@@ -2,6 +2,7 @@
 //! with the plugin registered, each as its documentation says and as `manifests/` tells users to.
 
 mod plans;
+mod restart;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -105,13 +106,6 @@ impl Stack {
     pub(crate) fn check(&mut self) -> Result<(), Error> {
         check(&mut self.programs)?;
         self.controller.check()
-    }
-
-    /// Kills the Argo controller without warning and starts it again after `pause`.
-    pub(crate) async fn kill_controller(&mut self, pause: Duration) -> Result<(), Error> {
-        self.controller.kill().await?;
-        tokio::time::sleep(pause).await;
-        self.controller.start_again()
     }
 }
 

@@ -31,6 +31,7 @@ fn phase(began: Instant, canary: f64, copies: f64) -> Phase {
         acted: began,
         stepped: began + Duration::from_secs(1),
         settled: began + Duration::from_secs(2),
+        throughout: false,
         ended: began + Duration::from_secs(12),
         canaries: vec![Some(CANARY.to_owned())],
         expect: vec![(
@@ -44,13 +45,14 @@ fn phase(began: Instant, canary: f64, copies: f64) -> Phase {
     }
 }
 
-/// One request every 10 ms from the start on, both ways, answered by what `image` says of its number.
+/// One request every 5 ms from the start on, both ways, answered by what `image` says of its number.
 fn records(began: Instant, image: impl Fn(u64) -> &'static str) -> Vec<Record> {
     Via::ALL
         .into_iter()
-        .flat_map(|via| (0..1200).map(move |number| (via, number)))
+        .flat_map(|via| (0..2400).map(move |number| (via, number)))
         .map(|(via, number)| Record {
-            sent: began + Duration::from_millis(number * 10),
+            sent: began + Duration::from_millis(number * 5),
+            took: Duration::from_millis(3),
             via,
             stream: 0,
             outcome: Outcome::Image(Arc::from(image(number))),
@@ -71,12 +73,12 @@ fn a_share_within_four_deviations_passes() {
     );
     let verdict = verdict(phase(began, 10.0, 0.0), &records, &[]);
     assert_eq!(verdict.problems, Vec::<String>::new());
-    assert_eq!(verdict.requests, 2400);
+    assert_eq!(verdict.requests, 4800);
     assert!(
         verdict
             .rows
             .iter()
-            .all(|row| row.requests == 1000 && (row.share - 10.0).abs() < 1e-9)
+            .all(|row| row.requests == 2000 && (row.share - 10.0).abs() < 1e-9)
     );
 }
 
@@ -91,8 +93,8 @@ fn a_share_beyond_four_deviations_is_named() {
     assert_eq!(
         verdict.problems.first().map(String::as_str),
         Some(
-            "step \"a step\", stream users through the sidecar: the canary answered 20.00 % of 1000 requests, expected \
-             10 ± 3.79"
+            "step \"a step\", stream users through the sidecar: the canary answered 20.00 % of 2000 requests, expected \
+             10 ± 2.68"
         )
     );
 }
@@ -105,35 +107,35 @@ fn one_request_in_the_wrong_lane_is_too_many_where_the_lane_is_certain() {
         verdict(phase(began, 100.0, 0.0), &records, &[])
             .problems
             .len(),
-        4
+        2
     );
 }
 
 #[test]
 fn requests_in_the_old_lane_right_after_the_step_are_late_but_no_problem() {
     let began = Instant::now();
-    let records = records(began, |number| if number < 130 { STABLE } else { CANARY });
+    let records = records(began, |number| if number < 260 { STABLE } else { CANARY });
     let verdict = verdict(phase(began, 100.0, 0.0), &records, &[]);
     assert_eq!(verdict.problems, Vec::<String>::new());
-    assert_eq!(verdict.late, 60);
-    assert!(verdict.rows.iter().all(|row| row.last_late == 290));
+    assert_eq!(verdict.late, 120);
+    assert!(verdict.rows.iter().all(|row| row.last_late == 295));
 }
 
 #[test]
 fn a_failed_request_is_named_with_its_time_and_step() {
     let began = Instant::now();
     let mut records = records(began, |_| STABLE);
-    records[150].outcome = Outcome::Failed(RequestError::Timeout {
+    records[300].outcome = Outcome::Failed(RequestError::Timeout {
         limit: Duration::from_secs(1),
     });
-    records[151].outcome = Outcome::Wrong("shop/other".to_owned());
+    records[301].outcome = Outcome::Wrong("shop/other".to_owned());
     let verdict = verdict(phase(began, 0.0, 0.0), &records, &[]);
     assert_eq!(verdict.failed, 2);
     assert_eq!(
         verdict.problems,
         [
             "failed request at 1.500 s, in step \"a step\", stream users through the sidecar: no answer within 1000 ms",
-            "failed request at 1.510 s, in step \"a step\", stream users through the sidecar: answered by shop/other",
+            "failed request at 1.505 s, in step \"a step\", stream users through the sidecar: answered by shop/other",
         ]
     );
 }
@@ -143,7 +145,7 @@ fn copies_are_counted_and_belong_to_the_canary() {
     let began = Instant::now();
     let records = records(began, |_| STABLE);
     let copy = |number: u64, via: Via, image: &str| Copy {
-        at: began + Duration::from_millis(number * 10 + 1),
+        at: began + Duration::from_millis(number * 5 + 1),
         via: via.word().to_owned(),
         stream: "users".to_owned(),
         image: image.to_owned(),
@@ -151,7 +153,7 @@ fn copies_are_counted_and_belong_to_the_canary() {
     let both = |image| -> Vec<Copy> {
         Via::ALL
             .into_iter()
-            .flat_map(|via| (0..1200).map(move |number| copy(number, via, image)))
+            .flat_map(|via| (0..2400).map(move |number| copy(number, via, image)))
             .collect()
     };
     assert_eq!(
@@ -179,5 +181,119 @@ fn copies_are_counted_and_belong_to_the_canary() {
 fn silence_is_a_problem() {
     let began = Instant::now();
     let verdict = verdict(phase(began, 0.0, 0.0), &[], &[]);
-    assert_eq!(verdict.problems.len(), 2);
+    // No rate and no answers, each on both ways.
+    assert_eq!(verdict.problems.len(), 4);
+}
+
+#[test]
+fn a_certain_lane_is_judged_from_two_seconds_after_the_step_on() {
+    let began = Instant::now();
+    // The step is at 1 s, which is request 200.
+    let until = |last: u64| {
+        let records = records(
+            began,
+            move |number| {
+                if number <= last { STABLE } else { CANARY }
+            },
+        );
+        verdict(phase(began, 100.0, 0.0), &records, &[])
+    };
+    let late = until(500);
+    assert_eq!(late.problems, Vec::<String>::new());
+    assert!(
+        late.rows
+            .iter()
+            .all(|row| row.late == 301 && row.last_late == 1500 && row.requests == 1800)
+    );
+    assert_eq!(until(599).problems, Vec::<String>::new());
+    assert_eq!(
+        until(600).problems.first().map(String::as_str),
+        Some(
+            "step \"a step\", stream users through the sidecar: 1 of 1800 requests were in the wrong lane, the last 2000 \
+             ms after the step, allowed are 2000"
+        )
+    );
+}
+
+/// Two steps: the first is over at 5 s; the second begins at 6 s, steps at 7 s and is over at 12 s.
+fn two(began: Instant, canary: [f64; 2]) -> [Phase; 2] {
+    let mut first = phase(began, canary[0], 0.0);
+    first.ended = began + Duration::from_secs(5);
+    let mut second = phase(began + Duration::from_secs(6), canary[1], 0.0);
+    second.ended = began + Duration::from_secs(12);
+    [first, second]
+}
+
+#[test]
+fn a_lane_that_is_the_same_before_and_after_a_step_is_judged_without_a_gap() {
+    let began = Instant::now();
+    // At 5.5 s the first step is over and the second has not begun, at 6.5 s it is being done.
+    for (held, moment) in [(100.0, 1100), (100.0, 1300), (0.0, 1100), (0.0, 1300)] {
+        let (lane, other) = if held > 0.0 {
+            (CANARY, STABLE)
+        } else {
+            (STABLE, CANARY)
+        };
+        let records = records(began, |number| if number == moment { other } else { lane });
+        let verdict = judge(&[stream()], &two(began, [held, held]), &records, &[]);
+        assert_eq!(
+            verdict.problems.len(),
+            2,
+            "{held} {moment}: {:?}",
+            verdict.problems
+        );
+        assert!(
+            verdict.problems[0].contains(
+                "1 of 1400 requests left the lane that was theirs before and after the step"
+            ),
+            "{:?}",
+            verdict.problems
+        );
+        assert_eq!(verdict.late, 0);
+    }
+}
+
+#[test]
+fn a_lane_that_changes_with_the_step_has_its_time_to_follow() {
+    let began = Instant::now();
+    let records = records(began, |number| if number < 1500 { STABLE } else { CANARY });
+    let mut phases = two(began, [0.0, 100.0]);
+    assert_eq!(
+        judge(&[stream()], &phases, &records, &[]).problems,
+        Vec::<String>::new()
+    );
+    // All of another canary is another lane as well.
+    phases[0].expect[0].1.canary = 100.0;
+    phases[0].canaries = vec![Some(STABLE.to_owned())];
+    assert_eq!(
+        judge(&[stream()], &phases, &records, &[]).problems,
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn a_step_that_changes_nothing_allows_nothing() {
+    let began = Instant::now();
+    let records = records(began, |number| if number == 1 { STABLE } else { CANARY });
+    let mut phase = phase(began, 100.0, 0.0);
+    (phase.stepped, phase.settled, phase.throughout) = (began, began, true);
+    assert_eq!(verdict(phase, &records, &[]).problems.len(), 2);
+}
+
+#[test]
+fn a_way_that_carries_less_than_its_rate_is_named() {
+    let began = Instant::now();
+    let mut records = records(began, |_| STABLE);
+    records[7].took = Duration::from_millis(42);
+    // One request of the gateway's less.
+    records.pop();
+    let verdict = verdict(phase(began, 0.0, 0.0), &records, &[]);
+    assert_eq!(
+        verdict.problems,
+        [
+            "the gateway carried 199.9 requests a second from the first step to the last, expected at least 200"
+        ]
+    );
+    assert!((verdict.rate - 2399.0 / 12.0).abs() < 1e-9);
+    assert_eq!(verdict.slowest, Duration::from_millis(42));
 }

@@ -1,0 +1,197 @@
+//! The lanes and the copies of one stream, one way, in one step.
+
+use std::time::{Duration, Instant};
+
+use super::{Phase, Row, certain, count, percent, tolerance_of};
+use crate::proxy::Via;
+use crate::recorder::{Copy, Outcome, Record};
+use crate::scenario::Expect;
+
+/// A request that is still in the wrong lane this long after its step is wrong; until then it is late.
+const LATE: Duration = Duration::from_secs(2);
+
+/// Copies are counted where they arrive, requests where they are sent: at both ends of a phase some are under way.
+const COPIES_UNDER_WAY: f64 = 5.0;
+
+/// What is looked at: one stream, one way, in one step.
+pub(super) struct Look<'a> {
+    pub(super) phase: &'a Phase,
+    /// The step before.
+    pub(super) previous: Option<&'a Phase>,
+    /// The stream's index.
+    pub(super) index: usize,
+    pub(super) expect: &'a Expect,
+    pub(super) via: Via,
+}
+
+impl Look<'_> {
+    /// The lane was certain before the step and is the same after it: nothing that happens between may move a request.
+    fn held_since(&self) -> Option<Instant> {
+        let previous = self.previous?;
+        let lane = certain(self.expect.canary)?;
+        let before = previous
+            .expect
+            .iter()
+            .find(|(index, _)| *index == self.index)
+            .and_then(|(_, expect)| certain(expect.canary))?;
+        // With another canary, all of it is another lane; none of it is the stable version's either way.
+        let same =
+            !lane || previous.canaries.get(self.index) == self.phase.canaries.get(self.index);
+        (before == lane && same).then_some(previous.ended)
+    }
+
+    /// From when on every request counts.
+    fn from(&self) -> Instant {
+        if let Some(since) = self.held_since() {
+            since
+        } else if self.phase.throughout || certain(self.expect.canary).is_none() {
+            self.phase.settled
+        } else {
+            self.phase.stepped + LATE
+        }
+    }
+
+    /// When the requests were sent that were answered, and whether by the canary.
+    fn lanes(&self, records: &[Record]) -> Vec<(Instant, bool)> {
+        let canary = self.canary();
+        records
+            .iter()
+            .filter(|record| record.stream == self.index && record.via == self.via)
+            .filter_map(|record| match &record.outcome {
+                Outcome::Image(image) => Some((record.sent, canary == Some(&**image))),
+                // An unanswered request is in no lane; it has been counted as failed.
+                Outcome::Wrong(_) | Outcome::Failed(_) => None,
+            })
+            .filter(|(sent, _)| *sent < self.phase.ended)
+            .collect()
+    }
+
+    fn canary(&self) -> Option<&str> {
+        self.phase
+            .canaries
+            .get(self.index)
+            .and_then(Option::as_deref)
+    }
+
+    /// The line of the report, and what is wrong with it.
+    pub(super) fn row(
+        &self,
+        records: &[Record],
+        copies: &[Copy],
+        problems: &mut Vec<String>,
+    ) -> Row {
+        let (phase, expect) = (self.phase, self.expect);
+        let lanes = self.lanes(records);
+        let from = self.from();
+        let judged = || lanes.iter().filter(|(sent, _)| *sent >= from);
+        let requests = judged().count();
+        let hits = judged().filter(|(_, hit)| *hit).count();
+        let share = percent(hits, requests);
+        let tolerance = tolerance_of(expect.canary, requests);
+        let place = format!(
+            "step \"{}\", stream {} through the {}",
+            phase.name,
+            expect.stream,
+            self.via.word()
+        );
+        let (mut late, mut last_late) = (0, Duration::ZERO);
+        if requests == 0 {
+            problems.push(format!("{place}: no request was answered"));
+        }
+        if let Some(lane) = certain(expect.canary) {
+            let strays: Vec<Instant> = lanes
+                .iter()
+                .filter(|(sent, hit)| *hit != lane && *sent >= from.min(phase.stepped))
+                .map(|(sent, _)| *sent)
+                .collect();
+            let wrong = strays.iter().filter(|sent| **sent >= from).count();
+            late = strays.len() - wrong;
+            if let Some(last) = strays.iter().max() {
+                last_late = last.saturating_duration_since(phase.stepped);
+            }
+            if wrong > 0 {
+                problems.push(self.stray(&place, &strays, wrong, requests));
+            }
+        } else if requests > 0 && (share - expect.canary).abs() > tolerance {
+            problems.push(format!(
+                "{place}: the canary answered {share:.2} % of {requests} requests, expected {:.0} ± {tolerance:.2}",
+                expect.canary
+            ));
+        }
+        let arrived = self.copies(&place, &lanes, copies, problems);
+        Row {
+            step: phase.name.clone(),
+            stream: expect.stream.clone(),
+            via: self.via,
+            requests,
+            share,
+            expected: expect.canary,
+            tolerance,
+            copies: arrived,
+            late,
+            last_late: last_late.as_millis(),
+        }
+    }
+
+    /// Says how many requests were in the wrong lane, and when.
+    fn stray(&self, place: &str, strays: &[Instant], wrong: usize, requests: usize) -> String {
+        let after =
+            |moment: Instant, from: Instant| moment.saturating_duration_since(from).as_millis();
+        let first = strays.iter().min().copied().unwrap_or(self.phase.acted);
+        let last = strays.iter().max().copied().unwrap_or(self.phase.acted);
+        if self.held_since().is_some() {
+            return format!(
+                "{place}: {wrong} of {requests} requests left the lane that was theirs before and after the step, \
+                 {} to {} ms after it began",
+                after(first, self.phase.acted),
+                after(last, self.phase.acted),
+            );
+        }
+        let allowed = if self.phase.throughout {
+            Duration::ZERO
+        } else {
+            LATE
+        };
+        format!(
+            "{place}: {wrong} of {requests} requests were in the wrong lane, the last {} ms after the step, allowed are \
+             {}",
+            after(last, self.phase.stepped),
+            allowed.as_millis()
+        )
+    }
+
+    /// How many copies the canary got; too few and too many are problems.
+    fn copies(
+        &self,
+        place: &str,
+        lanes: &[(Instant, bool)],
+        copies: &[Copy],
+        problems: &mut Vec<String>,
+    ) -> usize {
+        let (phase, expect) = (self.phase, self.expect);
+        let canary = self.canary();
+        let requests = lanes
+            .iter()
+            .filter(|(sent, _)| *sent >= phase.settled)
+            .count();
+        let arrived = copies
+            .iter()
+            .filter(|copy| copy.at >= phase.settled && copy.at < phase.ended)
+            .filter(|copy| copy.stream == expect.stream && copy.via == self.via.word())
+            .filter(|copy| canary == Some(copy.image.as_str()))
+            .count();
+        let due = count(requests) * expect.copies / 100.0;
+        let under_way = if expect.copies > 0.0 {
+            COPIES_UNDER_WAY
+        } else {
+            0.0
+        };
+        let slack = tolerance_of(expect.copies, requests) * count(requests) / 100.0 + under_way;
+        if (count(arrived) - due).abs() > slack {
+            problems.push(format!(
+                "{place}: the canary got {arrived} copies of {requests} requests, expected {due:.0} ± {slack:.0}"
+            ));
+        }
+        arrived
+    }
+}

@@ -1,0 +1,63 @@
+//! What a scenario's table has to keep beyond its syntax.
+
+use std::path::Path;
+
+use super::{Action, Scenario};
+use crate::error::Error;
+use crate::judge::RATE;
+
+impl Scenario {
+    /// Names fit together, and the streams have the rate that is judged.
+    pub(super) fn check(&self, path: &Path) -> Result<(), Error> {
+        let streams: Vec<String> = self
+            .table
+            .stream
+            .iter()
+            .map(|stream| stream.name.clone())
+            .collect();
+        let rate: u32 = self.table.stream.iter().map(|stream| stream.rate).sum();
+        if rate < RATE {
+            return Err(Error::Rate {
+                path: path.to_path_buf(),
+                rate,
+                least: RATE,
+            });
+        }
+        let rollouts = self.rollouts();
+        let known = |field, value: &str, among: &[String]| {
+            if among.iter().any(|name| name == value) {
+                return Ok(());
+            }
+            Err(Error::Reference {
+                path: path.to_path_buf(),
+                field,
+                value: value.to_owned(),
+                expected: format!("one of {}", among.join(", ")),
+            })
+        };
+        for stream in &self.table.stream {
+            if let Some(rollout) = &stream.rollout {
+                known("stream.rollout", rollout, &rollouts)?;
+            }
+        }
+        for step in &self.table.step {
+            for action in &step.actions {
+                match action {
+                    Action::SetImage { rollout, .. }
+                    | Action::Promote { rollout }
+                    | Action::Abort { rollout } => {
+                        known("step.actions.rollout", rollout, &rollouts)?;
+                    }
+                    Action::KillController { .. } => {}
+                }
+            }
+            for until in &step.until {
+                known("step.until.rollout", &until.rollout, &rollouts)?;
+            }
+            for expect in &step.expect {
+                known("step.expect.stream", &expect.stream, &streams)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,90 @@
+//! The scenarios of the checkout, and tables that are refused.
+
+use super::*;
+
+/// A folder that goes with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("real-stack-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    /// A scenario of one stream with this rate and no objects.
+    fn scenario(&self, rate: u32) -> Result<Scenario, Error> {
+        let table = format!(
+            "title = \"a\"\nstep = []\n[[stream]]\nname = \"users\"\nsidecar = \"a\"\ngateway = \"b\"\n\
+             rate = {rate}\napp = \"web\"\n"
+        );
+        std::fs::create_dir_all(self.0.join("resources")).unwrap();
+        std::fs::write(self.0.join("scenario.toml"), table).unwrap();
+        Scenario::read(&self.0)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn all() -> Vec<Scenario> {
+    read_all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../e2e"), &[]).unwrap()
+}
+
+#[test]
+fn every_scenario_of_the_checkout_is_valid() {
+    let scenarios = all();
+    assert_eq!(scenarios.len(), 8);
+    for scenario in &scenarios {
+        for step in &scenario.table.step {
+            if let Some(file) = &step.objects {
+                assert!(
+                    !api::read_yaml(&scenario.folder.join(file))
+                        .unwrap()
+                        .is_empty()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_rate_below_the_judged_one_is_refused() {
+    let folder = Folder::new("rate");
+    assert!(folder.scenario(200).is_ok());
+    let refused = folder.scenario(199).unwrap_err().to_string();
+    assert!(
+        refused.ends_with("the streams have 199 requests a second in sum, expected at least 200"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_folder_without_a_scenario_is_an_error() {
+    let folder = Folder::new("none");
+    let refused = read_all(&folder.0, &[]).unwrap_err();
+    assert!(matches!(refused, Error::NoScenario { .. }), "{refused}");
+}
+
+#[test]
+fn nothing_that_is_applied_before_the_rollouts_lets_a_plugin_write() {
+    for scenario in all() {
+        let (before, rollouts) = scenario.before_and_rollouts();
+        let count = |objects: &[Value], kind: &str| {
+            objects
+                .iter()
+                .filter(|object| object["kind"] == kind)
+                .count()
+        };
+        assert_eq!(count(before, "Rollout"), 0);
+        assert_eq!(
+            count(before, "VirtualService"),
+            scenario.named("VirtualService").len()
+        );
+        assert_eq!(count(rollouts, "Rollout"), rollouts.len());
+        assert!(!rollouts.is_empty(), "{}", scenario.name);
+    }
+}
