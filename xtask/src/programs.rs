@@ -71,7 +71,7 @@ const MODULES: &[Module] = &[
 
 /// What to say where Go is missing.
 pub(crate) const INSTALL_GO: &str =
-    "install Go 1.26 (https://go.dev/dl) and put its bin folder on the PATH";
+    "install Go 1.26.8 or newer (https://go.dev/dl) and put its bin folder on the PATH";
 
 /// Where each module's programs and manifests are, by the module's folder name.
 pub(crate) type Programs = BTreeMap<&'static str, PathBuf>;
@@ -90,6 +90,7 @@ fn ensure_module(module: &Module, go_version: &str) -> Result<PathBuf, Failure> 
     let source = run::root()
         .join("tests/real-stack/programs")
         .join(module.folder);
+    new_enough(&source, go_version)?;
     let mut hash = Sha256::new();
     hash.update(go_version.as_bytes());
     for name in ["go.mod", "go.sum"] {
@@ -111,6 +112,29 @@ fn ensure_module(module: &Module, go_version: &str) -> Result<PathBuf, Failure> 
             || build(module, &source, folder),
         )
     })
+}
+
+/// An error that names both versions if this Go is older than the one the module in `source` asks for. Go itself compares
+/// them, and would say it in the middle of a build only.
+fn new_enough(source: &Path, go_version: &str) -> Result<(), Failure> {
+    let path = source.join("go.mod");
+    let text = fs::read_to_string(&path).map_err(Failure::file("read", &path))?;
+    run::read(
+        go().current_dir(source).args(["list", "-m"]),
+        &newer(&text, go_version),
+    )
+    .map(|_| ())
+}
+
+/// What to do where Go refuses the module with this go.mod.
+fn newer(go_mod: &str, found: &str) -> String {
+    let needed = go_mod
+        .lines()
+        .find_map(|line| line.strip_prefix("go "))
+        .unwrap_or("of a later version");
+    format!(
+        "the real stack needs Go {needed} or newer, {found} was found: install it from https://go.dev/dl"
+    )
 }
 
 fn build(module: &Module, source: &Path, folder: &Path) -> Result<(), Failure> {
@@ -171,4 +195,49 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
         let _ = write!(digits, "{byte:02x}");
         digits
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn go_that_is_too_old_is_told_both_versions() {
+        assert_eq!(
+            newer("module a\n\ngo 1.26.8\n\nrequire b v1\n", "go1.25.1"),
+            "the real stack needs Go 1.26.8 or newer, go1.25.1 was found: install it from https://go.dev/dl"
+        );
+    }
+
+    #[test]
+    fn a_version_that_no_go_has_is_refused() {
+        let folder = std::env::temp_dir().join(format!("xtask-go-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("go.mod"), "module a\n\ngo 99.1.2\n").unwrap();
+        let refused = new_enough(&folder, "go1.26.8");
+        fs::remove_dir_all(&folder).unwrap();
+        let next = refused.unwrap_err().next();
+        // Where Go isn't installed, that is said instead.
+        assert!(
+            next.contains("needs Go 99.1.2 or newer, go1.26.8 was found")
+                || next.contains("is installed"),
+            "{next}"
+        );
+    }
+
+    #[test]
+    fn what_to_install_is_what_the_modules_ask_for() {
+        for module in MODULES {
+            let path = run::root()
+                .join("tests/real-stack/programs")
+                .join(module.folder)
+                .join("go.mod");
+            let text = fs::read_to_string(path).unwrap();
+            let needed = text
+                .lines()
+                .find_map(|line| line.strip_prefix("go "))
+                .unwrap();
+            assert!(INSTALL_GO.contains(needed), "{}: {needed}", module.folder);
+        }
+    }
 }

@@ -1,5 +1,7 @@
-//! The house rules that no compiler checks: module docs, no machine's paths, and documents that name files which exist.
+//! The house rules that no compiler checks: module docs, no machine's paths, and documents whose paths and links lead to
+//! files that exist.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -9,6 +11,9 @@ use crate::run;
 
 /// The document whose paths are checked.
 const MAP: &str = "ARCHITECTURE.md";
+
+/// The documents whose links are checked.
+const README: &str = "README.md";
 
 /// Folders at the root that belong to one machine. Joined here so that this file keeps its own rule.
 const MACHINE: &[&[&str]] = &[
@@ -38,6 +43,9 @@ pub(crate) fn run() -> Result<(), Failure> {
         broken.extend(rules(file, &text));
         if file == MAP {
             broken.extend(paths(&root, &text));
+        }
+        if Path::new(file).file_name() == Some(OsStr::new(README)) {
+            broken.extend(links(&root, file, &text));
         }
     }
     for line in &broken {
@@ -91,6 +99,30 @@ fn paths(root: &Path, text: &str) -> Vec<String> {
         for quoted in line.split('`').skip(1).step_by(2) {
             if is_path(quoted) && !root.join(quoted.trim_end_matches('/')).exists() {
                 broken.push(format!("{MAP}:{}: {quoted} doesn't exist", number + 1));
+            }
+        }
+    }
+    broken
+}
+
+/// The relative links of the document `file` that lead nowhere.
+fn links(root: &Path, file: &str, text: &str) -> Vec<String> {
+    let folder = root
+        .join(file)
+        .parent()
+        .map_or(root.to_path_buf(), Path::to_path_buf);
+    let mut broken = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        for link in line.split("](").skip(1) {
+            let target = link.split([')', ' ']).next().unwrap_or_default();
+            // The part after `#` is a place in the file.
+            let path = target.split('#').next().unwrap_or_default();
+            let elsewhere = path.is_empty() || path.contains("://") || path.starts_with("mailto:");
+            if !elsewhere && !folder.join(path).exists() {
+                broken.push(format!(
+                    "{file}:{}: the link to {target} leads nowhere",
+                    number + 1
+                ));
             }
         }
     }
@@ -152,6 +184,27 @@ mod tests {
         assert_eq!(
             broken,
             ["ARCHITECTURE.md:1: xtask/src/gone.rs doesn't exist"]
+        );
+    }
+
+    #[test]
+    fn a_link_of_a_readme_that_leads_nowhere_is_named() {
+        let text = "[a](xtask/src/tidy.rs#x) [b](gone.md#y) [c](https://example.com/d)\n[e](#here) [f](no/where)\n";
+        assert_eq!(
+            links(&run::root(), "README.md", text),
+            [
+                "README.md:1: the link to gone.md#y leads nowhere",
+                "README.md:2: the link to no/where leads nowhere",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_link_starts_at_its_documents_folder() {
+        let text = "[a](../README.md) [b](README.md)\n";
+        assert_eq!(
+            links(&run::root(), "xtask/README.md", text),
+            ["xtask/README.md:1: the link to README.md leads nowhere"]
         );
     }
 }
