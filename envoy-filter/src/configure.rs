@@ -1,8 +1,11 @@
 //! From a plugin's configuration to what requests are asked about. Whatever is wrong is left out and
 //! said, and the rest works.
 
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
 use serde_json::value::RawValue;
-use traffic_policy::config::{PluginConfig, Policy, Trust};
+use traffic_policy::config::{Policy, Trust};
 use traffic_policy::{CompiledPolicy, PolicySet, compile};
 
 /// One WasmPlugin's configuration, ready for requests.
@@ -43,44 +46,81 @@ impl<'a> Proxy<'a> {
     }
 }
 
-/// What became of one configuration.
+/// What became of one configuration. What could not be read is `None`, and said.
+#[derive(Debug, Default)]
 pub(crate) struct Configured {
-    /// `None`: it can't be read at all.
-    pub(crate) plugin: Option<Plugin>,
-    /// One line for each policy that was left out, or the one why there is no plugin.
-    pub(crate) faults: Vec<String>,
+    /// Lane headers come from outside and are removed.
+    pub(crate) edge: Option<bool>,
+    pub(crate) policies: Option<PolicySet>,
+    pub(crate) faults: Vec<Fault>,
 }
 
-/// Reads `json`, the configuration of the plugin `name`. Empty means default, as Istio sends it for a
-/// WasmPlugin without `pluginConfig`.
-pub(crate) fn configure(name: &[u8], json: &[u8], proxy: Proxy<'_>) -> Configured {
+/// Something that was left out, and why.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Fault {
+    /// The configuration as a whole.
+    Configuration(String),
+    /// One of its fields.
+    Field(String),
+    /// One Rollout's policy.
+    Policy(String),
+}
+
+/// Reads `json`, a plugin's configuration. Empty means default, as Istio sends it for a WasmPlugin
+/// without `pluginConfig`.
+///
+/// Each field is read on its own, so that one which is wrong, or one too many, never takes policies
+/// or `trust` with it. A `trust` that can't be read means an edge: a lane that is lost there follows
+/// the weights, where a forged one would have been believed.
+pub(crate) fn configure(json: &[u8], proxy: Proxy<'_>) -> Configured {
     let json = if json.is_empty() { b"{}" } else { json };
-    let config: PluginConfig<Box<RawValue>> = match serde_json::from_slice(json) {
-        Ok(config) => config,
+    let mut fields: BTreeMap<String, &RawValue> = match serde_json::from_slice(json) {
+        Ok(fields) => fields,
         Err(error) => {
             return Configured {
-                plugin: None,
-                faults: vec![error.to_string()],
+                faults: vec![Fault::Configuration(error.to_string())],
+                ..Configured::default()
             };
         }
     };
-    let mut policies = Vec::with_capacity(config.rollouts.len());
     let mut faults = Vec::new();
-    for (rollout, policy) in &config.rollouts {
-        match one(rollout, policy) {
-            Ok(policy) => policies.push(policy),
-            Err(fault) => faults.push(fault),
+    let trust = field("trust", fields.remove("trust"), &mut faults).unwrap_or(Trust::Edge);
+    let rollouts: Option<BTreeMap<String, &RawValue>> =
+        field("rollouts", fields.remove("rollouts"), &mut faults);
+    faults.extend(
+        fields
+            .keys()
+            .map(|name| Fault::Field(format!("unknown field `{name}`"))),
+    );
+    let policies = rollouts.map(|rollouts| {
+        let mut policies = Vec::with_capacity(rollouts.len());
+        for (rollout, policy) in rollouts {
+            match one(&rollout, policy) {
+                Ok(policy) => policies.push(policy),
+                Err(fault) => faults.push(Fault::Policy(fault)),
+            }
         }
-    }
-    let plugin = Plugin {
-        name: name.to_vec(),
-        edge: proxy.is_edge(config.trust),
-        policies: PolicySet::new(policies, proxy.domain),
-    };
+        PolicySet::new(policies, proxy.domain)
+    });
     Configured {
-        plugin: Some(plugin),
+        edge: Some(proxy.is_edge(trust)),
+        policies,
         faults,
     }
+}
+
+/// One field of a configuration, default where it is absent; `None` if it can't be read.
+fn field<'a, T: Default + Deserialize<'a>>(
+    name: &str,
+    json: Option<&'a RawValue>,
+    faults: &mut Vec<Fault>,
+) -> Option<T> {
+    let Some(json) = json else {
+        return Some(T::default());
+    };
+    serde_json::from_str(json.get())
+        .map_err(|error| faults.push(Fault::Field(format!("{name}: {error}"))))
+        .ok()
 }
 
 /// One Rollout's policy, or the line that says what is wrong with it.
@@ -115,33 +155,89 @@ mod tests {
         );
     }
 
-    #[test]
-    fn a_bad_policy_is_left_out_and_the_others_stay() {
-        let json = br#"{"rollouts": {
-            "shop/a": {"hosts": ["a"], "rules": [{"name": "r", "lane": "canary", "match": [{"path": {"regex": "("}}]}]},
-            "shop/b": {"hosts": ["b"]},
-            "shop/c": {"host": ["c"]}}}"#;
-        let configured = configure(b"p", json, Proxy::from_node_id(b""));
-        assert_eq!(
-            configured.plugin.map(|plugin| plugin.policies.len()),
-            Some(1)
-        );
-        assert_eq!(configured.faults.len(), 2);
-        assert!(configured.faults[0].starts_with("rollout shop/a: rules[0].match[0].path.regex: "));
-        assert!(configured.faults[1].starts_with("rollout shop/c: unknown field `host`"));
+    const SIDECAR: &[u8] = b"sidecar~10.1.2.3~pod.shop~shop.svc.cluster.local";
+
+    /// Whether an edge, how many policies, and the faults, of a sidecar's configuration.
+    fn read(json: &str) -> (Option<bool>, Option<usize>, Vec<Fault>) {
+        let configured = configure(json.as_bytes(), Proxy::from_node_id(SIDECAR));
+        let policies = configured.policies.map(|policies| policies.len());
+        (configured.edge, policies, configured.faults)
     }
 
     #[test]
-    fn what_is_no_configuration_leaves_no_plugin() {
-        for json in ["{", r#"{"trsut": "edge"}"#, r#"{"rollouts": []}"#, "\u{0}"] {
-            let configured = configure(b"p", json.as_bytes(), Proxy::from_node_id(b""));
-            assert!(configured.plugin.is_none(), "{json}");
-            assert_eq!(configured.faults.len(), 1, "{json}");
-        }
-        assert!(
-            configure(b"p", b"", Proxy::from_node_id(b""))
-                .plugin
-                .is_some()
+    fn a_bad_policy_is_left_out_and_the_others_stay() {
+        let (_, policies, faults) = read(
+            r#"{"rollouts": {
+            "shop/a": {"hosts": ["a"], "rules": [{"name": "r", "lane": "canary", "match": [{"path": {"regex": "("}}]}]},
+            "shop/b": {"hosts": ["b"]},
+            "shop/c": {"host": ["c"]}}}"#,
         );
+        assert_eq!(policies, Some(1));
+        let [Fault::Policy(first), Fault::Policy(second)] = &faults[..] else {
+            panic!("{faults:?}");
+        };
+        assert!(first.starts_with("rollout shop/a: rules[0].match[0].path.regex: "));
+        assert!(second.starts_with("rollout shop/c: unknown field `host`"));
+    }
+
+    #[test]
+    fn a_bad_field_takes_nothing_else_with_it() {
+        let one = r#""rollouts": {"shop/b": {"hosts": ["b"]}}"#;
+        for (json, edge, policies, said) in [
+            (
+                format!(r#"{{"trust": "edge", "trsut": 1, {one}}}"#),
+                true,
+                Some(1),
+                "unknown field `trsut`",
+            ),
+            (
+                format!(r#"{{"trsut": 1, {one}}}"#),
+                false,
+                Some(1),
+                "unknown field `trsut`",
+            ),
+            // What is not known to be the mesh is an edge.
+            (
+                format!(r#"{{"trust": "egde", {one}}}"#),
+                true,
+                Some(1),
+                "trust: unknown variant `egde`",
+            ),
+            (
+                format!(r#"{{"trust": null, {one}}}"#),
+                true,
+                Some(1),
+                "trust: ",
+            ),
+            (
+                r#"{"trust": "edge", "rollouts": []}"#.to_owned(),
+                true,
+                None,
+                "rollouts: invalid type",
+            ),
+            (
+                r#"{"rollouts": null}"#.to_owned(),
+                false,
+                None,
+                "rollouts: invalid type",
+            ),
+        ] {
+            let (read_edge, read_policies, faults) = read(&json);
+            assert_eq!((read_edge, read_policies), (Some(edge), policies), "{json}");
+            let [Fault::Field(fault)] = &faults[..] else {
+                panic!("{json}: {faults:?}");
+            };
+            assert!(fault.starts_with(said), "{json}: {fault}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_object_is_nothing_at_all() {
+        for json in ["{", "[]", r#"{"trust": "edge""#, "\u{0}"] {
+            let (edge, policies, faults) = read(json);
+            assert_eq!((edge, policies), (None, None), "{json}");
+            assert!(matches!(faults[..], [Fault::Configuration(_)]), "{json}");
+        }
+        assert_eq!(read(""), (Some(false), Some(0), Vec::new()));
     }
 }

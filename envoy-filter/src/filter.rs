@@ -1,7 +1,6 @@
 //! The filter of one VM: the plugins that are configured in it, and one request after the other.
 
-use traffic_policy::config::Trust;
-use traffic_policy::{ChosenRoute, HostSpace, LANE_HEADER_PREFIX, Lane, Request};
+use traffic_policy::{ChosenRoute, HostSpace, LANE_HEADER_PREFIX, Lane, PolicySet, Request};
 
 use crate::configure::{Plugin, Proxy, configure};
 use crate::header_map::HeaderMap;
@@ -63,7 +62,7 @@ impl Filter {
     }
 
     /// Takes over the configuration, of `size` bytes, of the plugin that is being configured. What
-    /// can't be used is reported; without anything usable the last good configuration stays.
+    /// can't be used is reported; in place of what can't be read, the last that could stays in force.
     pub(crate) fn configure(&mut self, host: &mut impl Host, size: usize) {
         let (mut name, mut node_id) = (Vec::new(), Vec::new());
         host.property(PLUGIN_NAME, &mut name);
@@ -72,22 +71,24 @@ impl Filter {
         }
         let proxy = Proxy::from_node_id(&node_id);
         let json = host.plugin_configuration(size).unwrap_or_default();
-        let configured = configure(&name, json, proxy);
+        let configured = configure(json, proxy);
         report::faults(host, &name, &configured);
-        match self.plugins.iter_mut().find(|plugin| plugin.name == name) {
-            Some(old) => {
-                if let Some(new) = configured.plugin {
-                    *old = new;
-                }
-            }
-            // With nothing to decide by, an edge is still one.
-            None => self
-                .plugins
-                .push(configured.plugin.unwrap_or_else(|| Plugin {
-                    name,
-                    edge: proxy.is_edge(Trust::default()),
-                    ..Plugin::default()
-                })),
+        let at = self.plugins.iter().position(|plugin| plugin.name == name);
+        let at = at.unwrap_or_else(|| {
+            self.plugins.push(Plugin {
+                name,
+                // Until something else is read, the safe side.
+                edge: true,
+                policies: PolicySet::default(),
+            });
+            self.plugins.len() - 1
+        });
+        let Some(plugin) = self.plugins.get_mut(at) else {
+            return;
+        };
+        plugin.edge = configured.edge.unwrap_or(plugin.edge);
+        if let Some(policies) = configured.policies {
+            plugin.policies = policies;
         }
     }
 

@@ -48,7 +48,8 @@ pub(crate) trait Host {
 pub(crate) enum Counter {
     /// Policies of single Rollouts that were left out.
     PolicyRefused,
-    /// Configurations that were not JSON of the right shape, so that the last good one stayed.
+    /// Configurations that were no JSON object, so that the last good one stayed, and fields of one that
+    /// were left out.
     ConfigurationRefused,
 }
 

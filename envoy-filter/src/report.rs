@@ -5,7 +5,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::configure::Configured;
+use crate::configure::{Configured, Fault};
 use crate::host::{Counter, Host};
 
 /// Reports the faults of the latest configuration of the plugin `name`, unless another worker has.
@@ -25,16 +25,21 @@ pub(crate) fn faults(host: &mut impl Host, name: &[u8], configured: &Configured)
     if note == noted || !host.set_shared(&key, &note, version) {
         return;
     }
-    let (counter, what) = if configured.plugin.is_some() {
-        (Counter::PolicyRefused, "policy left out")
-    } else {
-        (
-            Counter::ConfigurationRefused,
-            "configuration refused, the last good one stays in force",
-        )
-    };
     for fault in &configured.faults {
-        host.warn(&format!("serin: plugin {plugin}: {what}: {fault}"));
+        let (counter, what, why) = match fault {
+            Fault::Configuration(why) => (
+                Counter::ConfigurationRefused,
+                "configuration refused, the last good one stays in force",
+                why,
+            ),
+            Fault::Field(why) => (
+                Counter::ConfigurationRefused,
+                "part of the configuration refused",
+                why,
+            ),
+            Fault::Policy(why) => (Counter::PolicyRefused, "policy left out", why),
+        };
+        host.warn(&format!("serin: plugin {plugin}: {what}: {why}"));
         host.count(counter);
     }
 }

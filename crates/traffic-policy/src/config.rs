@@ -14,27 +14,18 @@ use crate::Lane;
 
 /// `spec.pluginConfig` of a WasmPlugin that carries Serin's filter.
 ///
-/// `P` is how the policy of one Rollout is held: [`Policy`] for those who write, something lazier for
-/// the filter, which has to tell one Rollout's broken policy from the others.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The filter reads it field by field and policy by policy, since one that is wrong must not take the
+/// others with it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct PluginConfig<P = Policy> {
+pub struct PluginConfig {
     /// Which proxies remove lane headers that come from outside. The user's own setting: Serin's
     /// plugin reads it and never writes it.
     #[serde(default, skip_serializing_if = "is_default")]
     pub trust: Trust,
     /// One policy for each Rollout, under the key `<namespace>/<name>`.
-    #[serde(default = "BTreeMap::new", skip_serializing_if = "BTreeMap::is_empty")]
-    pub rollouts: BTreeMap<String, P>,
-}
-
-impl<P> Default for PluginConfig<P> {
-    fn default() -> Self {
-        Self {
-            trust: Trust::default(),
-            rollouts: BTreeMap::new(),
-        }
-    }
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rollouts: BTreeMap<String, Policy>,
 }
 
 /// Where a request's own `x-rollout-lane.*` headers are believed.

@@ -172,8 +172,8 @@ fn an_edge_does_not_follow_a_route_that_a_forged_lane_has_led_to() {
 
 #[test]
 fn an_edge_is_one_without_policies_and_without_a_configuration() {
-    for json in ["{}", "no json"] {
-        let mut bench = Bench::new(GATEWAY).configure("p", json);
+    for (node, json) in [(GATEWAY, "{}"), (GATEWAY, "no json"), (SIDECAR, "no json")] {
+        let mut bench = Bench::new(node).configure("p", json);
         bench.send("anything", &[(LANE, "canary")]);
         assert_eq!(bench.lane(), None, "{json}");
     }

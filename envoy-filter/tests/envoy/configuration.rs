@@ -40,6 +40,7 @@ fn a_bad_policy_is_left_out_said_once_and_counted() {
 fn broken_json_on_a_fresh_envoy_leaves_it_to_the_weights() {
     for broken in [
         "{",
+        "[]",
         r#"{"trsut": "edge"}"#,
         r#"{"rollouts": "none"}"#,
         "\u{7f}",
@@ -61,6 +62,29 @@ fn broken_json_on_a_fresh_envoy_leaves_it_to_the_weights() {
         );
         assert_eq!(bench.counted("configurations_refused"), 1, "{broken}");
         assert_eq!(bench.said().len(), 1, "{broken}: {:?}", bench.said());
+    }
+}
+
+#[test]
+fn a_bad_field_on_a_fresh_envoy_takes_nothing_else_with_it() {
+    let good = policies(&[("shop/reviews", reviews(&beta("stable")))]);
+    for (bad, said) in [
+        (r#"{"trust": "edge", "trsut": 1, "#, "unknown field `trsut`"),
+        (r#"{"trust": "egde", "#, "trust: unknown variant `egde`"),
+    ] {
+        let configuration = good.replacen('{', bad, 1);
+        let filters = [filter("istio-system.serin", &configuration)];
+        let listeners = [listener("main", &filters, &[reviews_host()])];
+        let bench = Bench::start(SIDECAR, &listeners, &[]);
+        assert_eq!(bench.get(REVIEWS, &["x-beta: 1"]), "stable", "{bad}");
+        let forged = "x-rollout-lane.shop.reviews: canary";
+        assert_eq!(bench.get(REVIEWS, &[forged]), "weights", "{bad}");
+        assert_eq!(bench.counted("configurations_refused"), 1, "{bad}");
+        let lines = bench.said();
+        let [line] = &lines[..] else {
+            panic!("{bad}: {lines:?}");
+        };
+        assert!(line.contains(said), "{bad}: {line}");
     }
 }
 
