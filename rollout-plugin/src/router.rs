@@ -7,15 +7,15 @@ use argo_rollouts::{
     RemoveManagedRoutesArgs, Rollout, SetHeaderArgs, SetMirrorArgs, SetWeightAndVerifyWeightArgs,
     TrafficRouter, UpdateHashArgs, Verified, WeightDestination,
 };
-use tracing::{debug, warn};
+use tracing::debug;
 
 use crate::cluster::{Cluster, ClusterError, Written};
 use crate::config::PLUGIN_NAME;
 use crate::core::error::{CoreError, Fault};
-use crate::core::plan::{Call, Observed, Versions, Write, next_write, weight_is_live};
+use crate::core::plan::{Call, Observed, Versions, Write, weight_is_live, writes};
 use crate::core::policy;
 use crate::core::routing::Routing;
-use crate::core::rules::RouteStep;
+use crate::core::rules::{RouteStep, has_canary};
 use crate::core::virtual_service;
 use crate::object::Kind;
 
@@ -87,29 +87,32 @@ impl IstioRouter {
     async fn settle(&self, rollout: &Rollout, call: Call<'_>) -> Result<(), CallError> {
         let cluster = self.cluster()?;
         let routing = Routing::of(rollout)?;
-        let mut races = 0;
-        let mut relisted = false;
+        let (mut races, mut relisted, mut rehearsed) = (0, false, false);
         for _ in 0..MAX_TRIES {
             let observed = observe(cluster, &routing, call).await?;
-            let next = next_write(rollout, &routing, &observed, call);
-            if !relisted && misses_pods(rollout, &observed, call, &next) {
+            let pending = writes(rollout, &routing, &observed, call);
+            if !relisted && misses_pods(rollout, &observed, call, &pending) {
                 // The controller's own watch may have seen them a moment before this one.
                 relisted = true;
                 let namespace = &routing.rollout.namespace;
                 cluster.cache.relist(Kind::ReplicaSet, namespace).await?;
                 continue;
             }
-            let Some(write) = next? else { return Ok(()) };
-            match cluster.carry_out(&write).await {
-                Ok(Written::Done) => {}
-                Ok(Written::Overtaken) => {
+            let pending = pending?;
+            let Some(first) = pending.first() else {
+                return Ok(());
+            };
+            if !rehearsed && let Some(policy) = last_of_several(&pending) {
+                // A policy that is refused must not leave lane routes behind that were made for it.
+                rehearsed = true;
+                cluster.rehearse(policy).await?;
+            }
+            match cluster.carry_out(first).await? {
+                Written::Done => {}
+                Written::Overtaken => {
                     races += 1;
                     debug!(rollout = %routing.rollout, races, "overtaken by another writer");
                     tokio::time::sleep(CONFLICT_PAUSE * races).await;
-                }
-                Err(error) => {
-                    self.undo(rollout, &routing, &write, call).await;
-                    return Err(error.into());
                 }
             }
         }
@@ -119,15 +122,13 @@ impl IstioRouter {
             name: rollout.name,
         })
     }
+}
 
-    /// Lane routes that were made for a policy which then couldn't be written are taken away again.
-    async fn undo(&self, rollout: &Rollout, routing: &Routing, failed: &Write, call: Call<'_>) {
-        if !matches!(failed, Write::Policy { .. }) || matches!(call, Call::DropUnusedLanes) {
-            return;
-        }
-        if let Err(error) = Box::pin(self.settle(rollout, Call::DropUnusedLanes)).await {
-            warn!(rollout = %routing.rollout, %error, "lane routes without a policy are left; they match no request");
-        }
+/// The policy's change, where other objects are to be changed before it.
+fn last_of_several(pending: &[Write]) -> Option<&Write> {
+    match pending {
+        [_, .., last @ Write::Policy { .. }] => Some(last),
+        _ => None,
     }
 }
 
@@ -136,13 +137,14 @@ fn misses_pods(
     rollout: &Rollout,
     observed: &Observed,
     call: Call<'_>,
-    next: &Result<Option<Write>, CoreError>,
+    pending: &Result<Vec<Write>, CoreError>,
 ) -> bool {
-    match next {
+    match pending {
         Err(CoreError::NoPods { .. }) => true,
-        Ok(None) => {
+        Ok(writes) if writes.is_empty() => {
             let current = &rollout.status.current_pod_hash;
             matches!(call, Call::SetRoute(_))
+                && has_canary(rollout)
                 && !Versions::of(&observed.replica_sets).has_pods(current)
         }
         _ => false,
@@ -158,13 +160,15 @@ async fn observe(
 ) -> Result<Observed, ClusterError> {
     let cache = &cluster.cache;
     let mut observed = Observed::default();
-    if let Some(reference) = &routing.destination_rule {
-        observed.destination_rule = cache.get(&reference.id).await?;
-    }
-    if routing.destination_rule.is_some() || routing.may_need_policy() {
-        observed.replica_sets = cache
-            .list(Kind::ReplicaSet, &routing.rollout.namespace)
-            .await?;
+    let removes = matches!(call, Call::RemoveManagedRoutes);
+    if !removes {
+        if let Some(reference) = &routing.destination_rule {
+            observed.destination_rule = cache.get(&reference.id).await?;
+        }
+        if routing.destination_rule.is_some() || routing.may_need_policy() {
+            let namespace = &routing.rollout.namespace;
+            observed.replica_sets = cache.list(Kind::ReplicaSet, namespace).await?;
+        }
     }
     if matches!(call, Call::UpdateHash { .. }) {
         return Ok(observed);
@@ -180,7 +184,7 @@ async fn observe(
     if routing.may_need_policy() || lanes_stand {
         observed.wasm_plugin = cache.get(&routing.wasm_plugin).await?;
     }
-    if routing.may_need_policy() {
+    if routing.may_need_policy() && !removes {
         for service in observed
             .virtual_services
             .iter()

@@ -4,7 +4,7 @@
 //! Own writes enter the cache with the API server's answer, so a read after a write sees it even while the watch
 //! lags behind.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +22,9 @@ use crate::object::{Kind, Object, ObjectId, POD_TEMPLATE_HASH};
 
 /// How long the first list of a kind may take before a call gives up on it; the controller calls again.
 const FIRST_LIST: Duration = Duration::from_secs(10);
+
+/// How long a single request may take.
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// The cached objects of all watched kinds and namespaces.
 pub struct Cache {
@@ -65,16 +68,15 @@ impl Cache {
     /// # Errors
     /// The API server's refusal.
     pub(crate) async fn refresh(&self, id: &ObjectId) -> Result<(), ClusterError> {
-        let found = api(&self.client, id.kind, &id.namespace)
-            .get_opt(&id.name)
-            .await;
-        let found = found
+        let api = api(&self.client, id.kind, &id.namespace);
+        let found = answered(api.get_opt(&id.name))
+            .await
             .map_err(|error| ClusterError::of_read(id.kind, &id.namespace, Arc::new(error)))?;
         let reflector = self.reflector(id.kind, &id.namespace);
         let mut objects = lock(&reflector.objects);
         match found {
-            Some(found) => objects.apply(reduce(id.kind, found)),
-            None => drop(objects.current.remove(&id.name)),
+            Some(found) => objects.apply_answer(reduce(id.kind, found)),
+            None => objects.forget(&id.name),
         }
         Ok(())
     }
@@ -88,13 +90,14 @@ impl Cache {
             label_selector: selector(kind),
             ..ListParams::default()
         };
-        let listed = api(&self.client, kind, namespace).list(&params).await;
-        let listed =
-            listed.map_err(|error| ClusterError::of_read(kind, namespace, Arc::new(error)))?;
+        let api = api(&self.client, kind, namespace);
+        let listed = answered(api.list(&params))
+            .await
+            .map_err(|error| ClusterError::of_read(kind, namespace, Arc::new(error)))?;
         let reflector = self.reflector(kind, namespace);
         let mut objects = lock(&reflector.objects);
         for object in listed {
-            objects.apply(reduce(kind, object));
+            objects.apply_answer(reduce(kind, object));
         }
         Ok(())
     }
@@ -103,7 +106,13 @@ impl Cache {
     pub(crate) fn written(&self, kind: Kind, object: DynamicObject) {
         let object = reduce(kind, object);
         let reflector = self.reflector(kind, &object.id.namespace);
-        lock(&reflector.objects).apply(object);
+        lock(&reflector.objects).apply_answer(object);
+    }
+
+    /// Drops an object that the API server no longer has.
+    pub(crate) fn forget(&self, id: &ObjectId) {
+        let reflector = self.reflector(id.kind, &id.namespace);
+        lock(&reflector.objects).forget(&id.name);
     }
 
     /// The reflector of that kind and namespace, once its first list is in.
@@ -182,7 +191,7 @@ impl Reflector {
     fn take(&self, kind: Kind, event: Event<DynamicObject>) {
         let mut objects = lock(&self.objects);
         match event {
-            Event::Init => objects.listing.clear(),
+            Event::Init => objects.begin_list(),
             Event::InitApply(object) => objects.listing.push(reduce(kind, object)),
             Event::InitDone => {
                 objects.swap_in();
@@ -214,40 +223,50 @@ struct Objects {
     current: HashMap<String, Arc<Object>>,
     /// A list under way; readers see none of it until it is whole.
     listing: Vec<Object>,
+    /// What was written or read past the watch since that list began, and so may be newer than it.
+    touched: HashSet<String>,
 }
 
 impl Objects {
+    fn begin_list(&mut self) {
+        self.listing.clear();
+        self.touched.clear();
+    }
+
     /// Takes a newer version; an older one than the cache has (an event from before an own write) is dropped.
     fn apply(&mut self, object: Object) {
-        if self
-            .current
-            .get(&object.id.name)
-            .is_none_or(|known| !is_newer(known, &object))
-        {
+        let known = self.current.get(&object.id.name);
+        if known.is_none_or(|known| !is_newer(known, &object)) {
             self.current
                 .insert(object.id.name.clone(), Arc::new(object));
         }
     }
 
+    /// The same for an answer to a request of our own.
+    fn apply_answer(&mut self, object: Object) {
+        self.touched.insert(object.id.name.clone());
+        self.apply(object);
+    }
+
+    fn forget(&mut self, name: &str) {
+        self.current.remove(name);
+    }
+
     /// The deletion's version is newer than any of the object's own, unless it was made again since.
     fn delete(&mut self, object: &Object) {
-        if self
-            .current
-            .get(&object.id.name)
-            .is_some_and(|known| !is_newer(known, object))
-        {
-            self.current.remove(&object.id.name);
+        let known = self.current.get(&object.id.name);
+        if known.is_some_and(|known| !is_newer(known, object)) {
+            self.forget(&object.id.name);
         }
     }
 
-    /// Ends a list: what it lacks is gone, except own writes that are newer than all of it.
+    /// Ends a list: what it lacks is gone, except what was touched since it began.
     fn swap_in(&mut self) {
         let listing = std::mem::take(&mut self.listing);
-        let newest = listing.iter().filter_map(version).max().unwrap_or(0);
-        self.current.retain(|name, known| {
-            listing.iter().any(|object| object.id.name == *name)
-                || version(known).is_some_and(|version| version > newest)
-        });
+        let touched = std::mem::take(&mut self.touched);
+        let listed: HashSet<&str> = listing.iter().map(|object| &*object.id.name).collect();
+        self.current
+            .retain(|name, _| listed.contains(&**name) || touched.contains(name));
         for object in listing {
             self.apply(object);
         }
@@ -262,6 +281,17 @@ fn is_newer(known: &Object, other: &Object) -> bool {
 
 fn version(object: &Object) -> Option<u64> {
     object.resource_version.parse().ok()
+}
+
+/// Waits for an answer, but not for ever: neither the client nor the controller's call has a limit of its own, and a
+/// call that never returns would hold up an abort too.
+pub(super) async fn answered<T>(
+    request: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, kube::Error> {
+    match tokio::time::timeout(ANSWER, request).await {
+        Ok(answer) => answer,
+        Err(elapsed) => Err(kube::Error::Service(elapsed.into())),
+    }
 }
 
 /// Of the ReplicaSets only the controller's: a namespace may hold many others.

@@ -5,7 +5,7 @@ use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use tracing::info;
 
-use crate::cluster::cache::api;
+use crate::cluster::cache::{answered, api};
 use crate::cluster::error::status_code;
 use crate::cluster::{Cluster, ClusterError};
 use crate::core::plan::Write;
@@ -32,6 +32,31 @@ impl Cluster {
         match write {
             Write::Spec { object, spec } => self.replace_spec(object, spec).await,
             Write::Policy { object, patch } => self.merge(object, patch).await,
+        }
+    }
+
+    /// Asks the API server whether it would take `policy`, and changes nothing.
+    ///
+    /// # Errors
+    /// The API server's refusal.
+    pub async fn rehearse(&self, policy: &Write) -> Result<(), ClusterError> {
+        let Write::Policy { object, patch } = policy else {
+            return Ok(());
+        };
+        let params = PatchParams {
+            dry_run: true,
+            ..params()
+        };
+        let api = api(&self.client, object.kind, &object.namespace);
+        let patch = Patch::Merge(patch);
+        match answered(api.patch(&object.name, &params, &patch)).await {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                if status_code(&error) == Some(404) {
+                    self.cache.forget(object);
+                }
+                Err(ClusterError::of_write(object, error))
+            }
         }
     }
 
@@ -74,6 +99,9 @@ impl Cluster {
             Some(422) => based_on.is_some(),
             Some(_) => false,
         };
+        if status_code(&error) == Some(404) {
+            self.cache.forget(object);
+        }
         if !lost || self.cache.refresh(object).await.is_err() {
             return Err(ClusterError::of_write(object, error));
         }
@@ -90,15 +118,18 @@ impl Cluster {
         object: &ObjectId,
         patch: &Patch<P>,
     ) -> Result<(), kube::Error> {
-        let params = PatchParams {
-            field_manager: Some(FIELD_MANAGER.to_owned()),
-            ..PatchParams::default()
-        };
-        let answer = api(&self.client, object.kind, &object.namespace)
-            .patch(&object.name, &params, patch)
-            .await?;
+        let api = api(&self.client, object.kind, &object.namespace);
+        let params = params();
+        let answer = answered(api.patch(&object.name, &params, patch)).await?;
         info!(%object, "patched");
         self.cache.written(object.kind, answer);
         Ok(())
+    }
+}
+
+fn params() -> PatchParams {
+    PatchParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PatchParams::default()
     }
 }

@@ -20,8 +20,9 @@ pub struct Hashes<'a> {
 /// The `spec` that `object` must have.
 ///
 /// A subset moves to a hash only when that ReplicaSet has available pods: until then the old hash stays, so that no
-/// request meets a subset without endpoints. The built-in reconciler (argo-rollouts v1.10.1 `istio.UpdateHash`)
-/// refuses instead when there are no Services, and moves at once when there are.
+/// request meets a subset without endpoints. Where the old one has none either, holding it would help nobody. The
+/// built-in reconciler (argo-rollouts v1.10.1 `istio.UpdateHash`) refuses instead when there are no Services, and
+/// moves at once when there are.
 ///
 /// # Errors
 /// A subset that the Rollout names and the object lacks.
@@ -32,39 +33,30 @@ pub fn desired_spec(
     versions: &Versions<'_>,
 ) -> Result<Value, CoreError> {
     let mut spec = object.spec.clone();
-    for (subset, hash) in [
+    for (name, hash) in [
         (&reference.canary_subset, hashes.canary),
         (&reference.stable_subset, hashes.stable),
     ] {
-        let labels = labels_of(&mut spec, subset).map_err(|fault| fault.of(&object.id))?;
+        let subset = subset_mut(&mut spec, name).map_err(|fault| fault.of(&object.id))?;
+        let old = hash_of(object, name);
         match hash {
             Some("") => {
-                labels.remove(POD_TEMPLATE_HASH);
+                if let Some(labels) = subset.get_mut("labels").and_then(Value::as_object_mut) {
+                    labels.remove(POD_TEMPLATE_HASH);
+                }
             }
-            Some(hash) if versions.has_pods(hash) => {
-                labels.insert(POD_TEMPLATE_HASH.to_owned(), Value::from(hash));
+            Some(hash)
+                if versions.has_pods(hash) || old.is_some_and(|old| !versions.has_pods(old)) =>
+            {
+                let labels = subset.entry("labels").or_insert(Value::Null);
+                if !labels.is_object() {
+                    *labels = Value::Object(Map::new());
+                }
+                if let Some(labels) = labels.as_object_mut() {
+                    labels.insert(POD_TEMPLATE_HASH.to_owned(), Value::from(hash));
+                }
             }
             Some(_) | None => {}
-        }
-    }
-    // A subset that had no labels gets none back.
-    for subset in spec
-        .get_mut("subsets")
-        .and_then(Value::as_array_mut)
-        .into_iter()
-        .flatten()
-    {
-        let empty = subset
-            .get("labels")
-            .and_then(Value::as_object)
-            .is_some_and(Map::is_empty);
-        let was_empty = subset_of(&object.spec, subset.get("name"))
-            .is_some_and(|old| old.get("labels").is_some());
-        if empty
-            && !was_empty
-            && let Some(fields) = subset.as_object_mut()
-        {
-            fields.remove("labels");
         }
     }
     Ok(spec)
@@ -85,38 +77,25 @@ fn subset_of<'a>(spec: &'a Value, name: Option<&Value>) -> Option<&'a Value> {
         .find(|subset| subset.get("name") == name)
 }
 
-fn labels_of<'a>(spec: &'a mut Value, subset: &str) -> Result<&'a mut Map<String, Value>, Fault> {
-    let names = spec
-        .get("subsets")
-        .and_then(Value::as_array)
-        .map(|subsets| {
-            subsets
-                .iter()
-                .filter_map(|subset| subset.get("name"))
-                .map(Value::to_string)
-                .collect::<Vec<_>>()
-                .join(", ")
-        })
-        .unwrap_or_default();
+fn subset_mut<'a>(spec: &'a mut Value, name: &str) -> Result<&'a mut Map<String, Value>, Fault> {
+    let subsets = spec.get("subsets").and_then(Value::as_array);
+    let names: Vec<String> = subsets
+        .into_iter()
+        .flatten()
+        .filter_map(|subset| subset.get("name"))
+        .map(Value::to_string)
+        .collect();
     spec.get_mut("subsets")
         .and_then(Value::as_array_mut)
-        .and_then(|subsets| {
-            subsets
-                .iter_mut()
-                .find(|found| found.get("name").and_then(Value::as_str) == Some(subset))
-        })
-        .and_then(Value::as_object_mut)
-        .map(|fields| {
-            fields
-                .entry("labels")
-                .or_insert_with(|| Value::Object(Map::new()))
-        })
-        .and_then(Value::as_object_mut)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_object_mut)
+        .find(|subset| subset.get("name").and_then(Value::as_str) == Some(name))
         .ok_or_else(|| {
             Fault::new(
                 "spec.subsets[].name",
-                format!("[{names}]"),
-                format!("a subset named {subset:?}"),
+                format!("[{}]", names.join(", ")),
+                format!("a subset named {name:?}"),
             )
         })
 }

@@ -37,7 +37,7 @@ pub enum CoreError {
     },
     /// A version that traffic would be sent to has no pods that could answer.
     #[error(
-        "{object}: no available pods with pod hash {hash:?} for subset {subset:?}: traffic stays where it is until there are"
+        "{object}: subset {subset:?} has no available pods of pod hash {hash:?} behind it: no traffic of rollout {rollout} goes there until it has"
     )]
     NoPods {
         /// The DestinationRule.
@@ -46,6 +46,8 @@ pub enum CoreError {
         subset: String,
         /// The hash that it should be at.
         hash: String,
+        /// Whose traffic.
+        rollout: RolloutKey,
     },
     /// The rules don't compile, so no proxy would take them.
     #[error("rollout {rollout}: its header and mirror routes are not a valid policy")]

@@ -80,9 +80,14 @@ impl LaneRoute<'_> {
     }
 }
 
-/// True if `name` is a lane route's, whosever.
+/// True if `name` is a lane route's, whosever: a user's own route may begin with the prefix too.
 pub(crate) fn is_lane_route(name: &str) -> bool {
-    name.starts_with(NAME_PREFIX)
+    let Some(rest) = name.strip_prefix(NAME_PREFIX) else {
+        return false;
+    };
+    without_route(rest)
+        .rsplit_once('.')
+        .is_some_and(|(_, lane)| is_lane(lane))
 }
 
 /// True if `name` is that of one of this Rollout's lane routes.
@@ -90,12 +95,17 @@ pub(crate) fn is_lane_route(name: &str) -> bool {
 /// Rollout names may hold dots, so what follows the prefix has to be a lane: `serin-ns.a.canary.canary` belongs to
 /// the Rollout `a.canary`, not to `a`.
 pub(crate) fn belongs_to(name: &str, rollout: &RolloutKey) -> bool {
-    name.strip_prefix(&own_prefix(rollout)).is_some_and(|rest| {
-        let lane = rest
-            .split_once(ROUTE_SEPARATOR)
-            .map_or(rest, |(lane, _)| lane);
-        Lane::ALL.iter().any(|known| known.as_str() == lane)
-    })
+    name.strip_prefix(&own_prefix(rollout))
+        .is_some_and(|rest| is_lane(without_route(rest)))
+}
+
+fn without_route(name: &str) -> &str {
+    name.split_once(ROUTE_SEPARATOR)
+        .map_or(name, |(lane_route, _)| lane_route)
+}
+
+fn is_lane(word: &str) -> bool {
+    Lane::ALL.iter().any(|known| known.as_str() == word)
 }
 
 fn own_prefix(rollout: &RolloutKey) -> String {

@@ -1,6 +1,6 @@
-//! From a call and the observed objects to the next write.
+//! From a call and the observed objects to the writes.
 //!
-//! The shell asks for the next write, carries it out, observes again and asks again, until there is none. So a
+//! The shell carries the first one out, observes again and asks again, until there is none. So a
 //! conflict needs no special treatment, and the order below holds whatever else happens in between:
 //! subsets first, then lane routes, then the policy that uses them; and lane routes go only when the observed policy
 //! has stopped using them.
@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::core::destination_rule::{self, Hashes};
 use crate::core::error::{CoreError, Fault};
 use crate::core::policy;
-use crate::core::routing::{CONFIG_FIELD, Routing};
+use crate::core::routing::{CONFIG_FIELD, Routing, VirtualServiceRef};
 use crate::core::rules::{RouteStep, rules_in_force};
 use crate::core::virtual_service;
 use crate::object::{Object, ObjectId, POD_TEMPLATE_HASH};
@@ -34,9 +34,6 @@ pub enum Call<'a> {
     SetRoute(RouteStep<'a>),
     /// No header or mirror route shall be left.
     RemoveManagedRoutes,
-    /// The policy stays as it is, and lane routes that it doesn't use go: what is left to do when a policy couldn't
-    /// be written.
-    DropUnusedLanes,
 }
 
 /// The objects as last seen.
@@ -95,147 +92,175 @@ pub enum Write {
     },
 }
 
-/// The next write that brings the objects to where `call` wants them, or `None` when they are there.
+/// The writes that bring the objects to where `call` wants them, in their order; none when they are there.
 ///
-/// Everything is checked before anything is returned, so an error means that this call has found the objects wrong
-/// before its first write.
+/// Only the first may be carried out as it is: each was derived from the objects as observed, and the ones behind it
+/// tell what it will lead to.
 ///
 /// # Errors
-/// [`CoreError`]: a missing or unsuitable object, or a step that can't be understood.
-pub fn next_write(
+/// [`CoreError`]: a missing or unsuitable object, or a step that can't be understood. Everything is checked before
+/// anything is returned.
+pub fn writes(
     rollout: &Rollout,
     routing: &Routing,
     observed: &Observed,
     call: Call<'_>,
-) -> Result<Option<Write>, CoreError> {
-    if let Call::UpdateHash { canary, stable } = call {
-        let hashes = Hashes {
-            canary: Some(canary),
-            stable: Some(stable),
-        };
-        return subsets(routing, observed, hashes);
+) -> Result<Vec<Write>, CoreError> {
+    match call {
+        Call::UpdateHash { canary, stable } => {
+            let hashes = Hashes {
+                canary: Some(canary),
+                stable: Some(stable),
+            };
+            Ok(subsets(routing, observed, hashes)?.into_iter().collect())
+        }
+        Call::SetWeight(weight) => {
+            let weight = checked_weight(routing, weight)?;
+            routes(rollout, routing, observed, Some(weight), None)
+        }
+        Call::SetRoute(step) => routes(rollout, routing, observed, None, Some(step)),
+        Call::RemoveManagedRoutes => Ok(removal(routing, observed)),
     }
-    let versions = Versions::of(&observed.replica_sets);
+}
+
+/// Weights, lanes and policy as the Rollout's steps want them.
+fn routes(
+    rollout: &Rollout,
+    routing: &Routing,
+    observed: &Observed,
+    weight: Option<u32>,
+    step: Option<RouteStep<'_>>,
+) -> Result<Vec<Write>, CoreError> {
+    check_present(routing, observed)?;
     let current = &*rollout.status.current_pod_hash;
-    let weight = match call {
-        Call::SetWeight(weight) => Some(checked_weight(routing, weight)?),
-        _ => None,
+    let rules = if routing.may_need_policy() {
+        let has_pods = Versions::of(&observed.replica_sets).has_pods(current);
+        rules_in_force(rollout, routing, has_pods, step)?
+    } else {
+        Vec::new()
     };
+    let sends_to_canary = weight.is_some_and(|weight| weight > 0) || !rules.is_empty();
     let observed_policy =
         policy::observed_policy(observed.wasm_plugin.as_deref(), &routing.rollout);
-    let removes_only = matches!(call, Call::RemoveManagedRoutes | Call::DropUnusedLanes);
-    let mut rules = Vec::new();
-    if !removes_only {
-        check_present(routing, observed)?;
-        if routing.may_need_policy() {
-            let step = if let Call::SetRoute(step) = call {
-                Some(step)
-            } else {
-                None
-            };
-            rules = rules_in_force(rollout, routing, versions.has_pods(current), step)?;
-        }
-    }
-    let sends_to_canary = weight.is_some_and(|weight| weight > 0) || !rules.is_empty();
-    let desired_policy = match call {
-        Call::DropUnusedLanes => observed_policy.cloned(),
-        _ => policy::desired_policy(rules, routing, observed)?,
-    };
+    let desired_policy = policy::desired_policy(rules, routing, observed)?;
     if desired_policy.is_some() && observed.wasm_plugin.is_none() {
-        return Err(missing(
-            routing,
-            &routing.wasm_plugin,
-            &format!("{CONFIG_FIELD}.wasmPlugin"),
-        ));
+        let field = format!("{CONFIG_FIELD}.wasmPlugin");
+        return Err(missing(routing, &routing.wasm_plugin, &field));
     }
 
-    let subset_write = if sends_to_canary && current != rollout.status.stable_rs {
-        subsets(
-            routing,
-            observed,
-            Hashes {
+    let mut writes = Vec::new();
+    if sends_to_canary {
+        if current != rollout.status.stable_rs {
+            let hashes = Hashes {
                 canary: Some(current),
                 stable: None,
-            },
-        )?
-    } else {
-        None
-    };
-    if sends_to_canary && subset_write.is_none() {
-        check_canary_subset(rollout, routing, observed)?;
+            };
+            writes.extend(subsets(routing, observed, hashes)?);
+        }
+        if writes.is_empty() {
+            check_canary_subset(rollout, routing, observed)?;
+        }
     }
-
+    // Those of the policy that goes too: they go when no filter sends anything to them any more.
     let mut lanes = policy::lanes_of(observed_policy);
     lanes.extend(policy::lanes_of(desired_policy.as_ref()));
-
-    let mut writes = subset_write.into_iter().collect::<Vec<_>>();
-    for (reference, object) in routing
-        .virtual_services
-        .iter()
-        .zip(&observed.virtual_services)
-    {
-        let Some(object) = object else { continue };
-        // A removal must not stumble over a VirtualService that has nothing of ours.
-        if removes_only && !virtual_service::has_lane_routes(object, routing) {
-            continue;
-        }
+    for (reference, object) in present(routing, observed) {
         let spec = virtual_service::desired_spec(object, reference, routing, weight, &lanes)?;
-        if spec != object.spec {
-            writes.push(Write::Spec {
-                object: Arc::clone(object),
-                spec,
-            });
-        }
+        writes.extend(change(object, spec));
     }
-    if let Some(patch) =
-        policy::merge_patch(&routing.rollout, observed_policy, desired_policy.as_ref())
-    {
-        writes.push(Write::Policy {
-            object: routing.wasm_plugin.clone(),
-            patch,
-        });
-    }
-    Ok(writes.into_iter().next())
+    writes.extend(policy_change(
+        routing,
+        observed_policy,
+        desired_policy.as_ref(),
+    ));
+    Ok(writes)
+}
+
+/// The policy goes, then all lane routes, whatever else has become of the objects: a removal must not stumble over a
+/// VirtualService that has lost its managed route.
+fn removal(routing: &Routing, observed: &Observed) -> Vec<Write> {
+    let observed_policy =
+        policy::observed_policy(observed.wasm_plugin.as_deref(), &routing.rollout);
+    let lane_routes = present(routing, observed).filter_map(|(_, object)| {
+        change(
+            object,
+            virtual_service::without_lane_routes(object, routing),
+        )
+    });
+    policy_change(routing, observed_policy, None)
+        .into_iter()
+        .chain(lane_routes)
+        .collect()
+}
+
+/// The VirtualServices that exist, each with what the Rollout says of it.
+fn present<'a>(
+    routing: &'a Routing,
+    observed: &'a Observed,
+) -> impl Iterator<Item = (&'a VirtualServiceRef, &'a Arc<Object>)> {
+    let objects = &observed.virtual_services;
+    let pairs = routing.virtual_services.iter().zip(objects);
+    pairs.filter_map(|(reference, object)| Some((reference, object.as_ref()?)))
+}
+
+fn change(object: &Arc<Object>, spec: Value) -> Option<Write> {
+    (spec != object.spec).then(|| Write::Spec {
+        object: Arc::clone(object),
+        spec,
+    })
+}
+
+fn policy_change(
+    routing: &Routing,
+    observed: Option<&Value>,
+    desired: Option<&Value>,
+) -> Option<Write> {
+    let patch = policy::merge_patch(&routing.rollout, observed, desired)?;
+    Some(Write::Policy {
+        object: routing.wasm_plugin.clone(),
+        patch,
+    })
 }
 
 /// True if the live objects carry that weight: every managed route, and a canary subset whose version has pods.
 ///
 /// # Errors
-/// As [`next_write`].
+/// As [`writes`].
 pub fn weight_is_live(
     rollout: &Rollout,
     routing: &Routing,
     observed: &Observed,
     weight: i32,
 ) -> Result<bool, CoreError> {
-    if weight > 0 && check_canary_subset(rollout, routing, observed).is_err() {
-        return Ok(false);
+    match writes(rollout, routing, observed, Call::SetWeight(weight)) {
+        Err(CoreError::NoPods { .. }) => Ok(false),
+        writes => Ok(writes?.is_empty()),
     }
-    Ok(next_write(rollout, routing, observed, Call::SetWeight(weight))?.is_none())
 }
 
+/// A weight above the maximum is the maximum: with `dynamicStableScale` the controller asks for more while more pods
+/// than wanted are available.
 fn checked_weight(routing: &Routing, weight: i32) -> Result<u32, CoreError> {
-    u32::try_from(weight)
-        .ok()
-        .filter(|weight| *weight <= routing.max_weight)
-        .ok_or_else(|| CoreError::Rollout {
+    match u32::try_from(weight) {
+        Ok(weight) => Ok(weight.min(routing.max_weight)),
+        Err(_) => Err(CoreError::Rollout {
             rollout: routing.rollout.clone(),
             fault: Fault::new(
                 "the desired weight",
                 weight.to_string(),
                 format!("a number from 0 to {}", routing.max_weight),
             ),
-        })
+        }),
+    }
 }
 
 fn check_present(routing: &Routing, observed: &Observed) -> Result<(), CoreError> {
-    let mut found = observed.virtual_services.iter();
-    match routing
+    let mut pairs = routing
         .virtual_services
         .iter()
-        .find(|_| found.next().is_none_or(Option::is_none))
-    {
-        Some(reference) => Err(missing(routing, &reference.id, &reference.field)),
+        .zip(&observed.virtual_services);
+    match pairs.find(|(_, object)| object.is_none()) {
+        Some((reference, _)) => Err(missing(routing, &reference.id, &reference.field)),
         None => Ok(()),
     }
 }
@@ -268,7 +293,10 @@ fn subsets(
 }
 
 /// Traffic may only go to a subset that has pods behind it, and to the canary's own: a subset that still is at an
-/// older version would take the canary's share to it. In a rollback to stable the older version is what is meant.
+/// older version would take the canary's share to it.
+///
+/// On the way back to stable the controller lowers a weight that is live already, and brings the stable pods up only
+/// after the call has succeeded; refusing would keep the traffic on a dead canary for ever.
 fn check_canary_subset(
     rollout: &Rollout,
     routing: &Routing,
@@ -279,13 +307,11 @@ fn check_canary_subset(
         return Ok(());
     };
     let status = &rollout.status;
+    let wanted = &*status.current_pod_hash;
+    if status.abort || wanted == status.stable_rs {
+        return Ok(());
+    }
     let found = destination_rule::hash_of(object, &reference.canary_subset);
-    let wanted = if status.current_pod_hash == status.stable_rs {
-        found
-    } else {
-        Some(&*status.current_pod_hash)
-    };
-    let Some(wanted) = wanted else { return Ok(()) };
     if found == Some(wanted) && Versions::of(&observed.replica_sets).has_pods(wanted) {
         return Ok(());
     }
@@ -293,6 +319,7 @@ fn check_canary_subset(
         object: object.id.clone(),
         subset: reference.canary_subset.clone(),
         hash: wanted.to_owned(),
+        rollout: routing.rollout.clone(),
     })
 }
 

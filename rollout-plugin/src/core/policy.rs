@@ -91,18 +91,21 @@ pub fn desired_policy(
         virtual_services: Some(virtual_services),
         rules,
     };
-    traffic_policy::compile(&routing.rollout.to_string(), &policy).map_err(|source| {
-        CoreError::Policy {
-            rollout: routing.rollout.clone(),
-            source,
-        }
-    })?;
-    serde_json::to_value(policy)
-        .map(Some)
-        .map_err(|source| CoreError::Unwritable {
-            rollout: routing.rollout.clone(),
-            source,
-        })
+    let error = |source| CoreError::Unwritable {
+        rollout: routing.rollout.clone(),
+        source,
+    };
+    let written = serde_json::to_value(&policy).map_err(error)?;
+    // What stands there has been checked before; compiling at every reconcile would be most of its cost.
+    if observed_policy(observed.wasm_plugin.as_deref(), &routing.rollout) != Some(&written) {
+        traffic_policy::compile(&routing.rollout.to_string(), &policy).map_err(|source| {
+            CoreError::Policy {
+                rollout: routing.rollout.clone(),
+                source,
+            }
+        })?;
+    }
+    Ok(Some(written))
 }
 
 /// The Services behind a VirtualService's hosts, whose cluster addresses are hosts too.

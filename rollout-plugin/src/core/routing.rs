@@ -149,14 +149,16 @@ impl Routing {
 }
 
 /// Stable and canary Service, in that order
-/// (argo-rollouts v1.10.1 `trafficrouting.GetStableAndCanaryServices` with `isPingpongPreferred` false).
+/// (argo-rollouts v1.10.1 `trafficrouting.GetStableAndCanaryServices` with `isPingpongPreferred` false): the ping-pong
+/// pair counts where neither Service is named, and `pong` is the stable one until the status says otherwise.
 fn services(rollout: &Rollout, canary: &CanaryStrategy) -> (String, String) {
+    let named = !canary.stable_service.is_empty() || !canary.canary_service.is_empty();
     match &canary.ping_pong {
-        None => (canary.stable_service.clone(), canary.canary_service.clone()),
-        Some(pair) if rollout.status.canary.stable_ping_pong == "pong" => {
-            (pair.pong_service.clone(), pair.ping_service.clone())
+        Some(pair) if !named && rollout.status.canary.stable_ping_pong == "ping" => {
+            (pair.ping_service.clone(), pair.pong_service.clone())
         }
-        Some(pair) => (pair.ping_service.clone(), pair.pong_service.clone()),
+        Some(pair) if !named => (pair.pong_service.clone(), pair.ping_service.clone()),
+        _ => (canary.stable_service.clone(), canary.canary_service.clone()),
     }
 }
 
@@ -183,11 +185,22 @@ fn virtual_services(key: &RolloutKey, config: &Config) -> Result<Vec<VirtualServ
     };
     match (&config.virtual_service, config.virtual_services.as_deref()) {
         (Some(one), None) => Ok(vec![resolve(one, field("virtualService"))?]),
-        (None, Some(several)) if !several.is_empty() => several
-            .iter()
-            .enumerate()
-            .map(|(index, one)| resolve(one, field(&format!("virtualServices[{index}]"))))
-            .collect(),
+        (None, Some(several)) if !several.is_empty() => {
+            let mut resolved: Vec<VirtualServiceRef> = Vec::new();
+            for (index, one) in several.iter().enumerate() {
+                let next = resolve(one, field(&format!("virtualServices[{index}]")))?;
+                if resolved.iter().any(|earlier| earlier.id == next.id) {
+                    let expected = "each VirtualService once, with all its routes";
+                    return Err(Fault::new(
+                        next.field,
+                        format!("{} again", next.id),
+                        expected,
+                    ));
+                }
+                resolved.push(next);
+            }
+            Ok(resolved)
+        }
         (Some(_), Some(_)) => Err(Fault::new(
             field("virtualServices"),
             "virtualService as well",

@@ -33,14 +33,7 @@ pub fn rules_in_force(
     canary_has_pods: bool,
     current: Option<RouteStep<'_>>,
 ) -> Result<Vec<Rule>, CoreError> {
-    let status = &rollout.status;
-    // The first three are `IsFullyPromoted`, `IsAborted` and `PromoteFull` of the controller, which calls
-    // RemoveManagedRoutes for each; a Rollout that has never been stable has no canary.
-    let over = status.stable_rs.is_empty()
-        || status.stable_rs == status.current_pod_hash
-        || status.abort
-        || status.promote_full;
-    if over || !canary_has_pods {
+    if !has_canary(rollout) || !canary_has_pods {
         return Ok(Vec::new());
     }
     let error = |fault| CoreError::Rollout {
@@ -54,7 +47,8 @@ pub fn rules_in_force(
         .canary
         .as_ref()
         .map_or(&[][..], |canary| &canary.steps);
-    let reached = status
+    let reached = rollout
+        .status
         .current_step_index
         .and_then(|index| usize::try_from(index).ok())
         .map_or(0, |index| index + 1);
@@ -71,6 +65,16 @@ pub fn rules_in_force(
         apply(&mut rules, routing, "the current step", step).map_err(error)?;
     }
     Ok(rules.into_values().collect())
+}
+
+/// True while the Rollout is between two versions. The last three are `IsFullyPromoted`, `IsAborted` and `PromoteFull`
+/// of the controller, which calls RemoveManagedRoutes for each; one that has never been stable has no canary.
+pub fn has_canary(rollout: &Rollout) -> bool {
+    let status = &rollout.status;
+    !(status.stable_rs.is_empty()
+        || status.stable_rs == status.current_pod_hash
+        || status.abort
+        || status.promote_full)
 }
 
 /// Sets, replaces or (without a match) removes one rule; the map's key is its place in `managedRoutes`.

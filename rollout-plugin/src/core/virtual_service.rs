@@ -86,6 +86,15 @@ pub fn managed_route_names(
         .collect())
 }
 
+/// The `spec` of `object` without any lane route of this Rollout.
+pub fn without_lane_routes(object: &Object, routing: &Routing) -> Value {
+    let mut spec = object.spec.clone();
+    if let Some(routes) = spec.get_mut("http").and_then(Value::as_array_mut) {
+        routes.retain(|route| !lane_route::belongs_to(route_name(route), &routing.rollout));
+    }
+    spec
+}
+
 /// True if any lane route of this Rollout stands in `object`.
 pub fn has_lane_routes(object: &Object, routing: &Routing) -> bool {
     http_routes(object)
@@ -153,15 +162,16 @@ fn check_other_protocols(object: &Object, routing: &Routing) -> Result<(), Fault
 /// A VirtualService with one route needs no name for it; lane routes of other Rollouts don't count
 /// (argo-rollouts v1.10.1 `istio.ValidateHTTPRoutes`).
 fn only_route(routes: &[Value]) -> Result<usize, Fault> {
-    let mut users = routes
-        .iter()
-        .enumerate()
-        .filter(|(_, route)| !lane_route::is_lane_route(route_name(route)));
-    match (users.next(), users.count()) {
-        (Some((index, _)), 0) => Ok(index),
-        (_, others) => Err(Fault::new(
+    let users: Vec<usize> = (0..)
+        .zip(routes)
+        .filter(|(_, route)| !lane_route::is_lane_route(route_name(route)))
+        .map(|(index, _)| index)
+        .collect();
+    match users[..] {
+        [only] => Ok(only),
+        _ => Err(Fault::new(
             "spec.http",
-            format!("{} routes", if routes.is_empty() { 0 } else { others + 1 }),
+            format!("{} routes", users.len()),
             format!("exactly one where {CONFIG_FIELD}.virtualService.routes is left out"),
         )),
     }

@@ -21,6 +21,7 @@ async fn a_canary_from_its_first_step_to_promotion() {
     assert_eq!(
         world.writes(),
         [
+            "wasmplugins 200",
             "destinationrules 200",
             "virtualservices 200",
             "wasmplugins 200"

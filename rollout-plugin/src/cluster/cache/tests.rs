@@ -53,29 +53,28 @@ fn versions_that_are_no_numbers_go_by_order_of_arrival() {
 }
 
 #[test]
-fn a_whole_list_replaces_the_cache_but_not_newer_writes() {
+fn a_whole_list_replaces_the_cache_but_not_what_was_written_meanwhile() {
     let mut objects = Objects::default();
-    for (name, version) in [
-        ("gone", "3"),
-        ("kept", "4"),
-        ("written", "20"),
-        ("made", "21"),
-    ] {
+    // "gone" was the newest of all before it was deleted behind a broken watch.
+    for (name, version) in [("gone", "30"), ("kept", "4"), ("written", "20")] {
         objects.apply(object(name, version));
     }
+    objects.begin_list();
     objects.listing = vec![
         object("kept", "5"),
         object("written", "6"),
         object("new", "7"),
     ];
+    objects.apply_answer(object("written", "21"));
+    objects.apply_answer(object("made", "22"));
     objects.swap_in();
     assert_eq!(
         versions(&objects),
         pairs(&[
             ("kept", "5"),
-            ("made", "21"),
+            ("made", "22"),
             ("new", "7"),
-            ("written", "20")
+            ("written", "21")
         ])
     );
     assert!(objects.listing.is_empty());

@@ -27,11 +27,7 @@ fn both<'a>(canary: &'a str, stable: &'a str) -> Hashes<'a> {
 #[test]
 fn a_subset_moves_only_to_a_version_with_pods() {
     let object = destination_rule("s1", "s1");
-    for (with_pods, canary, stable) in [
-        (&["s1"][..], "s1", "s1"),
-        (&["s1", "c2"], "c2", "s1"),
-        (&[], "s1", "s1"),
-    ] {
+    for (with_pods, canary, stable) in [(&["s1"][..], "s1", "s1"), (&["s1", "c2"], "c2", "s1")] {
         let found = moved(&object, both("c2", "s1"), with_pods).unwrap();
         assert_eq!(
             found,
@@ -108,4 +104,21 @@ fn the_hash_of_a_subset_is_its_label() {
     let object = destination_rule("c2", "s1");
     assert_eq!(hash_of(&object, "canary"), Some("c2"));
     assert_eq!(hash_of(&object, "nowhere"), None);
+}
+
+#[test]
+fn a_version_without_pods_is_not_held_to() {
+    let scaled_to_zero = moved(&destination_rule("s1", "s1"), both("c2", "c2"), &[]).unwrap();
+    assert_eq!(scaled_to_zero, destination_rule("c2", "c2").spec);
+}
+
+#[test]
+fn labels_of_null_are_no_labels() {
+    let mut object = destination_rule("s1", "s1");
+    object.spec["subsets"][0]["labels"] = Value::Null;
+    let found = moved(&object, both("c2", "s1"), &["c2", "s1"]).unwrap();
+    assert_eq!(
+        found["subsets"][0]["labels"],
+        json!({POD_TEMPLATE_HASH: "c2"})
+    );
 }

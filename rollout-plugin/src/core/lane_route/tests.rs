@@ -89,6 +89,13 @@ fn the_mirror_lane_adds_the_canary_to_the_routes_own_mirrors() {
 }
 
 #[test]
+fn a_users_route_may_begin_with_the_prefix() {
+    for name in ["serin-z", "serin-", "serin-a.b", "serin-a.canary:"] {
+        assert_eq!(is_lane_route(name), name.ends_with("canary:"), "{name}");
+    }
+}
+
+#[test]
 fn ownership_is_by_name_and_dots_in_rollout_names_do_not_confuse_it() {
     let key = |name: &str| RolloutKey {
         namespace: "shop".to_owned(),

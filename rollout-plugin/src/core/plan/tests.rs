@@ -15,9 +15,12 @@ fn settle(
 ) -> Result<Vec<String>, String> {
     let routing = Routing::of(rollout).map_err(|error| error.to_string())?;
     let mut log = Vec::new();
-    while let Some(write) =
-        next_write(rollout, &routing, observed, call).map_err(|error| error.to_string())?
-    {
+    loop {
+        let pending =
+            writes(rollout, &routing, observed, call).map_err(|error| error.to_string())?;
+        let Some(write) = pending.into_iter().next() else {
+            return Ok(log);
+        };
         match write {
             Write::Spec { object, spec } => {
                 log.push(object.id.kind.to_string());
@@ -41,7 +44,6 @@ fn settle(
         }
         assert!(log.len() < 10, "doesn't settle: {log:?}");
     }
-    Ok(log)
 }
 
 fn with_steps(change: Value) -> Rollout {
@@ -150,7 +152,7 @@ fn weight_never_goes_to_a_version_without_pods() {
     let before = observed.clone();
     assert_eq!(
         settle(&rollout, &mut observed, Call::SetWeight(20)).unwrap_err(),
-        r#"DestinationRule shop/reviews: no available pods with pod hash "c2" for subset "canary": traffic stays where it is until there are"#
+        r#"DestinationRule shop/reviews: subset "canary" has no available pods of pod hash "c2" behind it: no traffic of rollout shop/reviews goes there until it has"#
     );
     assert!(!weight_is_live(&rollout, &routing(), &observed, 20).unwrap());
     assert_eq!(observed.virtual_services, before.virtual_services);
@@ -158,15 +160,43 @@ fn weight_never_goes_to_a_version_without_pods() {
     // At the stable version's pods it would be the wrong version.
     observed.destination_rule = Some(Arc::new(destination_rule("s1", "s1")));
     assert!(settle(&rollout, &mut observed, Call::SetWeight(20)).is_err());
-    // In a rollback the previous canary is meant.
-    let rollback = with_steps(json!({"status": {"currentPodHash": "s1"}}));
-    observed.destination_rule = Some(Arc::new(destination_rule("old", "s1")));
-    observed.replica_sets.push(Arc::new(replica_set("old", 1)));
-    settle(&rollback, &mut observed, Call::SetWeight(20)).unwrap();
     observed.replica_sets.push(Arc::new(replica_set("c2", 1)));
     assert_eq!(
         settle(&rollout, &mut observed, Call::SetWeight(20)).unwrap()[0],
         "DestinationRule"
+    );
+}
+
+#[test]
+fn on_the_way_back_to_stable_a_weight_can_be_kept_though_the_canary_is_dead() {
+    // `dynamicStableScale`: the controller lowers the weight as stable pods come up, and brings them up only after
+    // the call has succeeded.
+    for back in [json!({"abort": true}), json!({"currentPodHash": "s1"})] {
+        let rollout = with_steps(json!({"status": back}));
+        let mut observed = observed(json!([primary(json!({}))]));
+        observed.destination_rule = Some(Arc::new(destination_rule("c2", "s1")));
+        observed.replica_sets = vec![Arc::new(replica_set("s1", 1))];
+        settle(&rollout, &mut observed, Call::SetWeight(50)).unwrap();
+        assert!(weight_is_live(&rollout, &routing(), &observed, 50).unwrap());
+    }
+}
+
+#[test]
+fn a_removal_takes_the_policy_and_the_lanes_of_a_route_that_is_gone() {
+    let rollout = with_steps(json!({}));
+    let mut observed = observed(json!([primary(json!({}))]));
+    settle(&rollout, &mut observed, header_step(&rollout)).unwrap();
+    let object = Arc::make_mut(observed.virtual_services[0].as_mut().unwrap());
+    object.spec["http"][1]["name"] = json!("renamed");
+    assert!(settle(&rollout, &mut observed, Call::SetWeight(0)).is_err());
+    assert_eq!(
+        settle(&rollout, &mut observed, Call::RemoveManagedRoutes).unwrap(),
+        ["WasmPlugin", "VirtualService"]
+    );
+    let left = observed.virtual_services[0].as_ref().unwrap();
+    assert_eq!(
+        left.spec["http"],
+        json!([primary(json!({"name": "renamed"}))])
     );
 }
 
@@ -218,7 +248,7 @@ fn a_missing_object_is_named_and_nothing_is_written() {
     for (mut observed, message) in cases {
         let routing = Routing::of(&rollout).unwrap();
         assert_eq!(
-            next_write(&rollout, &routing, &observed, call)
+            writes(&rollout, &routing, &observed, call)
                 .unwrap_err()
                 .to_string(),
             message
@@ -233,36 +263,15 @@ fn a_missing_object_is_named_and_nothing_is_written() {
 }
 
 #[test]
-fn lanes_without_a_policy_are_dropped_and_lanes_with_one_stay() {
+fn a_weight_stays_within_the_range() {
     let rollout = with_steps(json!({}));
     let mut observed = observed(json!([primary(json!({}))]));
-    let before = observed.virtual_services[0].clone();
-    let wasm_plugin = observed.wasm_plugin.clone();
-    settle(&rollout, &mut observed, header_step(&rollout)).unwrap();
     assert_eq!(
-        settle(&rollout, &mut observed, Call::DropUnusedLanes).unwrap(),
-        [""; 0]
+        settle(&rollout, &mut observed, Call::SetWeight(-1)).unwrap_err(),
+        "rollout shop/reviews: the desired weight: found -1, expected a number from 0 to 100"
     );
-    observed.wasm_plugin = wasm_plugin;
-    assert_eq!(
-        settle(&rollout, &mut observed, Call::DropUnusedLanes).unwrap(),
-        ["VirtualService"]
-    );
-    assert_eq!(observed.virtual_services[0], before);
-}
-
-#[test]
-fn a_weight_outside_of_the_range_is_refused() {
-    let rollout = with_steps(json!({}));
-    let mut observed = observed(json!([primary(json!({}))]));
-    for weight in [-1, 101] {
-        assert_eq!(
-            settle(&rollout, &mut observed, Call::SetWeight(weight)).unwrap_err(),
-            format!(
-                "rollout shop/reviews: the desired weight: found {weight}, expected a number from 0 to 100"
-            )
-        );
-    }
+    settle(&rollout, &mut observed, Call::SetWeight(120)).unwrap();
+    assert!(weight_is_live(&rollout, &routing(), &observed, 100).unwrap());
 }
 
 #[test]

@@ -105,18 +105,32 @@ fn what_is_wrong_is_named() {
 
 #[test]
 fn ping_pong_decides_which_service_is_stable() {
-    let spec = json!({"strategy": {"canary": {"pingPong": {"pingService": "ping", "pongService": "pong"}}}});
+    let pair = json!({"pingPong": {"pingService": "ping", "pongService": "pong"}});
     for (stable_is, stable, canary) in [
-        ("", "ping", "pong"),
         ("ping", "ping", "pong"),
         ("pong", "pong", "ping"),
+        ("", "pong", "ping"),
     ] {
-        let change = json!({"spec": spec, "status": {"canary": {"stablePingPong": stable_is}}});
+        let change = json!({"spec": {"strategy": {"canary": pair}}, "status": {"canary": {"stablePingPong": stable_is}}});
         let routing = Routing::of(&rollout(change)).unwrap();
-        assert_eq!(
-            (&*routing.stable_service, &*routing.canary_service),
-            (stable, canary),
-            "{stable_is}"
-        );
+        let found = (&*routing.stable_service, &*routing.canary_service);
+        assert_eq!(found, (stable, canary), "{stable_is}");
     }
+    let change = json!({"spec": {"strategy": {"canary": {
+        "stableService": "s", "canaryService": "c", "pingPong": {"pingService": "ping", "pongService": "pong"},
+    }}}});
+    let routing = Routing::of(&rollout(change)).unwrap();
+    let found = (&*routing.stable_service, &*routing.canary_service);
+    assert_eq!(found, ("s", "c"), "named Services come first");
+}
+
+#[test]
+fn a_virtual_service_can_be_named_once() {
+    let twice = json!({"virtualService": null, "virtualServices": [
+        {"name": "a", "routes": ["x"]}, {"name": "a.shop", "routes": ["y"]},
+    ]});
+    assert_eq!(
+        with_config(twice).unwrap_err(),
+        r#"rollout shop/reviews: spec.strategy.canary.trafficRouting.plugins["serin/istio"].virtualServices[1].name: found VirtualService shop/a again, expected each VirtualService once, with all its routes"#
+    );
 }
