@@ -4,7 +4,9 @@
 //! Own writes enter the cache with the API server's answer, so a read after a write sees it even while the watch
 //! lags behind.
 
-use std::collections::{HashMap, HashSet};
+mod objects;
+
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tracing::warn;
 
+use self::objects::Objects;
 use crate::cluster::ClusterError;
 use crate::object::{Kind, Object, ObjectId, POD_TEMPLATE_HASH};
 
@@ -47,7 +50,7 @@ impl Cache {
     /// The kind can't be listed in that namespace.
     pub async fn get(&self, id: &ObjectId) -> Result<Option<Arc<Object>>, ClusterError> {
         let reflector = self.ready(id.kind, &id.namespace).await?;
-        Ok(lock(&reflector.objects).current.get(&id.name).cloned())
+        Ok(lock(&reflector.objects).get(&id.name))
     }
 
     /// All objects of that kind and namespace.
@@ -60,7 +63,7 @@ impl Cache {
         namespace: &str,
     ) -> Result<Vec<Arc<Object>>, ClusterError> {
         let reflector = self.ready(kind, namespace).await?;
-        Ok(lock(&reflector.objects).current.values().cloned().collect())
+        Ok(lock(&reflector.objects).all())
     }
 
     /// Reads the object anew from the API server, past the watch.
@@ -192,7 +195,7 @@ impl Reflector {
         let mut objects = lock(&self.objects);
         match event {
             Event::Init => objects.begin_list(),
-            Event::InitApply(object) => objects.listing.push(reduce(kind, object)),
+            Event::InitApply(object) => objects.listed(reduce(kind, object)),
             Event::InitDone => {
                 objects.swap_in();
                 self.health.send_replace(Health::Listed);
@@ -215,72 +218,6 @@ impl Reflector {
             self.health.send_replace(Health::Failed(Arc::new(error)));
         }
     }
-}
-
-/// The objects of one kind and namespace, by name.
-#[derive(Debug, Default)]
-struct Objects {
-    current: HashMap<String, Arc<Object>>,
-    /// A list under way; readers see none of it until it is whole.
-    listing: Vec<Object>,
-    /// What was written or read past the watch since that list began, and so may be newer than it.
-    touched: HashSet<String>,
-}
-
-impl Objects {
-    fn begin_list(&mut self) {
-        self.listing.clear();
-        self.touched.clear();
-    }
-
-    /// Takes a newer version; an older one than the cache has (an event from before an own write) is dropped.
-    fn apply(&mut self, object: Object) {
-        let known = self.current.get(&object.id.name);
-        if known.is_none_or(|known| !is_newer(known, &object)) {
-            self.current
-                .insert(object.id.name.clone(), Arc::new(object));
-        }
-    }
-
-    /// The same for an answer to a request of our own.
-    fn apply_answer(&mut self, object: Object) {
-        self.touched.insert(object.id.name.clone());
-        self.apply(object);
-    }
-
-    fn forget(&mut self, name: &str) {
-        self.current.remove(name);
-    }
-
-    /// The deletion's version is newer than any of the object's own, unless it was made again since.
-    fn delete(&mut self, object: &Object) {
-        let known = self.current.get(&object.id.name);
-        if known.is_some_and(|known| !is_newer(known, object)) {
-            self.forget(&object.id.name);
-        }
-    }
-
-    /// Ends a list: what it lacks is gone, except what was touched since it began.
-    fn swap_in(&mut self) {
-        let listing = std::mem::take(&mut self.listing);
-        let touched = std::mem::take(&mut self.touched);
-        let listed: HashSet<&str> = listing.iter().map(|object| &*object.id.name).collect();
-        self.current
-            .retain(|name, _| listed.contains(&**name) || touched.contains(name));
-        for object in listing {
-            self.apply(object);
-        }
-    }
-}
-
-/// Resource versions of one kind compare as numbers (Kubernetes 1.35 says so officially; etcd has always made them
-/// so). Where a server's don't, whatever comes last is the newest.
-fn is_newer(known: &Object, other: &Object) -> bool {
-    matches!((version(known), version(other)), (Some(known), Some(other)) if known > other)
-}
-
-fn version(object: &Object) -> Option<u64> {
-    object.resource_version.parse().ok()
 }
 
 /// Waits for an answer, but not for ever: neither the client nor the controller's call has a limit of its own, and a
@@ -348,6 +285,3 @@ fn reduce(kind: Kind, mut object: DynamicObject) -> Object {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-#[cfg(test)]
-mod tests;

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::object::{Kind, ObjectId};
 
 fn object(name: &str, version: &str) -> Object {
     Object {
