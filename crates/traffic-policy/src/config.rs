@@ -110,6 +110,8 @@ pub enum StringMatch {
     /// How the value begins.
     Prefix(String),
     /// An RE2 pattern for the whole value. For headers and the method a lone `*` means "present".
+    /// Does not match a value on which the search could take too long (about 4 million characters of
+    /// the pattern, repetitions written out, times bytes of the value).
     Regex(String),
 }
 

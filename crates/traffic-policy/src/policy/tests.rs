@@ -45,3 +45,14 @@ fn zero_takes_nothing_and_a_hundred_never_draws() {
     let drawn = all.decide(&request, &mut || panic!("drawn for"));
     assert_eq!(drawn.map(|decision| decision.rule), Some("r"));
 }
+
+#[test]
+fn a_search_that_would_take_too_long_is_no_match() {
+    // 1,024 positions.
+    let policy = policy(
+        r#"{"hosts": ["a"], "rules": [{"name": "r", "lane": "canary", "match": [{"headers": {"x-id": {"regex": ".*a{1023}"}}}]}]}"#,
+    );
+    let lane = |length| decide(&policy, &[("x-id", &"a".repeat(length))], 0);
+    assert_eq!(lane(4_096), Some(Lane::Canary));
+    assert_eq!(lane(4_097), None);
+}
