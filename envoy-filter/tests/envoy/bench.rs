@@ -34,6 +34,12 @@ impl Bench {
         Self::start_in(folder, node, listeners, clusters)
     }
 
+    /// Starts an Envoy whose one listener has the filter with this configuration before these hosts.
+    pub(crate) fn with_filter(node: &str, configuration: &str, virtual_hosts: &[Value]) -> Self {
+        let filters = [filter("istio-system.serin", configuration)];
+        Self::start(node, &[listener("main", &filters, virtual_hosts)], &[])
+    }
+
     /// With files of its own in `folder`.
     pub(crate) fn start_in(
         folder: tempfile::TempDir,

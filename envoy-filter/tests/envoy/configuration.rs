@@ -15,15 +15,7 @@ fn a_bad_policy_is_left_out_said_once_and_counted() {
         ("shop/reviews", reviews(&beta("canary"))),
         ("shop/worse", worse),
     ]);
-    let bench = Bench::start(
-        SIDECAR,
-        &[listener(
-            "main",
-            &[filter("istio-system.serin", &configuration)],
-            &[reviews_host()],
-        )],
-        &[],
-    );
+    let bench = Bench::with_filter(SIDECAR, &configuration, &[reviews_host()]);
     assert_eq!(bench.get("reviews", &["x-beta: 1"]), "canary");
     assert_eq!(
         bench.said(),
@@ -45,15 +37,7 @@ fn broken_json_on_a_fresh_envoy_leaves_it_to_the_weights() {
         r#"{"rollouts": "none"}"#,
         "\u{7f}",
     ] {
-        let bench = Bench::start(
-            GATEWAY,
-            &[listener(
-                "main",
-                &[filter("istio-system.serin", broken)],
-                &[reviews_host()],
-            )],
-            &[],
-        );
+        let bench = Bench::with_filter(GATEWAY, broken, &[reviews_host()]);
         assert_eq!(bench.get(REVIEWS, &["x-beta: 1"]), "weights", "{broken}");
         assert_eq!(
             bench.get(REVIEWS, &["x-rollout-lane.shop.reviews: canary"]),

@@ -14,15 +14,7 @@ fn every_lane_and_none() {
         {"name": "m", "lane": "mirror", "match": [{"path": {"prefix": "/search"}}]},
     ]);
     let configuration = policies(&[("shop/reviews", reviews(&rules))]);
-    let bench = Bench::start(
-        SIDECAR,
-        &[listener(
-            "main",
-            &[filter("istio-system.serin", &configuration)],
-            &[reviews_host()],
-        )],
-        &[],
-    );
+    let bench = Bench::with_filter(SIDECAR, &configuration, &[reviews_host()]);
     // Full and short names, with and without port, in any case.
     for authority in [
         "reviews",
@@ -69,15 +61,7 @@ fn two_rollouts_at_hosts_of_their_own_and_at_one_host() {
         ),
         virtual_host(&["shop.example.com"], merged),
     ];
-    let bench = Bench::start(
-        GATEWAY,
-        &[listener(
-            "main",
-            &[filter("istio-system.serin", &configuration)],
-            &hosts,
-        )],
-        &[],
-    );
+    let bench = Bench::with_filter(GATEWAY, &configuration, &hosts);
     assert_eq!(bench.get(REVIEWS, &["x-beta: 1"]), "canary");
     assert_eq!(
         bench.get("cart.shop.svc.cluster.local", &["x-beta: 1"]),
@@ -101,14 +85,10 @@ fn a_more_exact_host_of_another_route_table_takes_nothing_away() {
         ("shop/wide", policy("*.example.com", "shop/wide")),
     ]);
     let routes = managed("wide", "wide", "primary", &json!({"prefix": "/"}));
-    let bench = Bench::start(
+    let bench = Bench::with_filter(
         SIDECAR,
-        &[listener(
-            "main",
-            &[filter("istio-system.serin", &configuration)],
-            &[virtual_host(&["*.example.com"], routes)],
-        )],
-        &[],
+        &configuration,
+        &[virtual_host(&["*.example.com"], routes)],
     );
     assert_eq!(bench.get("shop.example.com", &["x-beta: 1"]), "canary");
     assert_eq!(bench.get("cart.example.com", &["x-beta: 1"]), "canary");
@@ -148,15 +128,7 @@ fn only_managed_routes_lead_to_lanes() {
         route("primary", "reviews", &json!({"prefix": "/"}), "weights"),
     ];
     let configuration = policies(&[("shop/reviews", reviews(&beta("canary")))]);
-    let bench = Bench::start(
-        SIDECAR,
-        &[listener(
-            "main",
-            &[filter("istio-system.serin", &configuration)],
-            &[virtual_host(&["*"], routes)],
-        )],
-        &[],
-    );
+    let bench = Bench::with_filter(SIDECAR, &configuration, &[virtual_host(&["*"], routes)]);
     let at = |path: &str| {
         bench
             .ask(&format!("GET {path}"), "reviews", &["x-beta: 1"])
@@ -173,15 +145,7 @@ fn only_managed_routes_lead_to_lanes() {
 fn without_virtual_services_any_route_will_do() {
     let policy = json!({"hosts": [REVIEWS], "rules": beta("canary")});
     let configuration = policies(&[("shop/reviews", policy)]);
-    let bench = Bench::start(
-        SIDECAR,
-        &[listener(
-            "main",
-            &[filter("istio-system.serin", &configuration)],
-            &[reviews_host()],
-        )],
-        &[],
-    );
+    let bench = Bench::with_filter(SIDECAR, &configuration, &[reviews_host()]);
     assert_eq!(bench.get("reviews", &["x-beta: 1"]), "canary");
 }
 
