@@ -32,6 +32,11 @@ impl Lane {
             Self::Mirror => "mirror",
         }
     }
+
+    /// The lane of that word.
+    pub fn named(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|lane| lane.as_str() == word)
+    }
 }
 
 impl fmt::Display for Lane {
@@ -50,7 +55,7 @@ pub fn lane_header(namespace: &str, name: &str) -> String {
 }
 
 /// How the name of every lane route begins, whichever Rollout's it is.
-pub(crate) const LANE_ROUTE_PREFIX: &str = "serin-";
+pub const LANE_ROUTE_PREFIX: &str = "serin-";
 
 /// How the name of every lane route of one Rollout begins, up to and with the dot before the lane:
 /// `serin-<namespace>.<name>.`.
@@ -75,6 +80,7 @@ mod tests {
         for lane in Lane::ALL {
             let word = serde_json::to_value(lane).unwrap();
             assert_eq!(word, lane.as_str());
+            assert_eq!(Lane::named(lane.as_str()), Some(lane));
         }
     }
 }

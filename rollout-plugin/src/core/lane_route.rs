@@ -1,13 +1,10 @@
 //! A lane route: the clone of a managed route that takes the requests of one lane.
 
 use serde_json::{Map, Value, json};
-use traffic_policy::{Lane, lane_header, lane_route_prefix};
+use traffic_policy::{LANE_ROUTE_PREFIX, Lane, lane_header, lane_route_prefix};
 
 use crate::core::routing::{RolloutKey, Routing};
 use crate::core::virtual_service::{Side, destinations, side_of};
-
-/// Every route of this prefix is a lane route of some Rollout; GitOps tools are told to ignore it.
-pub(crate) const NAME_PREFIX: &str = "serin-";
 
 /// Stands between the lane and the managed route's own name; no Rollout's, namespace's or lane's name can hold it.
 const ROUTE_SEPARATOR: char = ':';
@@ -82,12 +79,12 @@ impl LaneRoute<'_> {
 
 /// True if `name` is a lane route's, whosever: a user's own route may begin with the prefix too.
 pub(crate) fn is_lane_route(name: &str) -> bool {
-    let Some(rest) = name.strip_prefix(NAME_PREFIX) else {
+    let Some(rest) = name.strip_prefix(LANE_ROUTE_PREFIX) else {
         return false;
     };
     without_route(rest)
         .rsplit_once('.')
-        .is_some_and(|(_, lane)| is_lane(lane))
+        .is_some_and(|(_, lane)| Lane::named(lane).is_some())
 }
 
 /// True if `name` is that of one of this Rollout's lane routes.
@@ -96,16 +93,12 @@ pub(crate) fn is_lane_route(name: &str) -> bool {
 /// the Rollout `a.canary`, not to `a`.
 pub(crate) fn belongs_to(name: &str, rollout: &RolloutKey) -> bool {
     name.strip_prefix(&own_prefix(rollout))
-        .is_some_and(|rest| is_lane(without_route(rest)))
+        .is_some_and(|rest| Lane::named(without_route(rest)).is_some())
 }
 
 fn without_route(name: &str) -> &str {
     name.split_once(ROUTE_SEPARATOR)
         .map_or(name, |(lane_route, _)| lane_route)
-}
-
-fn is_lane(word: &str) -> bool {
-    Lane::ALL.iter().any(|known| known.as_str() == word)
 }
 
 fn own_prefix(rollout: &RolloutKey) -> String {

@@ -194,7 +194,7 @@ fn removal(routing: &Routing, observed: &Observed) -> Vec<Write> {
 }
 
 /// The VirtualServices that exist, each with what the Rollout says of it.
-fn present<'a>(
+pub(crate) fn present<'a>(
     routing: &'a Routing,
     observed: &'a Observed,
 ) -> impl Iterator<Item = (&'a VirtualServiceRef, &'a Arc<Object>)> {
@@ -286,10 +286,7 @@ fn subsets(
         hashes,
         &Versions::of(&observed.replica_sets),
     )?;
-    Ok((spec != object.spec).then(|| Write::Spec {
-        object: Arc::clone(object),
-        spec,
-    }))
+    Ok(change(object, spec))
 }
 
 /// Traffic may only go to a subset that has pods behind it, and to the canary's own: a subset that still is at an

@@ -7,7 +7,7 @@ use traffic_policy::Lane;
 use traffic_policy::config::{Policy, Rule};
 
 use crate::core::error::{CoreError, Fault};
-use crate::core::plan::Observed;
+use crate::core::plan::{Observed, present};
 use crate::core::routing::{RolloutKey, Routing};
 use crate::core::virtual_service;
 use crate::object::{Kind, Object, ObjectId};
@@ -37,9 +37,7 @@ pub fn lanes_of(policy: Option<&Value>) -> BTreeSet<Lane> {
         .into_iter()
         .flatten()
         .filter_map(|rule| rule.get("lane")?.as_str());
-    names
-        .filter_map(|name| Lane::ALL.into_iter().find(|lane| lane.as_str() == name))
-        .collect()
+    names.filter_map(Lane::named).collect()
 }
 
 /// The policy that `rules` make, checked as the filter will check it; `None` without rules.
@@ -56,12 +54,7 @@ pub fn desired_policy(
     }
     let mut hosts = BTreeSet::new();
     let mut virtual_services = BTreeMap::new();
-    for (reference, object) in routing
-        .virtual_services
-        .iter()
-        .zip(&observed.virtual_services)
-    {
-        let Some(object) = object else { continue };
+    for (reference, object) in present(routing, observed) {
         let found = hosts_of(object);
         if found.is_empty() {
             return Err(Fault::new(
