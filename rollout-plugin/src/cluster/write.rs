@@ -1,7 +1,10 @@
 //! Carries out one write of the core.
 
+use std::fmt::Debug;
+
 use json_patch::{PatchOperation, ReplaceOperation};
-use kube::api::{Patch, PatchParams};
+use kube::api::{DynamicObject, Patch, PatchParams};
+use serde::Serialize;
 use serde_json::{Value, json};
 use tracing::info;
 
@@ -47,16 +50,9 @@ impl Cluster {
             dry_run: true,
             ..params()
         };
-        let api = api(&self.client, object.kind, &object.namespace);
-        let patch = Patch::Merge(patch);
-        match answered(api.patch(&object.name, &params, &patch)).await {
+        match self.request(object, &params, &Patch::Merge(patch)).await {
             Ok(_) => Ok(()),
-            Err(error) => {
-                if status_code(&error) == Some(404) {
-                    self.cache.forget(object);
-                }
-                Err(ClusterError::of_write(object, error))
-            }
+            Err(error) => Err(ClusterError::of_write(object, error)),
         }
     }
 
@@ -99,9 +95,6 @@ impl Cluster {
             Some(422) => based_on.is_some(),
             Some(_) => false,
         };
-        if status_code(&error) == Some(404) {
-            self.cache.forget(object);
-        }
         if !lost || self.cache.refresh(object).await.is_err() {
             return Err(ClusterError::of_write(object, error));
         }
@@ -113,17 +106,32 @@ impl Cluster {
         Ok(Written::Overtaken)
     }
 
-    async fn patch<P: serde::Serialize + std::fmt::Debug>(
+    async fn patch<P: Serialize + Debug>(
         &self,
         object: &ObjectId,
         patch: &Patch<P>,
     ) -> Result<(), kube::Error> {
-        let api = api(&self.client, object.kind, &object.namespace);
-        let params = params();
-        let answer = answered(api.patch(&object.name, &params, patch)).await?;
+        let answer = self.request(object, &params(), patch).await?;
         info!(%object, "patched");
         self.cache.written(object.kind, answer);
         Ok(())
+    }
+
+    /// One request. An object that turns out to be gone leaves the cache.
+    async fn request<P: Serialize + Debug>(
+        &self,
+        object: &ObjectId,
+        params: &PatchParams,
+        patch: &Patch<P>,
+    ) -> Result<DynamicObject, kube::Error> {
+        let api = api(&self.client, object.kind, &object.namespace);
+        let answer = answered(api.patch(&object.name, params, patch)).await;
+        if let Err(error) = &answer
+            && status_code(error) == Some(404)
+        {
+            self.cache.forget(object);
+        }
+        answer
     }
 }
 
