@@ -1,6 +1,7 @@
 //! `cargo xtask dist`: what is shipped, under `target/dist`, with SHA-256 sums.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -21,7 +22,7 @@ const SUMS: &str = "SHA256SUMS";
 /// Builds plugin and module, then writes their sums.
 pub(crate) fn run() -> Result<(), Failure> {
     let files = [plugin()?, wasm::module()?];
-    let sums = folder()?.join(SUMS);
+    let sums = place(SUMS)?;
     let mut lines = String::new();
     for file in &files {
         let content = fs::read(file).map_err(Failure::file("read", file))?;
@@ -49,7 +50,7 @@ pub(crate) fn plugin() -> Result<PathBuf, Failure> {
             "mend what the compiler names above",
         )
     })?;
-    let shipped = folder()?.join(PLUGIN);
+    let shipped = place(PLUGIN)?;
     replace(&built, &shipped)?;
     Ok(shipped)
 }
@@ -73,16 +74,24 @@ pub(crate) fn wasm_target() -> Result<(), Failure> {
             Command::new("rustup")
                 .current_dir(run::root())
                 .args(["target", "add", WASM_TARGET]),
-            "check that static.rust-lang.org (or RUSTUP_DIST_SERVER) can be reached",
+            "check that rustup can reach its server (RUSTUP_DIST_SERVER names another)",
         )
     })
 }
 
-/// `target/dist`.
-pub(crate) fn folder() -> Result<PathBuf, Failure> {
+/// Where the file `name` goes in `target/dist`. Sums that are there are taken away: a new file makes them untrue, and
+/// only `dist` writes new ones.
+pub(crate) fn place(name: &str) -> Result<PathBuf, Failure> {
     let folder = run::target().join("dist");
     fs::create_dir_all(&folder).map_err(Failure::file("create", &folder))?;
-    Ok(folder)
+    let sums = folder.join(SUMS);
+    match fs::remove_file(&sums) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(Failure::file("remove", &sums)(error));
+        }
+        _ => {}
+    }
+    Ok(folder.join(name))
 }
 
 /// Puts a copy of `from` at `to` in one move, so that a program running from `to` isn't written over.

@@ -85,7 +85,7 @@ fn flags() -> String {
 
 /// As [`build`], to `target/dist`.
 pub(crate) fn module() -> Result<PathBuf, Failure> {
-    build(&dist::folder()?.join(MODULE))
+    build(&dist::place(MODULE)?)
 }
 
 /// The command.
