@@ -1,9 +1,9 @@
-//! What can stop a run. A scenario that shows a wrong behaviour is no error but a verdict (see `judge.rs`).
+//! What can stop a run. A scenario that shows a wrong behaviour is no error but a verdict.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What stopped a run or a scenario.
+/// What stopped a run.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// Ctrl-C.
@@ -39,49 +39,12 @@ pub(crate) enum Error {
         limit: Duration,
         seen: String,
     },
-    /// A call of the Kubernetes API failed.
-    #[error("cannot {verb} {object}")]
-    Api {
-        verb: &'static str,
-        object: String,
+    /// The API server is out of reach.
+    #[error("cannot connect to the API server")]
+    Connect {
         #[source]
         source: Box<kube::Error>,
     },
-    /// The cluster doesn't know a kind.
-    #[error("the cluster has no resource for {kind} of {api_version}")]
-    Kind { api_version: String, kind: String },
-    /// A manifest is not YAML.
-    #[error("{} is not valid YAML", path.display())]
-    Yaml {
-        path: PathBuf,
-        #[source]
-        source: Box<serde_saphyr::Error>,
-    },
-    /// A scenario's table is not valid.
-    #[error("{} is not a valid scenario", path.display())]
-    Scenario {
-        path: PathBuf,
-        #[source]
-        source: Box<toml::de::Error>,
-    },
-    /// A scenario's table names something that isn't there.
-    #[error("{}: {field} names {value}; expected {expected}", path.display())]
-    Reference {
-        path: PathBuf,
-        field: &'static str,
-        value: String,
-        expected: String,
-    },
-    /// A scenario's streams send too little.
-    #[error("{}: the streams have {rate} requests a second in sum, expected at least {least}", path.display())]
-    Rate {
-        path: PathBuf,
-        rate: u32,
-        least: u32,
-    },
-    /// There is nothing to run.
-    #[error("no folder of {} has a scenario.toml", folder.display())]
-    NoScenario { folder: PathBuf },
     /// A process that should have ended with its parent.
     #[error("process {pid}, a child of {parent}, still runs {} s after its parent was killed", limit.as_secs())]
     Survived {
@@ -92,9 +55,9 @@ pub(crate) enum Error {
     /// The program that was to be killed with its children had none.
     #[error("{parent} has no child process, expected the plugin")]
     Childless { parent: String },
-    /// An object lacks what every object of its kind has.
-    #[error("{object} has no {field}")]
-    Lacks { object: String, field: &'static str },
+    /// A scenario, or the cluster's API.
+    #[error(transparent)]
+    Scenario(#[from] scenarios::Error),
     /// The system's random numbers are out of reach.
     #[error("cannot make a key pair")]
     Key,
@@ -126,32 +89,14 @@ impl Error {
                 "read the program's log under target/e2e/latest"
             }
             Self::Waited { .. }
-            | Self::Api { .. }
-            | Self::Lacks { .. }
+            | Self::Connect { .. }
             | Self::Survived { .. }
             | Self::Childless { .. } => {
                 "read the logs under target/e2e/latest, argo-rollouts.log and istiod.log first"
             }
-            Self::Kind { .. } => "check that the object's CRD is among those the stack applies",
-            Self::Yaml { .. }
-            | Self::Scenario { .. }
-            | Self::Reference { .. }
-            | Self::Rate { .. } => "mend the file",
-            Self::NoScenario { .. } => "check that the folder holds the scenarios of tests/e2e",
+            Self::Scenario(error) => error.next(),
             Self::Key => "check that the system has random numbers",
             Self::Network { .. } => "start it with `cargo xtask e2e`, which makes the namespaces",
         }
     }
-}
-
-/// The error and its causes in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        line.push_str(": ");
-        line.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    line
 }

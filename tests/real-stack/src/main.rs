@@ -3,12 +3,8 @@
 //!
 //! `cargo xtask e2e` starts it, in a network and a process namespace of its own; everything it starts dies with it.
 
-mod api;
-mod contain;
-mod drive;
 mod error;
 mod flags;
-mod judge;
 mod keys;
 mod kubelet;
 mod network;
@@ -16,11 +12,9 @@ mod probe;
 mod processes;
 mod program;
 mod proxy;
-mod recorder;
-mod report;
 mod run;
-mod scenario;
 mod stack;
+mod under_test;
 
 use std::process::ExitCode;
 
@@ -47,7 +41,7 @@ async fn main() -> ExitCode {
         Err(failure) => {
             eprintln!(
                 "error: {}\n next: {}",
-                error::chain(&failure),
+                scenarios::chain(&failure),
                 failure.next()
             );
             ExitCode::FAILURE

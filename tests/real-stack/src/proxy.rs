@@ -6,6 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
+use scenarios::Via;
 use serde_json::{Value, json};
 
 use crate::error::Error;
@@ -25,43 +26,22 @@ const GATEWAY_PORT: u16 = 8888;
 /// Envoy has no Istio in it; istiod wants to know for which version it makes configuration.
 const ISTIO_VERSION: &str = "1.29.1";
 
-/// Which way requests go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Via {
-    /// From a client in the mesh, through its sidecar.
-    Sidecar,
-    /// From outside, through the gateway.
-    Gateway,
+/// Where the client connects to.
+pub(crate) fn target(via: Via) -> SocketAddr {
+    let port = match via {
+        Via::Sidecar => 80,
+        Via::Gateway => GATEWAY_PORT,
+    };
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
 }
 
-impl Via {
-    pub(crate) const ALL: [Self; 2] = [Self::Sidecar, Self::Gateway];
-
-    /// Where the client connects to.
-    pub(crate) fn target(self) -> SocketAddr {
-        let port = match self {
-            Self::Sidecar => 80,
-            Self::Gateway => GATEWAY_PORT,
-        };
-        SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
-    }
-
-    /// The word for reports.
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Sidecar => "sidecar",
-            Self::Gateway => "gateway",
-        }
-    }
-
-    /// Envoy's admin interface.
-    pub(crate) fn admin(self) -> SocketAddr {
-        let port = match self {
-            Self::Sidecar => 15000,
-            Self::Gateway => 15001,
-        };
-        SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
-    }
+/// An Envoy's admin interface.
+pub(crate) fn admin(via: Via) -> SocketAddr {
+    let port = match via {
+        Via::Sidecar => 15000,
+        Via::Gateway => 15001,
+    };
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
 }
 
 /// What makes a client and a gateway known to the mesh. The pods have no ports, so nothing listens for them but Envoy.
@@ -118,7 +98,7 @@ pub(crate) fn start(
         Via::Gateway => ("router", GATEWAY, "istio-system", gateway_labels()),
     };
     let bootstrap = json!({
-        "admin": {"address": socket(via.admin())},
+        "admin": {"address": socket(admin(via))},
         "node": {
             "id": format!("{kind}~{address}~{name}.{namespace}~{namespace}.svc.cluster.local"),
             "cluster": format!("{name}.{namespace}"),
@@ -179,7 +159,7 @@ pub(crate) async fn dump(via: Via, folder: &Path) {
         ("/clusters", "clusters"),
         ("/stats", "stats"),
     ] {
-        if let Ok((_, body)) = probe::get(via.admin(), page).await {
+        if let Ok((_, body)) = probe::get(admin(via), page).await {
             // A dump that can't be written is not what the failure is about.
             let _ = std::fs::write(
                 folder.join(format!("envoy-{}-{name}.txt", via.word())),

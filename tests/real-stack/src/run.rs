@@ -4,32 +4,35 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use futures::StreamExt;
-use futures::stream;
+use scenarios::{Cluster, Copies, Pace, Shared, Via};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
-use crate::api::Cluster;
-use crate::drive::{Outturn, Shared, drive};
 use crate::error::Error;
 use crate::flags::Flags;
 use crate::kubelet::{self, Manners};
-use crate::proxy::{self, Via};
-use crate::recorder::Copies;
-use crate::scenario::{self, Scenario};
 use crate::stack::{self, Stack};
-use crate::{network, probe, report};
+use crate::under_test::UnderTest;
+use crate::{network, probe, proxy};
 
 /// Runs whose logs are kept.
 const KEPT_RUNS: usize = 5;
 /// How long the proxies may take to get their first configuration.
 const PROXY_LIMIT: Duration = Duration::from_mins(1);
-const POD: crate::api::Kind = ("v1", "Pod");
+const POD: scenarios::Kind = ("v1", "Pod");
+/// istiod waits 100 ms for more changes before it pushes (`PILOT_DEBOUNCE_AFTER`) and starts again at each change, then
+/// pushes to both proxies.
+const PACE: Pace = Pace {
+    rate: 1.0,
+    seconds: 1.0,
+    settle: Duration::from_secs(1),
+    late: Duration::from_secs(2),
+};
 
 /// Runs the scenarios; true if all of them passed.
 pub(crate) async fn run(flags: &Flags) -> Result<bool, Error> {
     let began = Instant::now();
-    let scenarios = scenario::read_all(&flags.scenarios, &flags.names)?;
+    let scenarios = scenarios::read_all(&flags.scenarios, &flags.names)?;
     let folder = log_folder(&flags.logs)?;
     eprintln!("logs: {}", folder.display());
     network::up().await?;
@@ -46,55 +49,34 @@ pub(crate) async fn run(flags: &Flags) -> Result<bool, Error> {
 
     let shared = Shared {
         cluster: Arc::clone(&stack.cluster),
-        stack: Mutex::new(stack),
+        stack: UnderTest {
+            stack: Mutex::new(stack),
+            router: flags.traffic_router,
+        },
         copies,
-        router: flags.traffic_router,
+        pace: PACE,
         folder: folder.clone(),
     };
     let outturns = tokio::select! {
-        outturns = all(&shared, &scenarios, flags.jobs.max(1)) => outturns,
-        Err(error) = watch(&shared) => return Err(error),
+        outturns = scenarios::run_all(&shared, &scenarios, flags.jobs) => outturns,
+        Err(error) = watch(&shared.stack) => return Err(error),
     };
-    let passed = outturns
-        .iter()
-        .all(|outturn| outturn.verdict.problems.is_empty());
+    let passed = outturns.iter().all(scenarios::passed);
     if !passed {
         for via in Via::ALL {
             proxy::dump(via, &folder).await;
         }
     }
     pods.abort();
-    report::summary(&outturns, began.elapsed());
+    scenarios::summary(&outturns, began.elapsed());
     Ok(passed)
 }
 
-/// Several at once, then one by one those that would disturb others.
-async fn all(shared: &Shared, scenarios: &[Scenario], jobs: usize) -> Vec<Outturn> {
-    let (alone, together): (Vec<_>, Vec<_>) =
-        scenarios.iter().partition(|scenario| scenario.table.alone);
-    let one = async |scenario: &Scenario| {
-        eprintln!("==> {}: {}", scenario.name, scenario.table.title);
-        let outturn = drive(shared, scenario).await;
-        report::scenario(&outturn);
-        outturn
-    };
-    let mut outturns: Vec<Outturn> = stream::iter(together)
-        .map(&one)
-        .buffer_unordered(jobs)
-        .collect()
-        .await;
-    for scenario in alone {
-        outturns.push(one(scenario).await);
-    }
-    outturns.sort_by(|left, right| left.name.cmp(&right.name));
-    outturns
-}
-
 /// Ends only with an error: a program has ended.
-async fn watch(shared: &Shared) -> Result<std::convert::Infallible, Error> {
+async fn watch(under_test: &UnderTest) -> Result<std::convert::Infallible, Error> {
     loop {
         tokio::time::sleep(Duration::from_millis(500)).await;
-        shared.stack.lock().await.check()?;
+        under_test.stack.lock().await.check()?;
     }
 }
 
@@ -123,7 +105,7 @@ async fn start_proxies(flags: &Flags, folder: &Path, stack: &mut Stack) -> Resul
         || stack.check(),
         async || {
             for via in Via::ALL {
-                if !probe::ready(via.admin(), "/ready").await {
+                if !probe::ready(proxy::admin(via), "/ready").await {
                     return Err(format!("the {} is not ready", via.word()));
                 }
             }
@@ -137,7 +119,7 @@ async fn pod_address(cluster: &Cluster, namespace: &str, name: &str) -> Result<S
     let pod = cluster
         .get(POD, namespace, name)
         .await
-        .map_err(|error| crate::error::chain(&error))?;
+        .map_err(|error| scenarios::chain(&error))?;
     let address = pod.pointer("/status/podIP").and_then(Value::as_str);
     address
         .map(str::to_owned)

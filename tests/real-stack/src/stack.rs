@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use scenarios::{Cluster, chain, read_yaml};
 use serde_json::{Value, json};
 
-use crate::api::{self, Cluster};
-use crate::error::{Error, chain};
+use crate::error::Error;
 use crate::flags::{Flags, Router};
 use crate::program::Program;
 use crate::{kubelet, probe, proxy};
@@ -140,7 +140,7 @@ pub(crate) async fn until(
 /// CRDs, namespaces, the node, the controller's roles, and Serin's own manifests.
 async fn prepare(flags: &Flags, cluster: &Cluster, programs: &mut [Program]) -> Result<(), Error> {
     let mut definitions = yaml_folder(&flags.argo_rollouts.join("manifests/crds"), "-crd.yaml")?;
-    definitions.extend(api::read_yaml(
+    definitions.extend(read_yaml(
         &flags
             .istio
             .join("manifests/charts/base/files/crd-all.gen.yaml"),
@@ -186,7 +186,7 @@ async fn prepare(flags: &Flags, cluster: &Cluster, programs: &mut [Program]) -> 
         files.extend(ours.map(|file| flags.manifests.join(file)));
     }
     for file in files {
-        for mut object in api::read_yaml(&file)? {
+        for mut object in read_yaml(&file)? {
             local(&mut object, flags);
             cluster.apply(&object, Some(ARGO_NAMESPACE)).await?;
         }
@@ -212,7 +212,7 @@ fn local(object: &mut Value, flags: &Flags) {
 }
 
 async fn established(cluster: &Cluster) -> Result<usize, Error> {
-    let definitions = cluster.list(api::CRD, None).await?;
+    let definitions = cluster.list(scenarios::CRD, None).await?;
     let is_established = |definition: &&Value| {
         definition
             .pointer("/status/conditions")
@@ -235,7 +235,7 @@ fn yaml_folder(folder: &Path, ending: &str) -> Result<Vec<Value>, Error> {
     files.sort();
     let mut documents = Vec::new();
     for file in files {
-        documents.extend(api::read_yaml(&file)?);
+        documents.extend(read_yaml(&file)?);
     }
     Ok(documents)
 }
@@ -256,9 +256,7 @@ fn kubeconfig(folder: &Path, user: &str) -> Result<PathBuf, Error> {
 }
 
 async fn client(kubeconfig: &Path) -> Result<Client, Error> {
-    let failed = |source: kube::Error| Error::Api {
-        verb: "connect to",
-        object: "the API server".to_owned(),
+    let failed = |source: kube::Error| Error::Connect {
         source: Box::new(source),
     };
     let kubeconfig = Kubeconfig::read_from(kubeconfig)

@@ -6,32 +6,25 @@ mod save;
 mod wait;
 
 use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::Method;
 use serde_json::{Value, json};
 use testbed::load::{self, Load};
-use tokio::sync::Mutex;
 
 use crate::api::{Cluster, Kind};
 use crate::error::{Error, chain};
-use crate::flags::Router;
 use crate::judge::{Phase, Verdict, judge};
-use crate::proxy::Via;
 use crate::recorder::{Copies, Outcome, Records, STREAM_HEADER, VIA_HEADER};
 use crate::scenario::{Scenario, Step, Stream, Until};
-use crate::stack::Stack;
-
-/// The plugin's name in a Rollout.
-const PLUGIN: &str = "serin/istio";
+use crate::via::Via;
 
 /// How long the mesh may take to learn of a new namespace.
 const WARM_LIMIT: Duration = Duration::from_mins(1);
-
-/// From the moment the API has the step's objects to the moment every request has to follow: istiod waits 100 ms for
-/// more changes before it pushes (`PILOT_DEBOUNCE_AFTER`) and starts again at each change, then pushes to both proxies.
-const SETTLE: Duration = Duration::from_secs(1);
 
 /// A request that takes longer has failed.
 const REQUEST_LIMIT: Duration = Duration::from_secs(5);
@@ -40,17 +33,48 @@ const CONNECTIONS: u32 = 4;
 
 const DESTINATION_RULE: Kind = ("networking.istio.io/v1", "DestinationRule");
 
+/// What scenarios run on, beside the Kubernetes API.
+pub trait Stack: Sync {
+    /// Where a client sends requests that go this way.
+    fn target(&self, via: Via) -> SocketAddr;
+
+    /// Changes an object of a scenario before it is applied.
+    fn adapt(&self, _object: &mut Value) {}
+
+    /// Ends the controller without warning, and starts it again after `pause`.
+    fn kill_controller(&self, pause: Duration) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+/// How fast a stack is, and how long it is looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// The part of each stream's rate that is sent.
+    pub rate: f64,
+    /// The part of each step's seconds that requests are looked at.
+    pub seconds: f64,
+    /// From the moment the API has a step's objects to the moment that shares have to follow.
+    pub settle: Duration,
+    /// A request in the wrong lane so long after its step is wrong; until then it is late.
+    pub late: Duration,
+}
+
 /// What every scenario shares.
-pub(crate) struct Shared {
-    pub(crate) cluster: Arc<Cluster>,
-    pub(crate) stack: Mutex<Stack>,
-    pub(crate) copies: Arc<Copies>,
-    pub(crate) router: Router,
-    pub(crate) folder: std::path::PathBuf,
+pub struct Shared<S> {
+    /// The Kubernetes API.
+    pub cluster: Arc<Cluster>,
+    /// Everything else.
+    pub stack: S,
+    /// What the stack's pods tell of copies.
+    pub copies: Arc<Copies>,
+    /// How fast it all is.
+    pub pace: Pace,
+    /// Takes each scenario's timeline and objects.
+    pub folder: PathBuf,
 }
 
 /// How a scenario went.
-pub(crate) struct Outturn {
+#[derive(Debug)]
+pub struct Outturn {
     pub(crate) name: String,
     pub(crate) verdict: Verdict,
     /// What happened when, for whoever looks into a failure.
@@ -59,8 +83,8 @@ pub(crate) struct Outturn {
 }
 
 /// One scenario under way.
-struct Drive<'a> {
-    shared: &'a Shared,
+struct Drive<'a, S> {
+    shared: &'a Shared<S>,
     scenario: &'a Scenario,
     began: Instant,
     timeline: Vec<String>,
@@ -70,7 +94,7 @@ struct Drive<'a> {
 }
 
 /// Runs a scenario to its end. What stops it half way is a problem of its verdict.
-pub(crate) async fn drive(shared: &Shared, scenario: &Scenario) -> Outturn {
+pub(crate) async fn drive<S: Stack>(shared: &Shared<S>, scenario: &Scenario) -> Outturn {
     let began = Instant::now();
     let mut drive = Drive {
         shared,
@@ -89,6 +113,7 @@ pub(crate) async fn drive(shared: &Shared, scenario: &Scenario) -> Outturn {
     let copies = shared.copies.take(&scenario.name);
     let mut verdict = judge(
         &scenario.table.stream,
+        &shared.pace,
         &drive.phases,
         &records.take(),
         &copies,
@@ -106,7 +131,7 @@ pub(crate) async fn drive(shared: &Shared, scenario: &Scenario) -> Outturn {
     }
 }
 
-impl Drive<'_> {
+impl<S: Stack> Drive<'_, S> {
     async fn go(
         &mut self,
         records: &Arc<Records>,
@@ -154,9 +179,7 @@ impl Drive<'_> {
         let name = self.scenario.name.as_str();
         for object in objects {
             let mut object = object.clone();
-            if self.shared.router == Router::BuiltIn {
-                use_built_in(&mut object);
-            }
+            self.shared.stack.adapt(&mut object);
             self.shared.cluster.apply(&object, Some(name)).await?;
         }
         Ok(())
@@ -166,7 +189,7 @@ impl Drive<'_> {
         for (index, stream) in self.scenario.table.stream.iter().enumerate() {
             for via in Via::ALL {
                 let sink = records.sink(&self.scenario.name, index, stream, via);
-                loads.push(Load::start(requests(stream, via), &sink));
+                loads.push(Load::start(self.requests(stream, via), &sink));
             }
         }
     }
@@ -223,10 +246,11 @@ impl Drive<'_> {
         let settled = if step.throughout {
             acted
         } else {
-            tokio::time::sleep(SETTLE).await;
+            tokio::time::sleep(self.shared.pace.settle).await;
             Instant::now()
         };
-        tokio::time::sleep(Duration::from_secs(step.seconds)).await;
+        let seconds = Duration::from_secs(step.seconds);
+        tokio::time::sleep(seconds.mul_f64(self.shared.pace.seconds)).await;
         let streams = &self.scenario.table.stream;
         let canary = |stream: &Stream| self.canaries.get(stream.rollout.as_ref()?).cloned();
         self.phases.push(Phase {
@@ -250,37 +274,34 @@ impl Drive<'_> {
         });
         Ok(())
     }
-}
 
-fn requests(stream: &Stream, via: Via) -> load::Stream {
-    let mut headers: Vec<(String, String)> = vec![
-        (STREAM_HEADER.to_owned(), stream.name.clone()),
-        (VIA_HEADER.to_owned(), via.word().to_owned()),
-    ];
-    headers.extend(stream.headers.clone());
-    load::Stream {
-        target: via.target(),
-        authority: stream.authority(via).to_owned(),
-        path: stream.path.clone(),
-        method: Method::from_bytes(stream.method.as_bytes()).unwrap_or_default(),
-        headers,
-        rate: stream.rate,
-        connections: CONNECTIONS,
-        timeout: REQUEST_LIMIT,
+    fn requests(&self, stream: &Stream, via: Via) -> load::Stream {
+        let mut headers: Vec<(String, String)> = vec![
+            (STREAM_HEADER.to_owned(), stream.name.clone()),
+            (VIA_HEADER.to_owned(), via.word().to_owned()),
+        ];
+        headers.extend(stream.headers.clone());
+        load::Stream {
+            target: self.shared.stack.target(via),
+            authority: stream.authority(via).to_owned(),
+            path: stream.path.clone(),
+            method: Method::from_bytes(stream.method.as_bytes()).unwrap_or_default(),
+            headers,
+            rate: self.shared.pace.rate_of(stream.rate),
+            connections: CONNECTIONS,
+            timeout: REQUEST_LIMIT,
+        }
     }
 }
 
-/// Moves the plugin's block to Argo's own `istio:`, whose fields are the same.
-fn use_built_in(object: &mut Value) {
-    let routing = object.pointer_mut("/spec/strategy/canary/trafficRouting");
-    if let Some(routing) = routing.and_then(Value::as_object_mut) {
-        let plugin = routing
-            .get_mut("plugins")
-            .and_then(Value::as_object_mut)
-            .and_then(|all| all.remove(PLUGIN));
-        if let Some(plugin) = plugin {
-            routing.remove("plugins");
-            routing.insert("istio".to_owned(), plugin);
+impl Pace {
+    /// Requests per second that are sent of `rate`; at least 1.
+    pub(crate) fn rate_of(&self, rate: u32) -> u32 {
+        let scaled = (f64::from(rate) * self.rate).round().max(1.0);
+        // In range: it is at least 1, and a rate that a scenario can name times a small factor.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        {
+            scaled as u32
         }
     }
 }

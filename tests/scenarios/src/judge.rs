@@ -5,9 +5,10 @@ mod lanes;
 use std::time::{Duration, Instant};
 
 use self::lanes::Look;
-use crate::proxy::Via;
+use crate::drive::Pace;
 use crate::recorder::{Copy, Outcome, Record};
 use crate::scenario::{Expect, Stream};
+use crate::via::Via;
 
 /// Requests per second that each way carries at least, from start to end.
 pub(crate) const RATE: u32 = 200;
@@ -77,6 +78,7 @@ pub(crate) struct Verdict {
 /// Judges all records of a scenario.
 pub(crate) fn judge(
     streams: &[Stream],
+    pace: &Pace,
     phases: &[Phase],
     records: &[Record],
     copies: &[Copy],
@@ -87,7 +89,7 @@ pub(crate) fn judge(
         ..Verdict::default()
     };
     failures(streams, phases, records, &mut verdict);
-    pace(phases, records, &mut verdict);
+    rates(f64::from(pace.rate_of(RATE)), phases, records, &mut verdict);
     for (number, phase) in phases.iter().enumerate() {
         let previous = number.checked_sub(1).and_then(|before| phases.get(before));
         for (index, expect) in &phase.expect {
@@ -98,6 +100,7 @@ pub(crate) fn judge(
                     index: *index,
                     expect,
                     via,
+                    late: pace.late,
                 };
                 let row = look.row(records, copies, &mut verdict.problems);
                 verdict.late += row.late;
@@ -135,7 +138,7 @@ fn failures(streams: &[Stream], phases: &[Phase], records: &[Record], verdict: &
 }
 
 /// The rate that each way has carried, and the slowest answer.
-fn pace(phases: &[Phase], records: &[Record], verdict: &mut Verdict) {
+fn rates(minimum: f64, phases: &[Phase], records: &[Record], verdict: &mut Verdict) {
     let (Some(first), Some(last)) = (phases.first(), phases.last()) else {
         return;
     };
@@ -147,9 +150,9 @@ fn pace(phases: &[Phase], records: &[Record], verdict: &mut Verdict) {
             .filter(|record| record.sent >= first.acted && record.sent < last.ended)
             .count();
         let rate = count(sent) / seconds;
-        if rate < f64::from(RATE) {
+        if rate < minimum {
             verdict.problems.push(format!(
-                "the {} carried {rate:.1} requests a second from the first step to the last, expected at least {RATE}",
+                "the {} carried {rate:.1} requests a second from the first step to the last, expected at least {minimum}",
                 via.word()
             ));
         }

@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::Drive;
+use super::{Drive, Stack};
 use crate::api::ROLLOUT;
 use crate::error::Error;
-use crate::flags::Router;
 use crate::scenario::Action;
 
-impl Drive<'_> {
+impl<S: Stack> Drive<'_, S> {
     /// Does what `kubectl argo rollouts` does (argo-rollouts v1.10.1, `pkg/kubectl-argo-rollouts/cmd`).
     pub(super) async fn act(&mut self, action: &Action) -> Result<(), Error> {
         let namespace = self.scenario.name.as_str();
@@ -48,12 +47,7 @@ impl Drive<'_> {
             }
             Action::KillController { pause_seconds } => {
                 let pause = Duration::from_secs(*pause_seconds);
-                self.shared
-                    .stack
-                    .lock()
-                    .await
-                    .kill_controller(pause, self.shared.router == Router::Serin)
-                    .await?;
+                self.shared.stack.kill_controller(pause).await?;
                 self.say(&format!(
                     "controller killed, its children have ended, started again after {pause_seconds} s"
                 ));

@@ -61,13 +61,15 @@ pub(crate) fn scenario(outturn: &Outturn) {
     println!("{}", lines.join("\n"));
 }
 
+/// True if nothing is wrong with how a scenario went.
+pub fn passed(outturn: &Outturn) -> bool {
+    outturn.verdict.problems.is_empty()
+}
+
 /// All scenarios; the last line counts them.
-pub(crate) fn summary(outturns: &[Outturn], took: Duration) {
+pub fn summary(outturns: &[Outturn], took: Duration) {
     println!("\n{}", table(outturns));
-    let passed = outturns
-        .iter()
-        .filter(|outturn| outturn.verdict.problems.is_empty())
-        .count();
+    let passed = outturns.iter().filter(|outturn| passed(outturn)).count();
     println!("wall time {:.1} s", took.as_secs_f64());
     println!("{passed} passed, {} failed", outturns.len() - passed);
 }

@@ -13,11 +13,11 @@ use serde_json::Value;
 
 use crate::api;
 use crate::error::Error;
-use crate::proxy::Via;
+use crate::via::Via;
 
 /// One scenario, read and checked.
 #[derive(Debug)]
-pub(crate) struct Scenario {
+pub struct Scenario {
     /// The folder's name, which is also the namespace.
     pub(crate) name: String,
     /// Where it was read from.
@@ -240,7 +240,7 @@ impl Scenario {
 }
 
 /// Reads the scenarios with these names, or all (there must be one), in the order of their folders' names.
-pub(crate) fn read_all(folder: &Path, names: &[String]) -> Result<Vec<Scenario>, Error> {
+pub fn read_all(folder: &Path, names: &[String]) -> Result<Vec<Scenario>, Error> {
     let mut folders: Vec<PathBuf> = std::fs::read_dir(folder)
         .map_err(Error::file("read", folder))?
         .filter_map(|item| item.ok().map(|item| item.path()))

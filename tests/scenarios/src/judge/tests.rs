@@ -10,6 +10,13 @@ use super::*;
 const STABLE: &str = "web:1";
 const CANARY: &str = "web:2";
 
+const PACE: Pace = Pace {
+    rate: 1.0,
+    seconds: 1.0,
+    settle: Duration::from_secs(1),
+    late: Duration::from_secs(2),
+};
+
 fn stream() -> Stream {
     Stream {
         name: "users".to_owned(),
@@ -61,7 +68,7 @@ fn records(began: Instant, image: impl Fn(u64) -> &'static str) -> Vec<Record> {
 }
 
 fn verdict(phase: Phase, records: &[Record], copies: &[Copy]) -> Verdict {
-    judge(&[stream()], &[phase], records, copies)
+    judge(&[stream()], &PACE, &[phase], records, copies)
 }
 
 #[test]
@@ -235,7 +242,7 @@ fn a_lane_that_is_the_same_before_and_after_a_step_is_judged_without_a_gap() {
             (STABLE, CANARY)
         };
         let records = records(began, |number| if number == moment { other } else { lane });
-        let verdict = judge(&[stream()], &two(began, [held, held]), &records, &[]);
+        let verdict = judge(&[stream()], &PACE, &two(began, [held, held]), &records, &[]);
         assert_eq!(
             verdict.problems.len(),
             2,
@@ -259,14 +266,14 @@ fn a_lane_that_changes_with_the_step_has_its_time_to_follow() {
     let records = records(began, |number| if number < 1500 { STABLE } else { CANARY });
     let mut phases = two(began, [0.0, 100.0]);
     assert_eq!(
-        judge(&[stream()], &phases, &records, &[]).problems,
+        judge(&[stream()], &PACE, &phases, &records, &[]).problems,
         Vec::<String>::new()
     );
     // All of another canary is another lane as well.
     phases[0].expect[0].1.canary = 100.0;
     phases[0].canaries = vec![Some(STABLE.to_owned())];
     assert_eq!(
-        judge(&[stream()], &phases, &records, &[]).problems,
+        judge(&[stream()], &PACE, &phases, &records, &[]).problems,
         Vec::<String>::new()
     );
 }

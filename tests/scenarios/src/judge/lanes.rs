@@ -3,12 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::{Phase, Row, certain, count, percent, tolerance_of};
-use crate::proxy::Via;
 use crate::recorder::{Copy, Outcome, Record};
 use crate::scenario::Expect;
-
-/// A request that is still in the wrong lane this long after its step is wrong; until then it is late.
-const LATE: Duration = Duration::from_secs(2);
+use crate::via::Via;
 
 /// Copies are counted where they arrive, requests where they are sent: at both ends of a phase some are under way.
 const COPIES_UNDER_WAY: f64 = 5.0;
@@ -22,6 +19,8 @@ pub(super) struct Look<'a> {
     pub(super) index: usize,
     pub(super) expect: &'a Expect,
     pub(super) via: Via,
+    /// A request in the wrong lane so long after its step is wrong.
+    pub(super) late: Duration,
 }
 
 impl Look<'_> {
@@ -47,7 +46,7 @@ impl Look<'_> {
         } else if self.phase.throughout || certain(self.expect.canary).is_none() {
             self.phase.settled
         } else {
-            self.phase.stepped + LATE
+            self.phase.stepped + self.late
         }
     }
 
@@ -150,7 +149,7 @@ impl Look<'_> {
         let allowed = if self.phase.throughout {
             Duration::ZERO
         } else {
-            LATE
+            self.late
         };
         format!(
             "{place}: {wrong} of {requests} requests were in the wrong lane, the last {} ms after the step, allowed are \

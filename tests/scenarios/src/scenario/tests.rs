@@ -3,30 +3,18 @@
 use super::*;
 
 /// A folder that goes with the test.
-struct Folder(PathBuf);
+struct Folder(tempfile::TempDir);
 
 impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("real-stack-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
     /// A scenario of one stream with this rate and no objects.
     fn scenario(&self, rate: u32) -> Result<Scenario, Error> {
         let table = format!(
             "title = \"a\"\nstep = []\n[[stream]]\nname = \"users\"\nsidecar = \"a\"\ngateway = \"b\"\n\
              rate = {rate}\napp = \"web\"\n"
         );
-        std::fs::create_dir_all(self.0.join("resources")).unwrap();
-        std::fs::write(self.0.join("scenario.toml"), table).unwrap();
-        Scenario::read(&self.0)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+        std::fs::create_dir_all(self.0.path().join("resources")).unwrap();
+        std::fs::write(self.0.path().join("scenario.toml"), table).unwrap();
+        Scenario::read(self.0.path())
     }
 }
 
@@ -53,7 +41,7 @@ fn every_scenario_of_the_checkout_is_valid() {
 
 #[test]
 fn a_rate_below_the_judged_one_is_refused() {
-    let folder = Folder::new("rate");
+    let folder = Folder(tempfile::tempdir().unwrap());
     assert!(folder.scenario(200).is_ok());
     let refused = folder.scenario(199).unwrap_err().to_string();
     assert!(
@@ -64,8 +52,8 @@ fn a_rate_below_the_judged_one_is_refused() {
 
 #[test]
 fn a_folder_without_a_scenario_is_an_error() {
-    let folder = Folder::new("none");
-    let refused = read_all(&folder.0, &[]).unwrap_err();
+    let folder = Folder(tempfile::tempdir().unwrap());
+    let refused = read_all(folder.0.path(), &[]).unwrap_err();
     assert!(matches!(refused, Error::NoScenario { .. }), "{refused}");
 }
 

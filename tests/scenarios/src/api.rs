@@ -15,33 +15,34 @@ use crate::error::Error;
 const MANAGER: &str = "serin-e2e";
 
 /// `apiVersion` and `kind`.
-pub(crate) type Kind = (&'static str, &'static str);
+pub type Kind = (&'static str, &'static str);
 
 pub(crate) const ROLLOUT: Kind = ("argoproj.io/v1alpha1", "Rollout");
 pub(crate) const VIRTUAL_SERVICE: Kind = ("networking.istio.io/v1", "VirtualService");
 pub(crate) const EVENT: Kind = ("v1", "Event");
-pub(crate) const CRD: Kind = ("apiextensions.k8s.io/v1", "CustomResourceDefinition");
+/// What has to be there before anything else of its group.
+pub const CRD: Kind = ("apiextensions.k8s.io/v1", "CustomResourceDefinition");
 
 /// A client and what it has found out about the cluster's kinds.
-pub(crate) struct Cluster {
+pub struct Cluster {
     client: Client,
     kinds: RwLock<Discovery>,
 }
 
 impl Cluster {
     /// Knows no kinds before [`Cluster::discover`].
-    pub(crate) fn new(client: Client) -> Self {
+    pub fn new(client: Client) -> Self {
         let kinds = RwLock::new(Discovery::new(client.clone()));
         Self { client, kinds }
     }
 
     /// The client, for typed access.
-    pub(crate) fn client(&self) -> Client {
+    pub fn client(&self) -> Client {
         self.client.clone()
     }
 
     /// Reads the kinds that the cluster has now.
-    pub(crate) async fn discover(&self) -> Result<(), Error> {
+    pub async fn discover(&self) -> Result<(), Error> {
         let found = Discovery::new(self.client.clone())
             .run_aggregated()
             .await
@@ -51,7 +52,7 @@ impl Cluster {
     }
 
     /// Applies an object as a user does (server-side apply); `namespace` is for objects that name none.
-    pub(crate) async fn apply(&self, object: &Value, namespace: Option<&str>) -> Result<(), Error> {
+    pub async fn apply(&self, object: &Value, namespace: Option<&str>) -> Result<(), Error> {
         let mut object: DynamicObject =
             serde_json::from_value(object.clone()).map_err(|_| Error::Lacks {
                 object: excerpt(object),
@@ -83,12 +84,7 @@ impl Cluster {
     }
 
     /// Reads an object.
-    pub(crate) async fn get(
-        &self,
-        kind: Kind,
-        namespace: &str,
-        name: &str,
-    ) -> Result<Value, Error> {
+    pub async fn get(&self, kind: Kind, namespace: &str, name: &str) -> Result<Value, Error> {
         let (interface, _) = self.interface(&types(kind), Some(namespace)).await?;
         let object = interface
             .get(name)
@@ -98,11 +94,7 @@ impl Cluster {
     }
 
     /// Reads all objects of a kind, in one namespace or in all.
-    pub(crate) async fn list(
-        &self,
-        kind: Kind,
-        namespace: Option<&str>,
-    ) -> Result<Vec<Value>, Error> {
+    pub async fn list(&self, kind: Kind, namespace: Option<&str>) -> Result<Vec<Value>, Error> {
         let (interface, _) = self.interface(&types(kind), namespace).await?;
         let objects = interface
             .list(&ListParams::default())
@@ -166,7 +158,7 @@ impl Cluster {
 }
 
 /// The documents of a YAML file.
-pub(crate) fn read_yaml(path: &Path) -> Result<Vec<Value>, Error> {
+pub fn read_yaml(path: &Path) -> Result<Vec<Value>, Error> {
     let text = std::fs::read_to_string(path).map_err(Error::file("read", path))?;
     let documents: Vec<Value> =
         serde_saphyr::from_multiple(&text).map_err(|source| Error::Yaml {

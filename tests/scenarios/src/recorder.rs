@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use testbed::echo::{Observer, Seen};
 use testbed::load::{RequestError, Sample, Sink};
 
-use crate::proxy::Via;
 use crate::scenario::Stream;
+use crate::via::Via;
 
 /// A header on every request that says which stream it belongs to, so that copies can be told apart.
 pub(crate) const STREAM_HEADER: &str = "x-e2e-stream";
@@ -96,11 +96,11 @@ impl Records {
 
 /// The copies that pods got, by namespace.
 #[derive(Debug, Default)]
-pub(crate) struct Copies(Mutex<HashMap<String, Vec<Copy>>>);
+pub struct Copies(Mutex<HashMap<String, Vec<Copy>>>);
 
 impl Copies {
     /// What every pod tells of its requests.
-    pub(crate) fn observer(self: &Arc<Self>) -> Observer {
+    pub fn observer(self: &Arc<Self>) -> Observer {
         let copies = Arc::clone(self);
         Arc::new(move |seen: Seen<'_>| {
             if !seen.copy {

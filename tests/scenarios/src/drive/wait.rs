@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{DESTINATION_RULE, Drive};
+use super::{DESTINATION_RULE, Drive, Stack};
 use crate::api::{self, Kind, ROLLOUT, VIRTUAL_SERVICE};
 use crate::contain::contains;
 use crate::error::Error;
@@ -21,7 +21,7 @@ const POLL: Duration = Duration::from_millis(100);
 const WASM_PLUGIN: Kind = ("extensions.istio.io/v1alpha1", "WasmPlugin");
 const POD: Kind = ("v1", "Pod");
 
-impl Drive<'_> {
+impl<S: Stack> Drive<'_, S> {
     pub(super) async fn until(&mut self, until: &Until) -> Result<(), Error> {
         let began = Instant::now();
         loop {

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{DESTINATION_RULE, Drive};
+use super::{DESTINATION_RULE, Drive, Stack};
 use crate::api::{self, ROLLOUT, VIRTUAL_SERVICE};
 
-impl Drive<'_> {
+impl<S: Stack> Drive<'_, S> {
     /// Saves objects and events beside the logs; what can't be read is left out.
     pub(super) async fn save(&self, folder: &Path) {
         let name = &self.scenario.name;

@@ -1,0 +1,25 @@
+//! Scenarios: a canary as a user sees it, written down as a table (`tests/e2e/<scenario>`), driven on a cluster under
+//! load, and judged by what the load saw.
+//!
+//! What a cluster is made of is not known here: a [`Stack`] is a Kubernetes API and two proxies. The real stack
+//! (`tests/real-stack`) and the embedded cluster (`crates/testbed`) run the same tables.
+
+mod api;
+mod contain;
+mod drive;
+mod error;
+mod judge;
+mod recorder;
+mod report;
+mod run;
+mod scenario;
+mod via;
+
+pub use api::{CRD, Cluster, Kind, read_yaml};
+pub use drive::{Outturn, Pace, Shared, Stack};
+pub use error::{Error, chain};
+pub use recorder::Copies;
+pub use report::{passed, summary};
+pub use run::run_all;
+pub use scenario::{Scenario, read_all};
+pub use via::Via;
