@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use crate::echo::{Answer, Identity};
+use crate::echo::Answer;
 
 /// What is sent, and how fast.
 #[derive(Clone, Debug)]
@@ -47,8 +47,8 @@ pub struct Sample {
     pub sent: Instant,
     /// From then to the last byte of the answer, or to the failure.
     pub took: Duration,
-    /// Who answered, or what went wrong.
-    pub outcome: Result<Arc<Identity>, RequestError>,
+    /// Who answered and what it was sent, or what went wrong.
+    pub outcome: Result<Arc<Answer>, RequestError>,
 }
 
 /// Why a request failed.
@@ -174,7 +174,7 @@ type Connection = SendRequest<Empty<Bytes>>;
 async fn exchange(
     stream: &Stream,
     connection: &mut Option<Connection>,
-) -> Result<Arc<Identity>, RequestError> {
+) -> Result<Arc<Answer>, RequestError> {
     let broken = |error: hyper::Error| RequestError::Broken {
         detail: error.to_string(),
     };
@@ -208,7 +208,7 @@ async fn exchange(
         });
     }
     match serde_json::from_slice::<Answer>(&body) {
-        Ok(answer) => Ok(Arc::new(answer.identity)),
+        Ok(answer) => Ok(Arc::new(answer)),
         Err(_) => Err(RequestError::NotEcho {
             body: excerpt(&body),
         }),

@@ -71,12 +71,12 @@ impl Records {
         let namespace = namespace.to_owned();
         let app = stream.app.clone();
         Arc::new(move |sample: Sample| {
-            let outcome = match sample.outcome {
+            let outcome = match sample.outcome.as_deref().map(|answer| &answer.identity) {
                 Ok(who) if who.namespace == namespace && who.app == app => {
                     Outcome::Image(Arc::from(who.image.as_str()))
                 }
                 Ok(who) => Outcome::Wrong(format!("{}/{}", who.namespace, who.app)),
-                Err(error) => Outcome::Failed(error),
+                Err(error) => Outcome::Failed(error.clone()),
             };
             lock(&records.0).push(Record {
                 sent: sample.sent,

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Mutex;
 
 use super::*;
-use crate::echo::Echo;
+use crate::echo::{Echo, Identity};
 
 fn identity() -> Identity {
     Identity {
@@ -68,7 +68,7 @@ async fn every_request_is_answered_and_seen_once() {
 
     let samples = samples.lock().unwrap();
     for sample in samples.iter() {
-        assert_eq!(sample.outcome.as_deref().unwrap(), &identity());
+        assert_eq!(sample.outcome.as_deref().unwrap().identity, identity());
     }
     let seen = seen.lock().unwrap();
     assert_eq!(seen.len(), samples.len());
