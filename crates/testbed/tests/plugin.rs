@@ -370,7 +370,8 @@ async fn a_program_that_is_no_plugin_is_shown_with_what_it_said() {
 
 #[tokio::test]
 async fn it_is_started_as_go_plugins_client_does() {
-    let script = "echo \"$ARGO_ROLLOUTS_RPC_PLUGIN $PLUGIN_PROTOCOL_VERSIONS $PLUGIN_MIN_PORT $PLUGIN_MAX_PORT $MORE $1\"";
+    let script = "echo $ARGO_ROLLOUTS_RPC_PLUGIN $PLUGIN_PROTOCOL_VERSIONS \
+                  $PLUGIN_MIN_PORT $PLUGIN_MAX_PORT $MORE $1";
     let mut plan = plan("sh", &["-c", script, "sh", "argument"]);
     plan.environment = vec![("MORE".into(), "more".into())];
     let error = fails(&plan).await;

@@ -1,5 +1,5 @@
-//! Go's net/rpc with its gob codec, the client's side (Go `net/rpc/client.go`): any number of calls at once on a stream,
-//! told apart by number, answered in any order.
+//! Go's net/rpc with its gob codec, the client's side (Go `net/rpc/client.go`): any number of calls at once on a
+//! stream, told apart by number, answered in any order.
 
 use std::collections::HashMap;
 use std::fmt;

@@ -1,5 +1,5 @@
-//! One connection to the plugin: yamux streams, of which the first three are control, stdout and stderr (hashicorp/go-plugin
-//! v1.7.0 `rpc_client.go`, `NewRPCClient`).
+//! One connection to the plugin: yamux streams, of which the first three are control, stdout and stderr
+//! (hashicorp/go-plugin v1.7.0 `rpc_client.go`, `NewRPCClient`).
 
 use std::future::poll_fn;
 use std::pin::Pin;

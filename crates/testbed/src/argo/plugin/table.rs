@@ -2,8 +2,8 @@
 //!
 //! Follows argo-rollouts v1.10.1 `rollout/trafficrouting/plugin/rpc/rpc.go` and
 //! `pkg/apis/rollouts/v1alpha1/types.go`, and k8s.io/apimachinery v0.34 `pkg/apis/meta/v1/types.go` and
-//! `pkg/util/intstr/intstr.go`. It holds the fields that the crate `argo-rollouts` reads; the others are not sent, which
-//! a gob decoder takes for zeros.
+//! `pkg/util/intstr/intstr.go`. It holds the fields that the crate `argo-rollouts` reads; the others are not sent,
+//! which a gob decoder takes for zeros.
 
 use Kind::{Bool, Int, IntOrString, List, Map, Pointer, Raw, Struct as Plain, Text, Time};
 
