@@ -1,14 +1,44 @@
 //! What the server says of itself: versions, groups, resources.
 //!
-//! The plain form of discovery, which kube's `Discovery` and `kubectl` fall back to when the
-//! aggregated form is not offered.
+//! Both forms of discovery: the plain one (`discovery.rs`), and the aggregated one, which is all of it
+//! in two answers (`discovery/aggregated.rs`).
 
 use serde_json::{Value, json};
 
 use super::resource::Resource;
 
-/// The answer to a path that is no resource, if there is one.
-pub(super) fn answer(resources: &[Resource], path: &str) -> Option<Value> {
+mod aggregated;
+
+/// What can be done with a resource.
+const VERBS: &[&str] = &[
+    "create",
+    "delete",
+    "deletecollection",
+    "get",
+    "list",
+    "patch",
+    "update",
+    "watch",
+];
+
+/// What can be done with its `/status`.
+const STATUS_VERBS: &[&str] = &["get", "patch", "update"];
+
+/// The answer to a path that is no resource, if there is one, and its media type. `accept`: the header.
+pub(super) fn answer(
+    resources: &[Resource],
+    path: &str,
+    accept: &str,
+) -> Option<(&'static str, Value)> {
+    if aggregated::is_wanted(accept)
+        && let Some(body) = aggregated::answer(resources, path)
+    {
+        return Some((aggregated::MEDIA_TYPE, body));
+    }
+    plain(resources, path).map(|body| ("application/json", body))
+}
+
+fn plain(resources: &[Resource], path: &str) -> Option<Value> {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     match parts.as_slice() {
         ["version"] => Some(version()),
@@ -59,6 +89,15 @@ fn version() -> Value {
 }
 
 fn groups(resources: &[Resource]) -> Value {
+    let groups: Vec<Value> = names_of_groups(resources)
+        .into_iter()
+        .filter_map(|group| one_group(resources, group))
+        .collect();
+    json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
+}
+
+/// All groups but the core group.
+fn names_of_groups(resources: &[Resource]) -> Vec<&'static str> {
     let mut names: Vec<&str> = resources
         .iter()
         .map(|one| one.group)
@@ -66,14 +105,11 @@ fn groups(resources: &[Resource]) -> Value {
         .collect();
     names.sort_unstable();
     names.dedup();
-    let groups: Vec<Value> = names
-        .into_iter()
-        .filter_map(|group| one_group(resources, group))
-        .collect();
-    json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
+    names
 }
 
-fn one_group(resources: &[Resource], group: &str) -> Option<Value> {
+/// The versions of a group, the preferred one first.
+fn versions_of(resources: &[Resource], group: &str) -> Vec<&'static str> {
     let mut versions: Vec<&str> = Vec::new();
     for one in resources.iter().filter(|one| one.group == group) {
         for version in one.versions {
@@ -82,6 +118,11 @@ fn one_group(resources: &[Resource], group: &str) -> Option<Value> {
             }
         }
     }
+    versions
+}
+
+fn one_group(resources: &[Resource], group: &str) -> Option<Value> {
+    let versions = versions_of(resources, group);
     let named: Vec<Value> = versions
         .iter()
         .map(|version| json!({"groupVersion": format!("{group}/{version}"), "version": version}))
@@ -110,7 +151,7 @@ fn of_version(resources: &[Resource], group: &str, version: &str) -> Option<Valu
             "namespaced": one.namespaced,
             "kind": one.kind,
             "shortNames": one.short_names,
-            "verbs": ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"],
+            "verbs": VERBS,
         }));
         if one.status {
             rows.push(json!({
@@ -118,7 +159,7 @@ fn of_version(resources: &[Resource], group: &str, version: &str) -> Option<Valu
                 "singularName": "",
                 "namespaced": one.namespaced,
                 "kind": one.kind,
-                "verbs": ["get", "patch", "update"],
+                "verbs": STATUS_VERBS,
             }));
         }
     }

@@ -1,7 +1,7 @@
 //! One HTTP request: parsed, troubled by faults, carried out, logged, answered.
 
 use futures::stream;
-use http::header::{CONTENT_TYPE, USER_AGENT};
+use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
@@ -155,13 +155,14 @@ impl Server {
     /// Paths that are no resource: discovery, health.
     fn describe(&self, parts: &Parts) -> Response<Body> {
         let path = parts.uri.path();
+        let accept = header(&parts.headers, &ACCEPT);
         let response = if discovery::is_health(path) {
             plain(StatusCode::OK, "ok")
-        } else if let Some(body) = self
+        } else if let Some((media_type, body)) = self
             .store
-            .read(|state| discovery::answer(state.resources(), path))
+            .read(|state| discovery::answer(state.resources(), path, &accept))
         {
-            json_response(StatusCode::OK, whole(body.to_string()))
+            respond(StatusCode::OK, media_type, whole(body.to_string()))
         } else if self
             .store
             .read(|state| discovery::is_built_in(state.resources(), path))
