@@ -6,8 +6,13 @@
 //! holds both servers to the same answers.
 //!
 //! What it doesn't have: schemas (no defaults, no pruning, no validation beyond metadata),
-//! controllers and garbage collection (a namespace is emptied at once when it is deleted), record of
-//! field ownership, strategic merge and server-side apply (`415`), protobuf, authentication.
+//! controllers and garbage collection (a namespace is emptied at once when it is deleted), strategic
+//! merge (`415`), YAML bodies, protobuf, authentication.
+//!
+//! Server-side apply is there, with the record of field ownership that it needs. It differs from the
+//! real server's in two ways: all lists are atomic, also those that Kubernetes merges by key (`ports`
+//! of a Service, `containers` of a Pod, `metadata.finalizers`); and the record of an object starts
+//! with its first apply, so that objects nobody applies show no `managedFields`.
 //!
 //! ```
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -29,6 +34,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 
+mod apply;
 mod discovery;
 mod faults;
 mod log;

@@ -15,6 +15,7 @@ use kube::api::{
     PatchParams, PostParams, WatchEvent, WatchParams,
 };
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::discovery::{Scope, verbs};
 use kube::runtime::watcher;
 use kube::{Client, Config, Discovery};
 use serde_json::{Value, json};
@@ -413,6 +414,130 @@ async fn tells_subscribers_of_every_change() {
             (expected, "virtualservices")
         );
     }
+}
+
+/// What the scenarios on a real cluster do with a kind that they don't know: find it by aggregated
+/// discovery, apply it, look at it, change it.
+#[tokio::test]
+async fn serves_who_discovers_and_applies() {
+    let server = ApiServer::start().await.unwrap();
+    let client = client(&server).await;
+    let kinds = Discovery::new(client.clone())
+        .run_aggregated()
+        .await
+        .unwrap();
+    let requests = server.requests();
+    let paths: Vec<&str> = requests.iter().map(|one| one.path.as_str()).collect();
+    assert_eq!(paths, ["/apis", "/api"]);
+    for (group, version, kind, scope) in [
+        ("", "v1", "Pod", Scope::Namespaced),
+        ("", "v1", "Namespace", Scope::Cluster),
+        ("apps", "v1", "Deployment", Scope::Namespaced),
+        ("argoproj.io", "v1alpha1", "Rollout", Scope::Namespaced),
+        (
+            "argoproj.io",
+            "v1alpha1",
+            "ClusterAnalysisTemplate",
+            Scope::Cluster,
+        ),
+        (
+            "networking.istio.io",
+            "v1alpha3",
+            "DestinationRule",
+            Scope::Namespaced,
+        ),
+    ] {
+        let kind = GroupVersionKind::gvk(group, version, kind);
+        let (found, capabilities) = kinds.resolve_gvk(&kind).unwrap();
+        assert_eq!(
+            (&found.kind, &found.version, capabilities.scope),
+            (&kind.kind, &kind.version, scope)
+        );
+    }
+
+    let kind = GroupVersionKind::gvk("argoproj.io", "v1alpha1", "Rollout");
+    let (resource, capabilities) = kinds.resolve_gvk(&kind).unwrap();
+    assert_eq!(
+        (resource.plural.as_str(), resource.api_version.as_str()),
+        ("rollouts", "argoproj.io/v1alpha1")
+    );
+    assert!(capabilities.supports_operation(verbs::PATCH));
+    let api: Api<DynamicObject> = Api::namespaced_with(client, "default", &resource);
+    let rollout = |spec: Value| -> DynamicObject {
+        serde_json::from_value(json!({
+            "apiVersion": "argoproj.io/v1alpha1",
+            "kind": "Rollout",
+            "metadata": {"name": "reviews"},
+            "spec": spec,
+        }))
+        .unwrap()
+    };
+    let by_hand = PatchParams::apply("hand").force();
+    let first = rollout(json!({"replicas": 1, "paused": true}));
+    api.patch("reviews", &by_hand, &Patch::Apply(&first))
+        .await
+        .unwrap();
+    let status = Patch::Merge(json!({"status": {"phase": "Paused"}}));
+    api.patch_status("reviews", &PatchParams::default(), &status)
+        .await
+        .unwrap();
+    let scale = Patch::Merge(json!({"spec": {"replicas": 2}}));
+    api.patch("reviews", &PatchParams::default(), &scale)
+        .await
+        .unwrap();
+
+    let second = Patch::Apply(rollout(json!({"replicas": 3})));
+    let careful = PatchParams::apply("hand");
+    let Err(kube::Error::Api(refused)) = api.patch("reviews", &careful, &second).await else {
+        panic!("expected a conflict");
+    };
+    assert!(
+        refused.is_conflict() && refused.message.contains(": .spec.replicas"),
+        "{refused:?}"
+    );
+    api.patch("reviews", &by_hand, &second).await.unwrap();
+    let found = api.get("reviews").await.unwrap();
+    assert_eq!(
+        found.data,
+        json!({"spec": {"replicas": 3}, "status": {"phase": "Paused"}})
+    );
+    assert_eq!(found.metadata.generation, Some(3));
+    assert!(found.metadata.managed_fields.is_some());
+    let all = api.list(&ListParams::default()).await.unwrap();
+    assert_eq!(all.items.len(), 1);
+}
+
+/// A driver's writes count as updates: they keep the record of an applied object, and start none.
+#[tokio::test]
+async fn records_what_is_written_without_http() {
+    let server = ApiServer::start().await.unwrap();
+    let store = server.store();
+    let api = virtual_services(client(&server).await);
+    let stored = store.put(virtual_service("reviews", "a")).unwrap();
+    assert_eq!(stored["metadata"]["managedFields"], Value::Null);
+    let applied: DynamicObject = serde_json::from_value(virtual_service("reviews", "a")).unwrap();
+    api.patch(
+        "reviews",
+        &PatchParams::apply("hand"),
+        &Patch::Apply(&applied),
+    )
+    .await
+    .unwrap();
+    let stored = store
+        .patch(&reviews(), &json!({"spec": {"hosts": ["b"]}}))
+        .unwrap();
+    let put = store.put(virtual_service("reviews", "b")).unwrap();
+    assert_eq!(put["metadata"], stored["metadata"]);
+    let entries = stored["metadata"]["managedFields"].as_array().unwrap();
+    let owner = |field: &str| {
+        let owners = entries
+            .iter()
+            .filter(|one| !one["fieldsV1"]["f:spec"][field].is_null());
+        owners
+            .map(|one| one["manager"].as_str().unwrap())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(owner("f:hosts"), ["testbed"]);
 }
 
 /// Of those who read the same version, one wins; nobody's write is lost.

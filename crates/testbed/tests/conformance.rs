@@ -25,6 +25,7 @@ use serde_json::{Value, json};
 use testbed::apiserver::ApiServer;
 
 const TABLES: &[(&str, &str)] = &[
+    ("apply", include_str!("conformance/apply.toml")),
     ("discovery", include_str!("conformance/discovery.toml")),
     ("lists", include_str!("conformance/lists.toml")),
     ("objects", include_str!("conformance/objects.toml")),

@@ -56,6 +56,11 @@ pub(super) fn set_meta(object: &mut Value, key: &str, value: Value) {
     }
 }
 
+/// Takes a field of `metadata` out.
+pub(super) fn take_meta(object: &mut Value, key: &str) -> Option<Value> {
+    object.get_mut("metadata")?.as_object_mut()?.remove(key)
+}
+
 /// Sets or, with null or nothing, removes a field at the top.
 pub(super) fn set_top(object: &mut Value, key: &str, value: Option<Value>) {
     let Some(map) = object.as_object_mut() else {

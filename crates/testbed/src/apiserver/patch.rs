@@ -1,8 +1,7 @@
 //! The patch types that the server accepts.
 //!
-//! JSON patch (RFC 6902) and merge patch (RFC 7396). Strategic merge needs the patch strategies of
-//! each built-in type, and server-side apply needs a record of who owns which field: neither can be
-//! right without the schemas, so both are refused with `415`.
+//! JSON patch (RFC 6902), merge patch (RFC 7396) and server-side apply, which `apply.rs` carries out.
+//! Strategic merge needs the patch strategies of each built-in type and is refused with `415`.
 
 use std::borrow::Cow;
 use std::slice;
@@ -15,6 +14,7 @@ use super::status::Status;
 
 const JSON_PATCH: &str = "application/json-patch+json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
+const APPLY_PATCH: &str = "application/apply-patch+yaml";
 
 /// A patch, decoded.
 #[derive(Debug, Clone)]
@@ -23,8 +23,26 @@ pub(super) enum Patch {
     Merge(Value),
 }
 
+/// The body of a patch request.
+#[derive(Debug, Clone)]
+pub(super) enum Body<'a> {
+    /// Changes the object that is there.
+    Patch(Patch),
+    /// Server-side apply, not read yet: the real server looks for the object first.
+    Apply(&'a [u8]),
+}
+
+impl<'a> Body<'a> {
+    pub(super) fn parse(content_type: &str, body: &'a [u8]) -> Result<Self, Status> {
+        match content_type {
+            APPLY_PATCH => Ok(Self::Apply(body)),
+            _ => Patch::parse(content_type, body).map(Self::Patch),
+        }
+    }
+}
+
 impl Patch {
-    pub(super) fn parse(content_type: &str, body: &[u8]) -> Result<Self, Status> {
+    fn parse(content_type: &str, body: &[u8]) -> Result<Self, Status> {
         let unreadable = |found: serde_json::Error| {
             Status::bad_request(format!("error decoding patch: {found}"))
         };
@@ -43,7 +61,7 @@ impl Patch {
                 }
             }
             _ => Err(Status::unsupported_media_type(&format!(
-                "{JSON_PATCH}, {MERGE_PATCH}"
+                "{JSON_PATCH}, {MERGE_PATCH}, {APPLY_PATCH}"
             ))),
         }
     }

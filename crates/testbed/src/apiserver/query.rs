@@ -37,6 +37,28 @@ impl Query {
         self.text("dryRun") == "All"
     }
 
+    /// Whether a patch is forced (`force`, for an apply), checked as `ValidatePatchOptions` does.
+    pub(super) fn patch_options(&self, apply: bool) -> Result<bool, Status> {
+        let cause = if apply && self.text("fieldManager").is_empty() {
+            InvalidField::required("fieldManager", "is required for apply patch")
+        } else if !apply && self.0.contains_key("force") {
+            InvalidField::forbidden("force", "may not be specified for non-apply patch")
+        } else {
+            return Ok(self.flag("force"));
+        };
+        Err(Status::invalid_patch_options(&cause))
+    }
+
+    /// Who writes: `fieldManager`, else the program that `User-Agent` names (Go
+    /// `managerOrUserAgent`).
+    pub(super) fn manager<'a>(&'a self, user_agent: &'a str) -> &'a str {
+        let program = user_agent.split('/').next().unwrap_or_default();
+        [self.text("fieldManager"), program]
+            .into_iter()
+            .find(|name| !name.is_empty())
+            .unwrap_or("unknown")
+    }
+
     pub(super) fn selector(&self, resource: &Resource) -> Result<Selector, Status> {
         Selector::parse(
             resource,

@@ -83,8 +83,11 @@ impl Server {
                 verb,
                 &target,
                 &query,
-                &entry.content_type,
-                &body,
+                &verbs::Sent {
+                    content_type: &entry.content_type,
+                    user_agent: &entry.user_agent,
+                    body: &body,
+                },
             )
             .map(|answer| json_response(answer.code, whole(answer.body.to_string()))),
         };

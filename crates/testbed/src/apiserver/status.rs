@@ -6,6 +6,7 @@
 use serde_json::{Value, json};
 
 mod answers;
+mod apply;
 mod field;
 
 pub use field::InvalidField;

@@ -3,14 +3,26 @@
 use http::StatusCode;
 use serde_json::Value;
 
+use super::apply::Writer;
 use super::object;
-use super::patch::Patch;
+use super::patch;
 use super::query::Query;
 use super::request::{Target, Verb};
 use super::status::Status;
 use super::store::list::ListOptions;
-use super::store::write::{Deletion, Part, Preconditions};
+use super::store::write::{Deletion, Part, Preconditions, Write};
 use super::store::{Key, Store};
+
+mod apply;
+
+/// What a client sends besides path and query.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sent<'a> {
+    /// Media type of the body.
+    pub(super) content_type: &'a str,
+    pub(super) user_agent: &'a str,
+    pub(super) body: &'a [u8],
+}
 
 /// A successful answer.
 #[derive(Debug)]
@@ -25,8 +37,7 @@ pub(super) fn run(
     verb: Verb,
     target: &Target,
     query: &Query,
-    content_type: &str,
-    body: &[u8],
+    sent: &Sent<'_>,
 ) -> Result<Answer, Status> {
     let key = Key::new(&target.resource, &target.namespace, &target.name);
     let resource = &target.resource;
@@ -36,6 +47,16 @@ pub(super) fn run(
         Part::Main
     };
     let dry_run = query.dry_run();
+    let writer = Writer::update(
+        query.manager(sent.user_agent),
+        &resource.api_version(&target.version),
+        &target.subresource,
+    );
+    let write = Write {
+        part,
+        dry_run,
+        writer: &writer,
+    };
     let mut code = StatusCode::OK;
     let body = match verb {
         Verb::Get => {
@@ -49,16 +70,16 @@ pub(super) fn run(
         }
         Verb::Create => {
             code = StatusCode::CREATED;
-            let object = target.decode(content_type, body)?;
-            let made = store
-                .write(|state| state.create(resource, &target.namespace, object, part, dry_run))?;
+            let object = target.decode(sent.content_type, sent.body)?;
+            let made =
+                store.write(|state| state.create(resource, &target.namespace, object, write))?;
             target.show(&made)
         }
         Verb::Update => {
-            let object = target.decode(content_type, body)?;
+            let object = target.decode(sent.content_type, sent.body)?;
             target.check_name(&object)?;
             let updated = store.write(|state| {
-                state.update(resource, &key, part, dry_run, |old| {
+                state.update(resource, &key, write, |old| {
                     check_uid(target, old, &object)?;
                     Ok(object)
                 })
@@ -66,19 +87,28 @@ pub(super) fn run(
             target.show(&updated)
         }
         Verb::Patch => {
-            let patch = Patch::parse(content_type, body)?;
-            let patched = store.write(|state| {
-                state.update(resource, &key, part, dry_run, |old| {
-                    let new = patch.apply(&target.show(old))?;
-                    target.check_name(&new)?;
-                    target.check_kind(&new)?;
-                    Ok(new)
-                })
-            })?;
+            let patch = patch::Body::parse(sent.content_type, sent.body)?;
+            let force = query.patch_options(matches!(patch, patch::Body::Apply(_)))?;
+            let patched = match patch {
+                patch::Body::Patch(patch) => store.write(|state| {
+                    state.update(resource, &key, write, |old| {
+                        let new = patch.apply(&target.show(old))?;
+                        target.check_name(&new)?;
+                        target.check_kind(&new)?;
+                        Ok(new)
+                    })
+                })?,
+                patch::Body::Apply(config) => {
+                    let applied =
+                        store.write(|state| apply::run(state, target, write, config, force))?;
+                    code = applied.0;
+                    applied.1
+                }
+            };
             target.show(&patched)
         }
         Verb::Delete => {
-            let options = delete_options(body)?;
+            let options = delete_options(sent.body)?;
             let dry_run = dry_run || options.dry_run;
             let done = store
                 .write(|state| state.delete(resource, &key, &options.preconditions, dry_run))?;
@@ -88,7 +118,7 @@ pub(super) fn run(
             }
         }
         Verb::DeleteCollection => {
-            let options = delete_options(body)?;
+            let options = delete_options(sent.body)?;
             let dry_run = dry_run || options.dry_run;
             let list = ListOptions {
                 selector: query.selector(resource)?,

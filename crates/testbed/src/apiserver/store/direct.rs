@@ -7,11 +7,15 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::write::{Deletion, Part, Preconditions};
+use super::write::{Deletion, Part, Preconditions, Write};
 use super::{Change, Key, Store};
+use crate::apiserver::apply::Writer;
 use crate::apiserver::object;
 use crate::apiserver::resource::Resource;
 use crate::apiserver::status::Status;
+
+/// The field manager of writes without HTTP.
+const MANAGER: &str = "testbed";
 
 /// Names one object.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -77,9 +81,11 @@ impl Store {
             self.ensure_namespace(&namespace)?;
         }
         let key = Key::new(&resource, &namespace, object::meta(&object, "name"));
+        let writer = writer(&resource);
+        let write = whole(&writer);
         self.write(|state| {
             if state.objects.contains_key(&key) {
-                state.update(&resource, &key, Part::Whole, false, |old| {
+                state.update(&resource, &key, write, |old| {
                     let mut new = object;
                     object::copy_meta(old, &mut new, "resourceVersion");
                     object::copy_meta(old, &mut new, "uid");
@@ -88,7 +94,7 @@ impl Store {
             } else {
                 let mut new = object;
                 object::set_meta(&mut new, "resourceVersion", Value::Null);
-                state.create(&resource, &namespace, new, Part::Whole, false)
+                state.create(&resource, &namespace, new, write)
             }
         })
         .map(|stored| Value::clone(&stored))
@@ -98,8 +104,9 @@ impl Store {
     pub fn patch(&self, at: &ObjectRef, merge: &Value) -> Result<Value, Status> {
         let resource = self.resource(&at.resource)?;
         let key = Key::new(&resource, &at.namespace, &at.name);
+        let writer = writer(&resource);
         self.write(|state| {
-            state.update(&resource, &key, Part::Whole, false, |old| {
+            state.update(&resource, &key, whole(&writer), |old| {
                 let mut new = old.clone();
                 json_patch::merge(&mut new, merge);
                 Ok(new)
@@ -122,7 +129,12 @@ impl Store {
     pub fn ensure_namespace(&self, name: &str) -> Result<(), Status> {
         let namespaces = self.resource("namespaces")?;
         let body = json!({"metadata": {"name": name}, "spec": {"finalizers": ["kubernetes"]}});
-        match self.write(|state| state.create(&namespaces, "", body, Part::Main, false)) {
+        let writer = writer(&namespaces);
+        let write = Write {
+            part: Part::Main,
+            ..whole(&writer)
+        };
+        match self.write(|state| state.create(&namespaces, "", body, write)) {
             Err(refused) if refused.reason != "AlreadyExists" => Err(refused),
             _ => Ok(()),
         }
@@ -189,6 +201,19 @@ impl Store {
                 "no kind \"{kind}\" is registered for \"{api_version}\""
             ))
         })
+    }
+}
+
+fn writer(resource: &Resource) -> Writer {
+    let version = resource.preferred_version();
+    Writer::update(MANAGER, &resource.api_version(version), "")
+}
+
+fn whole(writer: &Writer) -> Write<'_> {
+    Write {
+        part: Part::Whole,
+        dry_run: false,
+        writer,
     }
 }
 

@@ -97,8 +97,6 @@ pub(super) fn normalise(resource: &Resource, body: &mut Value) {
         Value::String(text) => !text.is_empty(),
         _ => true,
     });
-    // Ownership of fields is not tracked, so none is claimed.
-    meta.remove("managedFields");
 }
 
 /// Whether more than `metadata` and, where it is a subresource, `status` differs.

@@ -11,6 +11,7 @@ use super::rules::{
     adopt_namespace, check_name, check_revision, differs_in_spec, first_status, normalise,
 };
 use super::{ChangeKind, Key, State};
+use crate::apiserver::apply::{self, Operation, Writer};
 use crate::apiserver::object;
 use crate::apiserver::resource::Resource;
 use crate::apiserver::status::{InvalidField, Status};
@@ -24,6 +25,15 @@ pub(in crate::apiserver) enum Part {
     Status,
     /// Both, for direct access without HTTP.
     Whole,
+}
+
+/// How an object is written.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::apiserver) struct Write<'a> {
+    pub(in crate::apiserver) part: Part,
+    /// Go through it all, but store nothing.
+    pub(in crate::apiserver) dry_run: bool,
+    pub(in crate::apiserver) writer: &'a Writer,
 }
 
 /// `metav1.Preconditions` of a delete.
@@ -43,14 +53,13 @@ pub(in crate::apiserver) enum Deletion {
 }
 
 impl State {
-    /// Stores a new object. `namespace` is the request's.
+    /// Stores a new object. `namespace` is the request's. Only an apply brings `managedFields`.
     pub(in crate::apiserver) fn create(
         &mut self,
         resource: &Resource,
         namespace: &str,
         mut body: Value,
-        part: Part,
-        dry_run: bool,
+        write: Write<'_>,
     ) -> Result<Arc<Value>, Status> {
         adopt_namespace(resource, namespace, &mut body)?;
         if resource.namespaced {
@@ -92,14 +101,17 @@ impl State {
         ] {
             object::set_meta(&mut body, owned, Value::Null);
         }
+        if write.writer.operation == Operation::Update {
+            object::set_meta(&mut body, "managedFields", Value::Null);
+        }
         if resource.generation {
             object::set_meta(&mut body, "generation", Value::from(1));
         }
-        if part == Part::Main && resource.status {
+        if write.part == Part::Main && resource.status {
             object::set_top(&mut body, "status", first_status(resource));
         }
         normalise(resource, &mut body);
-        if dry_run {
+        if write.dry_run {
             return Ok(Arc::new(body));
         }
         Ok(self.commit(resource, key, body, ChangeKind::Added))
@@ -110,14 +122,14 @@ impl State {
         &mut self,
         resource: &Resource,
         key: &Key,
-        part: Part,
-        dry_run: bool,
+        write: Write<'_>,
         change: impl FnOnce(&Value) -> Result<Value, Status>,
     ) -> Result<Arc<Value>, Status> {
         let old = Arc::clone(self.get(resource, key)?);
         let mut new = change(&old)?;
         check_revision(resource, key, &old, &new)?;
-        match part {
+        let sent = object::take_meta(&mut new, "managedFields");
+        match write.part {
             Part::Main if resource.status => {
                 object::set_top(&mut new, "status", old.get("status").cloned());
             }
@@ -160,17 +172,28 @@ impl State {
                 Value::from(object::generation(&old) + 1),
             );
         }
+        let managers = match write.writer.operation {
+            Operation::Apply => sent.unwrap_or_default(),
+            Operation::Update => apply::track(
+                &old,
+                &new,
+                sent.as_ref(),
+                write.writer,
+                &object::timestamp(),
+            ),
+        };
+        object::set_meta(&mut new, "managedFields", managers);
         if !object::meta(&new, "deletionTimestamp").is_empty() && !object::has_finalizers(&new) {
-            return Ok(if dry_run {
+            return Ok(if write.dry_run {
                 Arc::new(new)
             } else {
                 self.commit(resource, key.clone(), new, ChangeKind::Deleted)
             });
         }
-        if new == *old {
+        if apply::same_but_times(&old, &new) {
             return Ok(old);
         }
-        if dry_run {
+        if write.dry_run {
             return Ok(Arc::new(new));
         }
         Ok(self.commit(resource, key.clone(), new, ChangeKind::Modified))
