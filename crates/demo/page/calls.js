@@ -34,15 +34,14 @@ export function addWrite(write) {
   const row = newest?.dataset.write === key ? newest : newRow("write");
   row.dataset.write = key;
   row.dataset.count = String(Number(row.dataset.count ?? 0) + 1);
-  const failed = write.status >= 400;
   fill(row, {
     at: write.at,
     what: write.verb,
     detail: write.object,
     end: String(write.status),
-    error: failed ? `The API server answered ${write.status}.` : null,
     count: Number(row.dataset.count),
   });
+  row.classList.toggle("row-failed", write.status >= 400);
 }
 
 function newRow(kind) {

@@ -27,11 +27,21 @@ export function assign(images) {
   }
   for (const image of images) {
     if (indexOfImage.has(image)) continue;
-    const free = NAMES.map((_, step) => (preferred(image) + step) % NAMES.length).find((index) => !taken.has(index));
-    const index = free ?? preferred(image);
+    const index = freeIndex(image, taken);
     taken.add(index);
     indexOfImage.set(image, index);
   }
+}
+
+/**
+ * Even ones are bluish, odd ones yellowish, which is what everyone can tell apart whatever their colour vision: beside
+ * a version of one kind the other kind is taken, if it is free.
+ */
+function freeIndex(image, taken) {
+  const inOrder = NAMES.map((_, step) => (preferred(image) + step) % NAMES.length);
+  const free = inOrder.filter((index) => !taken.has(index));
+  const kinds = new Set([...taken].map((index) => index % 2));
+  return free.find((index) => !kinds.has(index % 2)) ?? free[0] ?? preferred(image);
 }
 
 /** By the tag's number, so that a reload gives the same colours. */

@@ -80,15 +80,14 @@ function update() {
   for (const id of ["you-quick", "you-add"]) element(id).disabled = !connected;
   element("you-apply").disabled = !connected || !edited;
   if (state) {
-    setText("plugin-state", pluginWords(state));
-    element("plugin-state").classList.toggle("bad", !state.plugin.running || state.refusing);
+    setText("plugin-state", pluginWords(state.plugin));
+    element("plugin-state").classList.toggle("bad", !state.plugin.running);
   }
 }
 
-function pluginWords({ plugin, refusing }) {
-  const running = plugin.running ? "plugin runs" : "plugin is gone";
-  const starts = plugin.starts > 1 ? `, started ${plugin.starts} times` : "";
-  return `${running}${starts}${refusing ? "; API server refuses writes" : ""}`;
+function pluginWords({ running, starts }) {
+  if (!running) return "plugin is gone";
+  return starts > 1 ? `plugin runs, started ${starts} times` : "plugin runs";
 }
 
 /** A button that loses its sense while it has the focus keeps the focus: it is marked, not taken away. */

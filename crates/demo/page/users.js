@@ -59,14 +59,17 @@ function drawStrip(context, cells, box) {
   });
 }
 
-/** A failed request, wherever it is drawn. */
+/** A failed request, wherever it is drawn: a cross with a rim, so that it stands out from dots of any colour. */
 export function drawCross(context, x, y, radius) {
-  context.strokeStyle = themeColour("fail");
-  context.lineWidth = Math.max(1.5, radius / 2.2);
+  const width = Math.max(1.5, radius / 2.2);
   context.beginPath();
   context.moveTo(x - radius, y - radius);
   context.lineTo(x + radius, y + radius);
   context.moveTo(x + radius, y - radius);
   context.lineTo(x - radius, y + radius);
-  context.stroke();
+  for (const [colour, lineWidth] of [["card", width + 2.5], ["fail", width]]) {
+    context.strokeStyle = themeColour(colour);
+    context.lineWidth = lineWidth;
+    context.stroke();
+  }
 }
