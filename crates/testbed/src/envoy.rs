@@ -114,6 +114,9 @@ impl Envoy {
             .arg(&address)
             .args([
                 "--disable-hot-restart",
+                // Connections of a listener's former filters are told to close with their next answer.
+                "--drain-strategy",
+                "immediate",
                 "--log-level",
                 "warn",
                 "--concurrency",
@@ -148,6 +151,16 @@ impl Envoy {
     /// What it has logged so far, warnings and above.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// The last lines of that, which say why it ended or refused something.
+    pub fn log_end(&self) -> String {
+        tail(&self.log)
+    }
+
+    /// Where its admin interface listens.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin
     }
 
     /// Where a listener that binds port 0 ended up.
