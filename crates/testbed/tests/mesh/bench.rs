@@ -22,6 +22,9 @@ fn given(name: &str) -> Option<PathBuf> {
     path
 }
 
+/// How long a pod goes on after the last request has been sent to it.
+const PRE_STOP: Duration = Duration::from_millis(300);
+
 pub(crate) const NAMESPACE: &str = "shop";
 pub(crate) const GATEWAY_HOST: &str = "shop.example.com";
 
@@ -106,6 +109,8 @@ impl Bench {
                 "name": name,
                 "namespace": NAMESPACE,
                 "labels": all,
+                // Deleted, it stays until its process has ended.
+                "finalizers": ["testbed/stop"],
                 "annotations": {"testbed/served-at": format!("8080={}", echo.addresses()[0])},
             },
             "spec": {"containers": [{"name": "app", "image": "app"}]},
@@ -114,16 +119,18 @@ impl Bench {
         self.pods.insert(name.to_owned(), echo);
     }
 
-    /// Takes a pod away as kubelet does: out of the endpoints first, then its process.
+    /// Takes a pod away as kubelet does where there is a `preStop` sleep: out of the endpoints first; its process goes on
+    /// until it has answered what was on its way.
     pub(crate) async fn remove(&mut self, name: &str) {
         let at = ObjectRef::new("pods", NAMESPACE, name);
-        let leaving = json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}});
-        let mut pod = self.server.store().get(&at).unwrap();
-        json_patch::merge(&mut pod, &leaving);
-        self.put(pod);
-        self.settled().await;
-        self.pods.remove(name).unwrap().stop().await;
         self.server.store().delete(&at).unwrap();
+        self.settled().await;
+        tokio::time::sleep(PRE_STOP).await;
+        self.pods.remove(name).unwrap().stop().await;
+        self.server
+            .store()
+            .patch(&at, &json!({"metadata": {"finalizers": null}}))
+            .unwrap();
     }
 
     /// Mirrored copies that each pod has seen.
