@@ -1,1 +1,108 @@
-//! Stands in for the controllers of Deployments and ReplicaSets, and for the nodes: gives every pod an echo.
+//! Stands in for the controllers of Deployments and ReplicaSets, the garbage collector, and the nodes.
+//!
+//! A ReplicaSet gets its pods, a Deployment its ReplicaSet, and each pod an [`Echo`](crate::echo::Echo) per container
+//! port on a free port of 127.0.0.1, which the annotation [`SERVED_AT`] tells. What is wanted is decided without I/O
+//! (`plan`), a pod's life is in `node`. It works on the embedded server's store; `tests/real-stack`'s kubelet does the
+//! nodes' part on a real cluster.
+//!
+//! Not there: scheduling, resources, probes, restarts, `maxSurge` and `maxUnavailable` of Deployments (old pods go once
+//! all new ones are available), orphans that are adopted, finalizers of the garbage collector.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::task::JoinHandle;
+
+use crate::apiserver::{Changes, Store};
+use crate::echo;
+
+pub(crate) mod hash;
+mod node;
+mod plan;
+pub(crate) mod write;
+
+use node::Node;
+use plan::Cluster;
+
+/// Annotation of a pod: where each container port is served, `8080=127.0.0.1:40123`, comma separated for several, in
+/// the order of the containers' ports. A pod without ports has none.
+pub const SERVED_AT: &str = "testbed/served-at";
+
+/// How pods behave.
+#[derive(Clone, Copy, Debug)]
+pub struct Manners {
+    /// From a pod's start to its readiness.
+    pub ready_after: Duration,
+    /// How long a pod serves after it has been deleted, as with a `preStop` sleep. The store deletes at once, so for
+    /// this long there is an echo without a pod.
+    pub serves_on: Duration,
+}
+
+impl Default for Manners {
+    fn default() -> Self {
+        Self {
+            ready_after: Duration::from_millis(200),
+            serves_on: Duration::from_secs(1),
+        }
+    }
+}
+
+/// The running controllers and the node. Dropping it ends them and every echo at once.
+#[derive(Debug)]
+pub struct Workloads {
+    task: JoinHandle<()>,
+}
+
+impl Workloads {
+    /// Begins with what the store holds and follows it from there. Needs a tokio runtime with I/O and time.
+    ///
+    /// `observer` sees every request that a pod gets. What goes wrong shows where it does in a cluster: condition
+    /// `ReplicaFailure` of a ReplicaSet, phase `Failed` of a pod.
+    pub fn start(store: &Store, manners: Manners, observer: echo::Observer) -> Self {
+        Self {
+            task: tokio::spawn(run(store.clone(), Node::new(manners, observer))),
+        }
+    }
+}
+
+impl Drop for Workloads {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn run(store: Store, mut node: Node) {
+    loop {
+        // Subscribed before the objects are read, so nothing is missed; what was written meanwhile is read once more.
+        let mut changes = store.subscribe();
+        let cluster = Cluster::read(&store);
+        let plan = plan::plan(&cluster, Timestamp::now());
+        for write in &plan.writes {
+            // An object that has changed or gone meanwhile comes with the next look.
+            if let Err(refused) = write.apply(&store)
+                && let Some(report) = plan::failed(write, &refused, Timestamp::now())
+            {
+                drop(report.apply(&store));
+            }
+        }
+        node.follow(&store, &cluster.pods);
+        let again = plan.again_after.unwrap_or(Duration::MAX);
+        tokio::select! {
+            () = change(&mut changes) => {}
+            () = tokio::time::sleep(again) => {}
+        }
+    }
+}
+
+/// Waits for a change of something that counts here. Lost history counts as one.
+async fn change(changes: &mut Changes) {
+    while let Ok(change) = changes.next().await {
+        let plural = change.resource.plural;
+        if ["deployments", "replicasets", "pods", "rollouts"].contains(&plural) {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,327 @@
+//! What Deployments and ReplicaSets want, decided without I/O.
+//!
+//! Follows Kubernetes v1.34 `pkg/controller/replicaset/replica_set.go` (`syncReplicaSet`, `calculateStatus`), and for
+//! owners that are gone `pkg/controller/garbagecollector`; of Deployments only as much as keeps a static application
+//! running.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::hash::template_hash;
+use super::write::{Write, controller, is_ending, label, meta, number, owned_by};
+use crate::apiserver::{ObjectRef, Status, Store};
+
+/// Label of a Deployment's ReplicaSets and their pods (`DefaultDeploymentUniqueLabelKey`).
+const POD_TEMPLATE_HASH: &str = "pod-template-hash";
+
+/// What the decisions rest on.
+#[derive(Debug, Default)]
+pub(super) struct Cluster {
+    pub(super) deployments: Vec<Value>,
+    pub(super) rollouts: Vec<Value>,
+    pub(super) sets: Vec<Value>,
+    pub(super) pods: Vec<Value>,
+}
+
+impl Cluster {
+    pub(super) fn read(store: &Store) -> Self {
+        // A resource that isn't served has no objects.
+        let list = |resource| store.list(resource, "").unwrap_or_default();
+        Self {
+            deployments: list("deployments"),
+            rollouts: list("rollouts"),
+            sets: list("replicasets"),
+            pods: list("pods"),
+        }
+    }
+}
+
+/// What to do now, and when to look again although nothing has changed.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    pub(super) writes: Vec<Write>,
+    pub(super) again_after: Option<Duration>,
+}
+
+/// Decides for the whole cluster. With nothing to do the plan is empty.
+pub(super) fn plan(cluster: &Cluster, now: Timestamp) -> Plan {
+    let mut plan = Plan::default();
+    for deployment in cluster.deployments.iter().filter(|one| !is_ending(one)) {
+        plan_deployment(deployment, &cluster.sets, now, &mut plan.writes);
+    }
+    for set in cluster.sets.iter().filter(|one| !is_ending(one)) {
+        plan_set(set, &cluster.pods, now, &mut plan);
+    }
+    collect_garbage(cluster, &mut plan.writes);
+    plan
+}
+
+/// What a ReplicaSet says when one of its pods was refused.
+pub(super) fn failed(write: &Write, refused: &Status, now: Timestamp) -> Option<Write> {
+    let Write::Create(pod) = write else {
+        return None;
+    };
+    let owner = pod.pointer("/metadata/ownerReferences/0/name")?.as_str()?;
+    let at = ObjectRef::new("replicasets", meta(pod, "namespace"), owner);
+    let condition = json!({
+        "type": "ReplicaFailure", "status": "True", "reason": "FailedCreate",
+        "message": refused.message, "lastTransitionTime": rfc3339(now),
+    });
+    Some(Write::Merge(
+        at,
+        json!({"status": {"conditions": [condition]}}),
+    ))
+}
+
+/// A time as Kubernetes writes it.
+pub(super) fn rfc3339(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+fn plan_set(set: &Value, pods: &[Value], now: Timestamp, plan: &mut Plan) {
+    let uid = meta(set, "uid");
+    let mut own: Vec<&Value> = pods
+        .iter()
+        .filter(|pod| controller(pod).is_some_and(|(_, owner)| owner == uid))
+        .filter(|pod| !is_ending(pod) && !has_failed(pod))
+        .collect();
+    let wanted = replicas(set);
+    let missing = wanted.saturating_sub(own.len());
+    plan.writes
+        .extend((0..missing).map(|_| Write::Create(pod_of(set))));
+    // The ones that serve longest stay (`controller.ActivePodsWithRanks`).
+    own.sort_by_key(|pod| {
+        (
+            !is_ready(pod),
+            meta(pod, "creationTimestamp"),
+            meta(pod, "name"),
+        )
+    });
+    let extra = own.split_off(own.len().min(wanted));
+    plan.writes
+        .extend(extra.iter().map(|pod| Write::Delete(at("pods", pod))));
+    let min_ready = number(set, "/spec/minReadySeconds").unwrap_or_default();
+    let mut available = 0;
+    for pod in own.iter().filter(|pod| is_ready(pod)) {
+        match available_in(pod, min_ready, now) {
+            None => available += 1,
+            Some(rest) => {
+                plan.again_after = Some(plan.again_after.map_or(rest, |other| other.min(rest)));
+            }
+        }
+    }
+    let ready = own.iter().filter(|pod| is_ready(pod)).count();
+    // A failure stands until all pods are there.
+    let failure = set.pointer("/status/conditions").filter(|_| missing > 0);
+    let status = json!({"status": {
+        "replicas": own.len(),
+        "fullyLabeledReplicas": unless_zero(own.len()),
+        "readyReplicas": unless_zero(ready),
+        "availableReplicas": unless_zero(available),
+        "observedGeneration": number(set, "/metadata/generation"),
+        "conditions": failure,
+    }});
+    plan.writes
+        .extend(Write::merge(at("replicasets", set), set, status));
+}
+
+fn pod_of(set: &Value) -> Value {
+    let template = |part: &str| {
+        set.pointer(&format!("/spec/template/{part}"))
+            .cloned()
+            .unwrap_or_else(|| json!({}))
+    };
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "generateName": format!("{}-", meta(set, "name")),
+            "namespace": meta(set, "namespace"),
+            "labels": template("metadata/labels"),
+            "annotations": template("metadata/annotations"),
+            "ownerReferences": owned_by("apps/v1", "ReplicaSet", set),
+        },
+        "spec": template("spec"),
+        "status": {"phase": "Pending"},
+    })
+}
+
+fn plan_deployment(deployment: &Value, sets: &[Value], now: Timestamp, writes: &mut Vec<Write>) {
+    let uid = meta(deployment, "uid");
+    let template = deployment
+        .pointer("/spec/template")
+        .cloned()
+        .unwrap_or_default();
+    let hash = template_hash(&template);
+    let wanted = replicas(deployment);
+    let (current, old): (Vec<&Value>, Vec<&Value>) = sets
+        .iter()
+        .filter(|set| controller(set).is_some_and(|(_, owner)| owner == uid))
+        .partition(|set| label(set, POD_TEMPLATE_HASH) == Some(hash.as_str()));
+    let Some(current) = current.first() else {
+        writes.push(Write::Create(set_of(deployment, &template, &hash, wanted)));
+        return;
+    };
+    let scale = json!({"spec": {"replicas": wanted}});
+    writes.extend(Write::merge(at("replicasets", current), current, scale));
+    let count = |set: &Value, field: &str| {
+        let count = number(set, &format!("/status/{field}")).unwrap_or_default();
+        usize::try_from(count).unwrap_or_default()
+    };
+    let available = count(current, "availableReplicas");
+    if available >= wanted {
+        // Its pods follow as garbage.
+        writes.extend(old.iter().map(|set| Write::Delete(at("replicasets", set))));
+    }
+    let all = |field| -> usize {
+        let old = old.iter().map(|set| count(set, field)).sum::<usize>();
+        old + count(current, field)
+    };
+    let is_available = all("availableReplicas") >= wanted;
+    let status = json!({"status": {
+        "replicas": unless_zero(all("replicas")),
+        "updatedReplicas": unless_zero(count(current, "replicas")),
+        "readyReplicas": unless_zero(all("readyReplicas")),
+        "availableReplicas": unless_zero(all("availableReplicas")),
+        "unavailableReplicas": unless_zero(wanted.saturating_sub(all("availableReplicas"))),
+        "observedGeneration": number(deployment, "/metadata/generation"),
+        "conditions": [available_condition(deployment, is_available, now)],
+    }});
+    writes.extend(Write::merge(
+        at("deployments", deployment),
+        deployment,
+        status,
+    ));
+}
+
+fn available_condition(deployment: &Value, available: bool, now: Timestamp) -> Value {
+    let (status, reason, message) = if available {
+        (
+            "True",
+            "MinimumReplicasAvailable",
+            "Deployment has minimum availability.",
+        )
+    } else {
+        (
+            "False",
+            "MinimumReplicasUnavailable",
+            "Deployment does not have minimum availability.",
+        )
+    };
+    let before = deployment.pointer("/status/conditions/0");
+    match before {
+        Some(before) if before.get("status").and_then(Value::as_str) == Some(status) => {
+            before.clone()
+        }
+        _ => json!({
+            "type": "Available", "status": status, "reason": reason, "message": message,
+            "lastUpdateTime": rfc3339(now), "lastTransitionTime": rfc3339(now),
+        }),
+    }
+}
+
+fn set_of(deployment: &Value, template: &Value, hash: &str, wanted: usize) -> Value {
+    let with_hash = |pointer: &str| {
+        let mut labels = deployment
+            .pointer(pointer)
+            .filter(|labels| labels.is_object())
+            .cloned()
+            .unwrap_or_else(|| json!({}));
+        json_patch::merge(&mut labels, &json!({POD_TEMPLATE_HASH: hash}));
+        labels
+    };
+    let labels = with_hash("/spec/template/metadata/labels");
+    let mut template = template.clone();
+    json_patch::merge(&mut template, &json!({"metadata": {"labels": labels}}));
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "ReplicaSet",
+        "metadata": {
+            "name": format!("{}-{hash}", meta(deployment, "name")),
+            "namespace": meta(deployment, "namespace"),
+            "labels": labels,
+            "ownerReferences": owned_by("apps/v1", "Deployment", deployment),
+        },
+        "spec": {
+            "replicas": wanted,
+            "minReadySeconds": number(deployment, "/spec/minReadySeconds"),
+            "selector": {"matchLabels": with_hash("/spec/selector/matchLabels")},
+            "template": template,
+        },
+    })
+}
+
+fn collect_garbage(cluster: &Cluster, writes: &mut Vec<Write>) {
+    let uids = |objects: &[Value]| -> BTreeSet<String> {
+        objects
+            .iter()
+            .map(|one| meta(one, "uid").to_owned())
+            .collect()
+    };
+    let (deployments, rollouts, sets) = (
+        uids(&cluster.deployments),
+        uids(&cluster.rollouts),
+        uids(&cluster.sets),
+    );
+    let has_owner = |object: &Value| match controller(object) {
+        Some(("Deployment", uid)) => deployments.contains(uid),
+        Some(("Rollout", uid)) => rollouts.contains(uid),
+        Some(("ReplicaSet", uid)) => sets.contains(uid),
+        // Nobody's, or somebody's whose objects aren't followed here.
+        _ => true,
+    };
+    for (resource, objects) in [("replicasets", &cluster.sets), ("pods", &cluster.pods)] {
+        let orphans = objects
+            .iter()
+            .filter(|one| !has_owner(one) && !is_ending(one));
+        writes.extend(orphans.map(|one| Write::Delete(at(resource, one))));
+    }
+}
+
+fn replicas(object: &Value) -> usize {
+    number(object, "/spec/replicas").map_or(1, |count| usize::try_from(count).unwrap_or_default())
+}
+
+fn unless_zero(count: usize) -> Option<usize> {
+    (count > 0).then_some(count)
+}
+
+fn at(resource: &str, object: &Value) -> ObjectRef {
+    ObjectRef::new(resource, meta(object, "namespace"), meta(object, "name"))
+}
+
+fn has_failed(pod: &Value) -> bool {
+    let phase = pod.pointer("/status/phase").and_then(Value::as_str);
+    matches!(phase, Some("Failed" | "Succeeded"))
+}
+
+fn ready_condition(pod: &Value) -> Option<&Value> {
+    let conditions = pod.pointer("/status/conditions")?.as_array()?;
+    conditions.iter().find(|one| {
+        one.get("type").and_then(Value::as_str) == Some("Ready")
+            && one.get("status").and_then(Value::as_str) == Some("True")
+    })
+}
+
+fn is_ready(pod: &Value) -> bool {
+    ready_condition(pod).is_some()
+}
+
+/// How long until a ready pod counts as available; none if it does now (`podutil.IsPodAvailable`).
+fn available_in(pod: &Value, min_ready_seconds: i64, now: Timestamp) -> Option<Duration> {
+    let since = ready_condition(pod)?
+        .get("lastTransitionTime")?
+        .as_str()?
+        .parse::<Timestamp>()
+        .ok()?;
+    let passed = now.duration_since(since).as_secs();
+    let rest = min_ready_seconds.checked_sub(passed)?;
+    (min_ready_seconds > 0 && rest > 0)
+        .then(|| Duration::from_secs(u64::try_from(rest).unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests;
