@@ -15,16 +15,16 @@ const QUIET: Duration = Duration::from_millis(5);
 /// After how long it is taken all the same.
 const AT_MOST: Duration = Duration::from_millis(50);
 /// How long clusters stay that are no longer wanted: long enough for a request that a fault delays or that is retried.
-const KEEP_OLD: Duration = Duration::from_secs(10);
+const KEEP_OLD: Duration = Duration::from_secs(3);
 /// How often the store is read again if it changes meanwhile.
 const READS: u32 = 100;
 
 /// What is translated, by resource.
 const RESOURCES: [&str; 6] = [
-    "virtualservices",
-    "destinationrules",
-    "gateways",
-    "wasmplugins",
+    "virtualservices.networking.istio.io",
+    "destinationrules.networking.istio.io",
+    "gateways.networking.istio.io",
+    "wasmplugins.extensions.istio.io",
     "services",
     "pods",
 ];
@@ -97,7 +97,7 @@ pub(super) async fn follow(
 }
 
 fn is_ours(change: &Change) -> bool {
-    RESOURCES.contains(&change.resource.plural)
+    RESOURCES.contains(&change.resource.qualified().as_str())
 }
 
 /// All objects as they were at one revision.

@@ -103,8 +103,8 @@ impl Front {
 
     /// Makes `to` live. On an error the rest goes on, but nothing is taken away; the first one is returned.
     pub(super) async fn apply(&mut self, to: &Configuration) -> Result<(), ApplyError> {
-        let routed = self.live.hosts != to.hosts || self.live.plugins != to.plugins;
-        let together = with_old(&to.clusters, &self.live.clusters, routed);
+        let renamed = self.live.hosts != to.hosts || self.live.plugins != to.plugins;
+        let together = with_old(&to.clusters, &self.live.clusters, renamed);
         let made = self.clusters(together).await;
         let routes = self.routes(&to.hosts).await;
         let plugins = self.plugins(&to.plugins).await;
@@ -242,17 +242,17 @@ impl Front {
     }
 }
 
-/// The new clusters and the old ones. With `routed`, what the old routes name keeps an endpoint: a subset that loses its
+/// The new clusters and the old ones. With `keep`, what the old routes name keeps an endpoint: a subset that loses its
 /// last pod in the same moment as its weight still takes requests until the new routes are live.
 fn with_old(
     new: &BTreeMap<String, Cluster>,
     old: &BTreeMap<String, Cluster>,
-    routed: bool,
+    keep: bool,
 ) -> BTreeMap<String, Cluster> {
     let mut together = new.clone();
     for (name, old) in old {
         let cluster = together.entry(name.clone()).or_insert_with(|| old.clone());
-        if routed && cluster.endpoints.is_empty() {
+        if keep && cluster.endpoints.is_empty() {
             cluster.endpoints.clone_from(&old.endpoints);
         }
     }
@@ -286,4 +286,40 @@ async fn write(
     };
     tokio::fs::write(&beside, content).await.map_err(failed)?;
     tokio::fs::rename(&beside, &path).await.map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clusters_stay_as_long_as_old_routes_name_them() {
+        let clusters = |list: &[(&str, &[u16])]| -> BTreeMap<String, Cluster> {
+            let cluster = |ports: &[u16]| {
+                let endpoints = ports
+                    .iter()
+                    .map(|port| SocketAddr::from(([127, 0, 0, 1], *port)));
+                Cluster::of(endpoints.collect())
+            };
+            list.iter()
+                .map(|(name, ports)| ((*name).to_owned(), cluster(ports)))
+                .collect()
+        };
+        let old = clusters(&[("moved", &[1]), ("emptied", &[2]), ("gone", &[3])]);
+        let new = clusters(&[("moved", &[4]), ("emptied", &[]), ("new", &[5])]);
+        let kept = clusters(&[
+            ("moved", &[4]),
+            ("emptied", &[2]),
+            ("gone", &[3]),
+            ("new", &[5]),
+        ]);
+        assert_eq!(with_old(&new, &old, true), kept);
+        let exact = clusters(&[
+            ("moved", &[4]),
+            ("emptied", &[]),
+            ("gone", &[3]),
+            ("new", &[5]),
+        ]);
+        assert_eq!(with_old(&new, &old, false), exact);
+    }
 }

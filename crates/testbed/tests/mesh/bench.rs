@@ -1,6 +1,7 @@
 //! What the tests share: a store, a mesh that follows it, pods that answer, and requests.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,7 +18,11 @@ use testbed::mesh::{Mesh, Via};
 fn given(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os(name).map(PathBuf::from);
     if path.is_none() {
-        println!("skipped: {name} is not set; cargo xtask test sets it");
+        // Past the test harness, which shows only what failed tests print.
+        let _ = writeln!(
+            std::io::stderr(),
+            "skipped: {name} is not set; cargo xtask test sets it"
+        );
     }
     path
 }

@@ -169,3 +169,32 @@ async fn a_subset_may_lose_its_pods_with_its_weight() {
     }
     load.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clusters_that_nothing_names_go_later() {
+    let Some(mut bench) = Bench::start().await else {
+        return;
+    };
+    bench.pod("web", "web-1", &[("version", "1")]).await;
+    bench.put(rule(&[("stable", "1"), ("canary", "1")]));
+    bench.put(virtual_service("web", json!([primary(&[("canary", 100)])])));
+    bench.settled().await;
+    let load = bench.load(&[]);
+    tokio::time::sleep(A_WHILE).await;
+    bench.put(virtual_service("web", json!([primary(&[("stable", 100)])])));
+    bench.put(rule(&[("stable", "1")]));
+    bench.settled().await;
+    let has_canary = |via| {
+        let clusters = bench.mesh.envoy(via).admin("/clusters").unwrap();
+        clusters.contains("|canary|")
+    };
+    assert_eq!(
+        Via::ALL.map(has_canary),
+        [true; 2],
+        "a request may still look for it"
+    );
+    while Via::ALL.map(has_canary) != [false; 2] {
+        tokio::time::sleep(A_WHILE).await;
+    }
+    load.end().await;
+}

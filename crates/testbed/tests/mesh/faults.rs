@@ -128,3 +128,22 @@ async fn an_envoy_that_dies_is_an_error_from_then_on() {
         bench.put(service("other"));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_of_a_mesh_that_is_dropped() {
+    let Some(bench) = Bench::start().await else {
+        return;
+    };
+    let targets = Via::ALL.map(|via| bench.mesh.target(via));
+    let processes = Via::ALL.map(|via| bench.mesh.envoy(via).process().to_string());
+    let Bench { mesh, .. } = bench;
+    drop(mesh);
+    for (target, process) in targets.into_iter().zip(processes) {
+        assert!(std::net::TcpStream::connect(target).is_err());
+        let there = Command::new("kill")
+            .args(["-0", &process])
+            .output()
+            .unwrap();
+        assert!(!there.status.success(), "process {process} is there");
+    }
+}

@@ -1,4 +1,5 @@
 //! VirtualServices: HTTP routes, field by field as Istio's API names them.
+#![allow(clippy::struct_field_names, reason = "the names are Istio's")]
 
 use std::collections::BTreeMap;
 

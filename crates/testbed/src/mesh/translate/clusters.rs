@@ -20,6 +20,15 @@ pub(in crate::mesh) struct Cluster {
 }
 
 impl Cluster {
+    /// One with these endpoints and Istio's default policy.
+    #[cfg(test)]
+    pub(in crate::mesh) fn of(endpoints: Vec<SocketAddr>) -> Self {
+        Self {
+            policy: "LEAST_REQUEST",
+            endpoints,
+        }
+    }
+
     /// As Envoy's JSON. Limits are off, as istiod has them (Istio 1.29 `cluster_builder.go`,
     /// `getDefaultCircuitBreakerThresholds`).
     pub(in crate::mesh) fn to_json(&self, name: &str) -> Value {

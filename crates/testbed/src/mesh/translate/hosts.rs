@@ -25,7 +25,7 @@ pub(super) fn sidecar(world: &World, proxy: &Proxy, problems: &mut Vec<Problem>)
         .collect();
     let visible = visible(world, proxy, "mesh");
     let mut hosts = Hosts::default();
-    let mut routed = BTreeSet::new();
+    let mut spoken_for = BTreeSet::new();
     for virtual_service in &visible {
         let routes = route::routes(context, virtual_service, problems);
         if routes.is_empty() {
@@ -37,11 +37,11 @@ pub(super) fn sidecar(world: &World, proxy: &Proxy, problems: &mut Vec<Problem>)
         }
         for service in known {
             hosts.add(&service.host(), domains(service, proxy), &routes);
-            routed.insert(service.host());
+            spoken_for.insert(service.host());
         }
     }
     for (host, service) in services {
-        if !routed.contains(&host) {
+        if !spoken_for.contains(&host) {
             let route = default_route(&host, &service.metadata, problems);
             hosts.add(&host, domains(service, proxy), &[route]);
         }
@@ -102,7 +102,11 @@ pub(super) fn gateway(world: &World, proxy: &Proxy, problems: &mut Vec<Problem>)
     let hosts = hosts.into_iter().map(|(host, routes)| {
         let (all, others): (Vec<Translated>, Vec<Translated>) =
             routes.into_iter().partition(|route| route.all);
-        virtual_host(&host, &[host.clone()], others.iter().chain(&all))
+        virtual_host(
+            &host,
+            std::slice::from_ref(&host),
+            others.iter().chain(&all),
+        )
     });
     hosts.collect()
 }

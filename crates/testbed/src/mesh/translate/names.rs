@@ -60,14 +60,14 @@ pub(super) fn covers(wide: &str, narrow: &str) -> bool {
 }
 
 /// The hosts that both lists stand for, the narrower of two that overlap (`pkg/config/host/names.go`, `Intersection`).
-pub(super) fn common<'a>(these: &[&'a str], those: &[&'a str]) -> Vec<&'a str> {
+pub(super) fn common<'a>(left: &[&'a str], right: &[&'a str]) -> Vec<&'a str> {
     let mut common = Vec::new();
-    for this in these {
-        for that in those {
-            let narrower = if covers(that, this) {
-                this
-            } else if covers(this, that) {
-                that
+    for one in left {
+        for other in right {
+            let narrower = if covers(other, one) {
+                one
+            } else if covers(one, other) {
+                other
             } else {
                 continue;
             };
@@ -116,8 +116,8 @@ mod tests {
             ("*.example.com", "example.com", &[]),
             ("a.example.com", "b.example.com", &[]),
         ];
-        for (this, that, expected) in cases {
-            assert_eq!(common(&[this], &[that]), expected, "{this} {that}");
+        for (one, other, expected) in cases {
+            assert_eq!(common(&[one], &[other]), expected, "{one} {other}");
         }
     }
 }
