@@ -15,7 +15,7 @@ async fn what_is_not_translated_is_said_and_the_rest_goes_on() {
     bench.pod("web", "web-1", &[]).await;
     let mut object = virtual_service(
         "web",
-        json!([{"route": [{"destination": {"host": "web"}}], "delegate": {"name": "a"}}]),
+        json!([{"delegate": {"name": "a"}}, {"route": [{"destination": {"host": "web"}}]}]),
     );
     object["spec"]["tcp"] = json!([{"route": []}]);
     bench.put(object);

@@ -1,3 +1,5 @@
+//! Views over objects: what they read, and what they say of the rest.
+
 use serde_json::json;
 
 use super::*;

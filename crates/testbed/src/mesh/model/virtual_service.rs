@@ -37,6 +37,8 @@ pub(in crate::mesh) struct Route {
     pub(in crate::mesh) mirrors: Vec<Mirror>,
     pub(in crate::mesh) cors_policy: Option<Cors>,
     pub(in crate::mesh) headers: Option<Headers>,
+    /// Read so that the route is left out: it has no destination of its own.
+    pub(in crate::mesh) delegate: Option<Value>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]

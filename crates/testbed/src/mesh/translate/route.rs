@@ -39,6 +39,10 @@ pub(super) fn routes(
         let Some(route) = problems.read::<Route>(&at, written) else {
             continue;
         };
+        if route.delegate.is_some() {
+            problems.untranslated(format!("{at}.delegate"));
+            continue;
+        }
         let mut entries: Vec<Option<&Match>> = route.matches.iter().map(Some).collect();
         if entries.is_empty() {
             entries.push(None);

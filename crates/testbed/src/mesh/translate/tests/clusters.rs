@@ -1,3 +1,5 @@
+//! Which clusters there are, and which pods are in them.
+
 use serde_json::{Value, json};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Which hosts lead to which routes.
+
 use serde_json::{Value, json};
 
 use super::*;

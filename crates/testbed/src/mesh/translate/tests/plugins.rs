@@ -1,3 +1,5 @@
+//! Which plugins a proxy runs.
+
 use serde_json::{Value, json};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What becomes of a VirtualService's routes.
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -414,7 +416,8 @@ fn what_is_not_translated_is_named_and_the_rest_goes_on() {
                 {"name": "a", "match": [{"uri": {"prefix": "/a"}, "foo": 1}], "route": to, "timeout": "soon"},
                 {"name": "b", "match": "all", "route": to},
                 {"name": "c", "match": [{"uri": {"exact": "/c"}}], "fault": {"abort": {"grpcStatus": "OK"}}, "route": to},
-                {"name": "d", "redirect": {"redirectCode": 304}},
+                {"name": "never", "delegate": {"name": "other"}},
+            {"name": "d", "redirect": {"redirectCode": 304}},
             ],
         }),
     );
@@ -427,7 +430,8 @@ fn what_is_not_translated_is_named_and_the_rest_goes_on() {
             "VirtualService shop/web: spec.http[1]: invalid type: string \"all\", expected a sequence",
             "VirtualService shop/web: spec.http[2].fault.abort: the embedded mesh doesn't translate \"\", expected an httpStatus",
             "VirtualService shop/web: spec.http[2].fault.abort.grpcStatus: the embedded mesh doesn't translate it",
-            "VirtualService shop/web: spec.http[3].redirect.redirectCode: the embedded mesh doesn't translate \"304\", expected 301, 302, 303, 307 or 308",
+            "VirtualService shop/web: spec.http[3].delegate: the embedded mesh doesn't translate it",
+            "VirtualService shop/web: spec.http[4].redirect.redirectCode: the embedded mesh doesn't translate \"304\", expected 301, 302, 303, 307 or 308",
             "VirtualService shop/web: spec.tcp: the embedded mesh doesn't translate it",
             "VirtualService shop/web: spec.tls: the embedded mesh doesn't translate it",
         ]
