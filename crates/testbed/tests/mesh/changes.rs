@@ -1,9 +1,11 @@
 //! Changes under load: no request fails at any moment, and what is settled is in force.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use testbed::mesh::Via;
+use testbed::workloads::{Manners, Workloads};
 
 use crate::bench::*;
 
@@ -136,6 +138,60 @@ async fn pods_are_replaced_under_load() {
     for (via, answers) in load.end().await {
         assert_eq!(answers.last().map(String::as_str), Some("web-5"), "{via:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_changes_its_image_under_load() {
+    let Some(bench) = Bench::start().await else {
+        return;
+    };
+    let _workloads = Workloads::start(bench.server.store(), Manners::default(), Arc::new(|_| {}));
+    let deployment = |image: &str| {
+        json!({
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": "web", "namespace": NAMESPACE},
+            "spec": {
+                "replicas": 2,
+                "selector": {"matchLabels": {"app": "web"}},
+                "template": {
+                    "metadata": {"labels": {"app": "web"}},
+                    "spec": {"containers": [{"name": "web", "image": image, "ports": [{"containerPort": 8080}]}]},
+                },
+            },
+        })
+    };
+    bench.put(virtual_service(
+        "web",
+        json!([{"route": [{"destination": {"host": "web"}}]}]),
+    ));
+    let in_force = async |image: &str| {
+        loop {
+            tokio::time::sleep(A_WHILE).await;
+            let pods = bench.server.store().list("pods", NAMESPACE).unwrap();
+            let ready = |pod: &Value| pod["status"]["conditions"].to_string().contains("Ready");
+            let new = |pod: &Value| pod["spec"]["containers"][0]["image"] == image && ready(pod);
+            if pods.len() == 2 && pods.iter().all(new) {
+                break;
+            }
+        }
+        bench.settled().await;
+        let answer = bench
+            .get(Via::Gateway, GATEWAY_HOST, "/", &[])
+            .await
+            .unwrap();
+        assert_eq!(answer.identity.image, image);
+    };
+    bench.put(deployment("web:1"));
+    in_force("web:1").await;
+    let load = bench.load(&[]);
+    for image in ["web:2", "web:3"] {
+        bench.put(deployment(image));
+        in_force(image).await;
+    }
+    // The last of the old pods serve on for a second.
+    tokio::time::sleep(Manners::default().serves_on + A_WHILE).await;
+    load.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

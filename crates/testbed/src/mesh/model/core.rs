@@ -6,10 +6,7 @@ use std::net::SocketAddr;
 use serde::Deserialize;
 
 use super::Meta;
-
-/// The annotation that says where a pod's container ports are served, since all pods share one address here:
-/// `8080=127.0.0.1:40123`, several separated by commas.
-const SERVED_AT: &str = "testbed/served-at";
+use crate::workloads::SERVED_AT;
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
