@@ -259,7 +259,7 @@ pub(super) fn retry(
     let mut policy = map(json!({
         "num_retries": 2,
         "retry_on": "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes",
-        "host_selection_retry_max_attempts": 5,
+        "host_selection_retry_max_attempts": "5",
         "retry_host_predicate": previous_hosts,
     }));
     let Some(retries) = retries else {
@@ -286,7 +286,7 @@ pub(super) fn retry(
         set("retry_back_off", json!({"base_interval": backoff}));
     }
     if retries.retry_ignore_previous_hosts == Some(false) {
-        set("retry_host_predicate", json!([]));
+        policy.remove("retry_host_predicate");
     }
     Some(Value::from(policy))
 }

@@ -8,6 +8,7 @@ use super::*;
 
 mod clusters;
 mod hosts;
+mod istiod;
 mod plugins;
 mod routes;
 

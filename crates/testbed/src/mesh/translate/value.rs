@@ -59,8 +59,13 @@ pub(super) fn duration(text: &str) -> Option<String> {
         return None;
     }
     let (seconds, nanoseconds) = (nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000);
+    // As Protobuf writes it: in milli-, micro- or nanoseconds.
     Some(if nanoseconds == 0 {
         format!("{seconds}s")
+    } else if nanoseconds % 1_000_000 == 0 {
+        format!("{seconds}.{:03}s", nanoseconds / 1_000_000)
+    } else if nanoseconds % 1_000 == 0 {
+        format!("{seconds}.{:06}s", nanoseconds / 1_000)
     } else {
         format!("{seconds}.{nanoseconds:09}s")
     })
@@ -105,11 +110,13 @@ mod tests {
         let cases = [
             ("10s", Some("10s")),
             ("0s", Some("0s")),
-            ("1.5s", Some("1.500000000s")),
-            ("250ms", Some("0.250000000s")),
+            ("1.5s", Some("1.500s")),
+            ("250ms", Some("0.250s")),
             ("1m30s", Some("90s")),
             ("1h", Some("3600s")),
-            (".5s", Some("0.500000000s")),
+            ("1us", Some("0.000001s")),
+            ("1ns", Some("0.000000001s")),
+            (".5s", Some("0.500s")),
             ("", None),
             ("10", None),
             ("s", None),

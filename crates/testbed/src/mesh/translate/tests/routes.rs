@@ -247,7 +247,7 @@ fn requests_take_as_long_as_they_take_and_are_retried_twice() {
     let action = with(json!({"timeout": "1.5s", "retries": {"attempts": 0}}))["route"].clone();
     assert_eq!(
         (&action["timeout"], &action["retry_policy"]),
-        (&json!("1.500000000s"), &json!(null))
+        (&json!("1.500s"), &json!(null))
     );
     let retries = json!({"attempts": 3, "retryOn": "5xx, 503,gateway-error", "perTryTimeout": "2s", "backoff": "10ms", "retryIgnorePreviousHosts": false});
     let policy = with(json!({"retries": retries}))["route"]["retry_policy"].clone();
@@ -258,9 +258,8 @@ fn requests_take_as_long_as_they_take_and_are_retried_twice() {
             "retry_on": "5xx,gateway-error,retriable-status-codes",
             "retriable_status_codes": [503],
             "per_try_timeout": "2s",
-            "retry_back_off": {"base_interval": "0.010000000s"},
-            "host_selection_retry_max_attempts": 5,
-            "retry_host_predicate": [],
+            "retry_back_off": {"base_interval": "0.010s"},
+            "host_selection_retry_max_attempts": "5",
         })
     );
 }
