@@ -1,0 +1,188 @@
+//! The stand-in for the Argo controller with a real plugin process, `examples/router.rs`, and pods.
+//!
+//! What it calls in which order is told by the tests inside the crate, with a scripted plugin.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test's helpers fail by panicking, like the test"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use testbed::apiserver::{ApiServer, ObjectRef, Store};
+use testbed::argo::plugin::Plan;
+use testbed::argo::{CallRecord, Controller};
+use testbed::workloads::{Manners, Workloads};
+
+/// Far longer than anything here takes: what hangs fails.
+const HANGS: Duration = Duration::from_mins(1);
+
+/// The example answers calls for a Rollout of this name with success.
+const NAME: &str = "quiet";
+
+/// Cargo builds examples with the tests, beside them. `tmp` takes the socket.
+fn router(tmp: &Path) -> Plan {
+    let test = std::env::current_exe().unwrap();
+    let folder = test.parent().and_then(Path::parent).unwrap();
+    let program = folder.join("examples/router");
+    assert!(
+        program.exists(),
+        "the example is not built, which `cargo test --test` does not: cargo build -p testbed --example router"
+    );
+    Plan {
+        program,
+        arguments: Vec::new(),
+        environment: vec![("TMPDIR".into(), tmp.to_str().unwrap().into())],
+    }
+}
+
+fn template(image: &str) -> Value {
+    json!({
+        "metadata": {"labels": {"app": NAME}},
+        "spec": {"containers": [{"name": "web", "image": image, "ports": [{"containerPort": 8080}]}]},
+    })
+}
+
+fn rollout() -> Value {
+    json!({
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "Rollout",
+        "metadata": {"name": NAME, "namespace": "shop"},
+        "spec": {
+            "replicas": 2,
+            "selector": {"matchLabels": {"app": NAME}},
+            "template": template("web:1"),
+            "strategy": {"canary": {
+                "trafficRouting": {"plugins": {"test/router": {}}},
+                "steps": [{"setWeight": 25}, {"pause": {}}],
+            }},
+        },
+    })
+}
+
+fn at() -> ObjectRef {
+    ObjectRef::new("rollouts", "shop", NAME)
+}
+
+async fn until(store: &Store, reached: impl Fn(&Value) -> bool) {
+    let waits = async {
+        loop {
+            let mut changes = store.subscribe();
+            if reached(&store.get(&at()).unwrap()["status"]) {
+                return;
+            }
+            drop(changes.next().await);
+        }
+    };
+    let in_time = tokio::time::timeout(HANGS, waits).await;
+    let status = &store.get(&at()).unwrap()["status"];
+    assert!(in_time.is_ok(), "{status:#}");
+}
+
+fn is_alive(process: u32) -> bool {
+    PathBuf::from(format!("/proc/{process}")).exists()
+}
+
+async fn until_gone(process: u32) {
+    let waits = async {
+        while is_alive(process) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(HANGS, waits).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_update_outlives_its_plugin() {
+    let tmp = tempfile::tempdir().unwrap();
+    let server = ApiServer::start().await.unwrap();
+    let store = server.store();
+    let manners = Manners {
+        ready_after: Duration::from_millis(20),
+        serves_on: Duration::ZERO,
+    };
+    let _workloads = Workloads::start(store, manners, Arc::new(|_| {}));
+    let calls = Arc::new(Mutex::new(Vec::<CallRecord>::new()));
+    let sink = Arc::clone(&calls);
+    let controller = Controller::start(
+        store,
+        router(tmp.path()),
+        Arc::new(|_| {}),
+        Arc::new(move |call| sink.lock().unwrap().push(call.clone())),
+    )
+    .await
+    .unwrap();
+    let first = controller.plugin_process().unwrap();
+    assert!(is_alive(first));
+
+    store.put(rollout()).unwrap();
+    until(store, |status| status["phase"] == "Healthy").await;
+    let image = json!({"spec": {"template": template("web:2")}});
+    store.patch(&at(), &image).unwrap();
+    until(store, |status| {
+        status["currentStepIndex"] == 1 && status["pauseConditions"].is_array()
+    })
+    .await;
+    let weights = &store.get(&at()).unwrap()["status"]["canary"]["weights"];
+    assert_eq!(weights["canary"]["weight"], 25);
+    assert_eq!(weights["verified"], true);
+
+    let killed = Command::new("kill")
+        .args(["-9", &first.to_string()])
+        .status();
+    assert!(killed.unwrap().success());
+    let promote = json!({"status": {"pauseConditions": null}});
+    store.patch(&at(), &promote).unwrap();
+    until(store, |status| {
+        status["phase"] == "Healthy" && status["stableRS"] == status["currentPodHash"]
+    })
+    .await;
+    assert_eq!(controller.plugin_starts(), 2);
+    let second = controller.plugin_process().unwrap();
+    assert_ne!(second, first);
+    assert!(!is_alive(first));
+    let calls = calls.lock().unwrap().clone();
+    let count = |method: &str| calls.iter().filter(|call| call.method == method).count();
+    assert_eq!(count("InitPlugin"), 2);
+    assert!(calls.iter().all(|call| call.outcome.is_ok()
+        && (call.method == "InitPlugin" || call.rollout == "shop/quiet")));
+    let kind = calls.iter().find(|call| call.method == "Type").unwrap();
+    assert_eq!(kind.outcome.as_deref(), Ok("Router"));
+
+    controller.kill().await;
+    until_gone(second).await;
+}
+
+#[tokio::test]
+async fn a_controller_that_is_dropped_takes_its_plugin_along() {
+    let tmp = tempfile::tempdir().unwrap();
+    let server = ApiServer::start().await.unwrap();
+    let controller = Controller::start(
+        server.store(),
+        router(tmp.path()),
+        Arc::new(|_| {}),
+        Arc::new(|_| {}),
+    )
+    .await
+    .unwrap();
+    let process = controller.plugin_process().unwrap();
+    drop(controller);
+    until_gone(process).await;
+}
+
+#[tokio::test]
+async fn a_program_that_is_no_plugin_is_an_error() {
+    let server = ApiServer::start().await.unwrap();
+    let plan = Plan {
+        program: "true".into(),
+        arguments: Vec::new(),
+        environment: Vec::new(),
+    };
+    let started = Controller::start(server.store(), plan, Arc::new(|_| {}), Arc::new(|_| {})).await;
+    assert!(started.is_err(), "{started:?}");
+}
