@@ -142,6 +142,12 @@ impl ApiServer {
         self.server.log.all()
     }
 
+    /// The requests since the start or the last call of this or of [`clear_requests`](Self::clear_requests); forgets
+    /// them.
+    pub fn take_requests(&self) -> Vec<Request> {
+        self.server.log.take()
+    }
+
     /// Forgets the requests so far.
     pub fn clear_requests(&self) {
         self.server.log.clear();

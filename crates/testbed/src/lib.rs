@@ -3,6 +3,7 @@
 pub mod apiserver;
 pub mod argo;
 pub mod echo;
+pub mod embedded;
 pub mod envoy;
 pub mod load;
 pub mod mesh;

@@ -46,6 +46,10 @@ impl Log {
         self.lock().clone()
     }
 
+    pub(super) fn take(&self) -> Vec<Request> {
+        std::mem::take(&mut *self.lock())
+    }
+
     pub(super) fn clear(&self) {
         self.lock().clear();
     }
