@@ -15,7 +15,7 @@ use crate::wasm;
 /// The target that Envoy's Wasm runtimes load.
 pub(crate) const WASM_TARGET: &str = "wasm32-wasip1";
 /// The plugin's file name; also the name of its binary target.
-const PLUGIN: &str = "serin";
+pub(crate) const PLUGIN: &str = "serin";
 /// `sha256sum --check` reads it.
 const SUMS: &str = "SHA256SUMS";
 
@@ -53,6 +53,17 @@ pub(crate) fn plugin() -> Result<PathBuf, Failure> {
     let shipped = place(PLUGIN)?;
     replace(&built, &shipped)?;
     Ok(shipped)
+}
+
+/// Builds the plugin as `cargo test` builds everything, and returns where it is.
+pub(crate) fn plugin_for_tests() -> Result<PathBuf, Failure> {
+    run::step("building the plugin", || {
+        run::run(
+            cargo().args(["build", "--package", "rollout-plugin", "--bin", PLUGIN]),
+            "mend what the compiler names above",
+        )
+    })?;
+    Ok(run::target().join("debug").join(PLUGIN))
 }
 
 /// Adds the module's target to the toolchain; rustup may be told not to install by itself.

@@ -2,7 +2,7 @@
 
 /// The repository's own commands.
 ///
-/// Example: cargo xtask test && cargo xtask e2e
+/// Example: cargo xtask demo
 #[derive(clap::Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 pub(crate) struct Xtask {
@@ -13,6 +13,9 @@ pub(crate) struct Xtask {
 /// One variant per command.
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
+    /// A canary on a page, without a cluster: builds plugin, module and demo, installs Envoy if missing, and serves the page on localhost.
+    #[command(after_help = "Example: cargo xtask demo --headless")]
+    Demo(DemoFlags),
     /// Every test but the real stack: builds the module, installs Envoy and the wasm target if missing, runs cargo test.
     #[command(after_help = "Example: cargo xtask test -- --package traffic-policy")]
     Test(TestFlags),
@@ -30,6 +33,17 @@ pub(crate) enum Command {
     /// The real stack: Kubernetes' API server, istiod, the Argo Rollouts controller and Envoy, with steady load on every scenario.
     #[command(after_help = "Example: cargo xtask e2e subset-canary abort")]
     E2e(E2eFlags),
+}
+
+/// What `cargo xtask demo` takes.
+#[derive(clap::Args)]
+pub(crate) struct DemoFlags {
+    /// Without a page: runs the story to its end, checks it, prints a summary; exits with 0 or 1.
+    #[arg(long)]
+    pub(crate) headless: bool,
+    /// The page's port on localhost. Without it, 7400 or, if that is taken, a free one.
+    #[arg(long)]
+    pub(crate) port: Option<u16>,
 }
 
 /// What `cargo xtask test` takes.

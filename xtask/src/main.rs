@@ -1,6 +1,8 @@
 //! The repository's own commands: this file only dispatches; the grammar is in `flags.rs`, one file per command.
 
+mod browser;
 mod cache;
+mod demo;
 mod dist;
 mod e2e;
 mod envoy;
@@ -22,6 +24,7 @@ use crate::flags::{Command, Xtask};
 
 fn main() -> ExitCode {
     let outcome = match Xtask::parse().command {
+        Command::Demo(flags) => demo::run(&flags),
         Command::Test(flags) => test::run(&flags),
         Command::Lint => lint::run(),
         Command::Dist => dist::run(),

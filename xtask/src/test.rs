@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::flags::TestFlags;
 use crate::programs::INSTALL_GO;
 use crate::run::{self, cargo};
-use crate::{envoy, wasm};
+use crate::{browser, dist, envoy, wasm};
 
 pub(crate) fn run(flags: &TestFlags) -> Result<(), Failure> {
     run::need(
@@ -13,13 +13,16 @@ pub(crate) fn run(flags: &TestFlags) -> Result<(), Failure> {
         "for tests/argo-host, which drives the plugin with Argo's own client",
         INSTALL_GO,
     )?;
+    browser::ensure();
     let envoy = envoy::ensure()?;
     let module = wasm::module()?;
+    let plugin = dist::plugin_for_tests()?;
     run::step("running the tests", || {
         let mut test = cargo();
         test.arg("test");
         test.env("SERIN_ENVOY", &envoy);
         test.env("SERIN_FILTER_WASM", &module);
+        test.env("SERIN_PLUGIN", &plugin);
         if flags.cargo.is_empty() {
             test.arg("--workspace");
         } else {

@@ -24,6 +24,7 @@ const POD: scenarios::Kind = ("v1", "Pod");
 /// pushes to both proxies.
 const PACE: Pace = Pace {
     rate: 1.0,
+    minimum_rate: scenarios::RATE,
     seconds: 1.0,
     settle: Duration::from_secs(1),
     late: Duration::from_secs(2),

@@ -21,7 +21,7 @@ use crate::error::{Error, chain};
 use crate::judge::{Phase, Verdict, judge};
 use crate::recorder::{Copies, Outcome, Records, STREAM_HEADER, VIA_HEADER};
 use crate::scenario::{Scenario, Step, Stream, Until};
-use crate::via::Via;
+use testbed::mesh::Via;
 
 /// How long the mesh may take to learn of a new namespace.
 const WARM_LIMIT: Duration = Duration::from_mins(1);
@@ -50,6 +50,9 @@ pub trait Stack: Sync {
 pub struct Pace {
     /// The part of each stream's rate that is sent.
     pub rate: f64,
+    /// Requests per second that each way has to carry at least, from the first step to the last; 0 where a busy machine
+    /// is no failure.
+    pub minimum_rate: u32,
     /// The part of each step's seconds that requests are looked at.
     pub seconds: f64,
     /// From the moment the API has a step's objects to the moment that shares have to follow.

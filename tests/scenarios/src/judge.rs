@@ -8,10 +8,10 @@ use self::lanes::Look;
 use crate::drive::Pace;
 use crate::recorder::{Copy, Outcome, Record};
 use crate::scenario::{Expect, Stream};
-use crate::via::Via;
+use testbed::mesh::Via;
 
-/// Requests per second that each way carries at least, from start to end.
-pub(crate) const RATE: u32 = 200;
+/// Requests per second that a scenario's streams have at least, together.
+pub const RATE: u32 = 200;
 
 /// How far a share may be from the weight, in standard deviations of as many independent draws.
 const DEVIATIONS: f64 = 4.0;
@@ -89,7 +89,7 @@ pub(crate) fn judge(
         ..Verdict::default()
     };
     failures(streams, phases, records, &mut verdict);
-    rates(f64::from(pace.rate_of(RATE)), phases, records, &mut verdict);
+    rates(pace.minimum_rate, phases, records, &mut verdict);
     for (number, phase) in phases.iter().enumerate() {
         let previous = number.checked_sub(1).and_then(|before| phases.get(before));
         for (index, expect) in &phase.expect {
@@ -138,7 +138,7 @@ fn failures(streams: &[Stream], phases: &[Phase], records: &[Record], verdict: &
 }
 
 /// The rate that each way has carried, and the slowest answer.
-fn rates(minimum: f64, phases: &[Phase], records: &[Record], verdict: &mut Verdict) {
+fn rates(minimum: u32, phases: &[Phase], records: &[Record], verdict: &mut Verdict) {
     let (Some(first), Some(last)) = (phases.first(), phases.last()) else {
         return;
     };
@@ -150,7 +150,7 @@ fn rates(minimum: f64, phases: &[Phase], records: &[Record], verdict: &mut Verdi
             .filter(|record| record.sent >= first.acted && record.sent < last.ended)
             .count();
         let rate = count(sent) / seconds;
-        if rate < minimum {
+        if rate < f64::from(minimum) {
             verdict.problems.push(format!(
                 "the {} carried {rate:.1} requests a second from the first step to the last, expected at least {minimum}",
                 via.word()

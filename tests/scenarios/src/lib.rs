@@ -13,13 +13,13 @@ mod recorder;
 mod report;
 mod run;
 mod scenario;
-mod via;
 
 pub use api::{CRD, Cluster, Kind, read_yaml};
 pub use drive::{Outturn, Pace, Shared, Stack};
 pub use error::{Error, chain};
+pub use judge::RATE;
 pub use recorder::Copies;
 pub use report::{passed, summary};
 pub use run::run_all;
 pub use scenario::{Scenario, read_all};
-pub use via::Via;
+pub use testbed::mesh::Via;

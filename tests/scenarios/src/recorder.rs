@@ -8,7 +8,7 @@ use testbed::echo::{Observer, Seen};
 use testbed::load::{RequestError, Sample, Sink};
 
 use crate::scenario::Stream;
-use crate::via::Via;
+use testbed::mesh::Via;
 
 /// A header on every request that says which stream it belongs to, so that copies can be told apart.
 pub(crate) const STREAM_HEADER: &str = "x-e2e-stream";

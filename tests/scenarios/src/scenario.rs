@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::api;
 use crate::error::Error;
-use crate::via::Via;
+use testbed::mesh::Via;
 
 /// One scenario, read and checked.
 #[derive(Debug)]
@@ -215,6 +215,11 @@ impl Scenario {
         };
         scenario.check(&path)?;
         Ok(scenario)
+    }
+
+    /// True if it disturbs others, so that it needs a stack for itself.
+    pub fn is_alone(&self) -> bool {
+        self.table.alone
     }
 
     /// What is applied first, and the Rollouts, which are applied last.

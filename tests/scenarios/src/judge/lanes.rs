@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Phase, Row, certain, count, percent, tolerance_of};
 use crate::recorder::{Copy, Outcome, Record};
 use crate::scenario::Expect;
-use crate::via::Via;
+use testbed::mesh::Via;
 
 /// Copies are counted where they arrive, requests where they are sent: at both ends of a phase some are under way.
 const COPIES_UNDER_WAY: f64 = 5.0;

@@ -12,6 +12,7 @@ const CANARY: &str = "web:2";
 
 const PACE: Pace = Pace {
     rate: 1.0,
+    minimum_rate: RATE,
     seconds: 1.0,
     settle: Duration::from_secs(1),
     late: Duration::from_secs(2),

@@ -1,0 +1,226 @@
+//! Puts the demo together: the cluster, the users, the story, the page.
+
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use testbed::echo::{Observer, Seen};
+use testbed::embedded::{Embedded, Observers, Programs};
+use testbed::mesh::Via;
+use testbed::workloads::Manners;
+use tokio::net::TcpListener;
+use tokio::sync::Mutex;
+
+use crate::actions::Refusing;
+use crate::autopilot::Autopilot;
+use crate::board::Board;
+use crate::error::Error;
+use crate::events::Events;
+use crate::flags::Flags;
+use crate::traffic::Traffic;
+use crate::users::USER_HEADER;
+use crate::view::{Plugin, Rest, State, Viewer};
+use crate::{headless, server, shop, terminal};
+
+/// The page's port, where it is free.
+const PORT: u16 = 7400;
+/// How long a pause step takes, for people and without them.
+const PAUSE_SECONDS: u64 = 10;
+const PAUSE_SECONDS_HEADLESS: u64 = 6;
+/// How often the page is told of requests, and of everything else.
+const BATCHES: Duration = Duration::from_millis(100);
+const STATES: Duration = Duration::from_millis(250);
+/// How long the first version may take to be there.
+const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// The running demo.
+pub(crate) struct Demo {
+    pub(crate) traffic: Traffic,
+    pub(crate) cluster: Embedded,
+    pub(crate) board: Arc<Board>,
+    pub(crate) events: Arc<Events>,
+    pub(crate) autopilot: Autopilot,
+    pub(crate) refusing: Refusing,
+    viewer: Mutex<Viewer>,
+    began: Instant,
+}
+
+/// Runs the demo, with a fresh `board`, to its end: without a page, to the story's; else until it is interrupted.
+pub(crate) async fn run(flags: &Flags, board: &Arc<Board>) -> Result<bool, Error> {
+    for (flag, path) in [
+        ("--envoy", &flags.envoy),
+        ("--plugin", &flags.plugin),
+        ("--module", &flags.module),
+    ] {
+        if !path.is_file() {
+            return Err(Error::NoFile {
+                flag,
+                path: path.clone(),
+            });
+        }
+    }
+    // Before anything is started: no port, no demo.
+    let listener = if flags.headless {
+        None
+    } else {
+        Some(listen(flags.port).await?)
+    };
+    let folder = tempfile::Builder::new()
+        .prefix("serin-demo-")
+        .tempdir()
+        .map_err(Error::Folder)?;
+    let pause = if flags.headless {
+        PAUSE_SECONDS_HEADLESS
+    } else {
+        PAUSE_SECONDS
+    };
+    eprintln!(
+        "==> starting the cluster: API server, controller with serin, two Envoys with the filter"
+    );
+    let demo = Arc::new(Demo::start(flags, board, folder.path(), pause).await?);
+    let store = demo.cluster.store();
+    let rest = Duration::from_secs(pause);
+    let Some(listener) = listener else {
+        return tokio::select! {
+            outcome = headless::run(&demo) => outcome,
+            () = async { demo.autopilot.play(store, rest).await; std::future::pending().await } => Ok(false),
+        };
+    };
+    let port = listener.local_addr().map_or(0, |address| address.port());
+    eprintln!("==> the page: http://127.0.0.1:{port}/  (Ctrl-C ends the demo)");
+    let served = tokio::select! {
+        served = server::serve(listener, Arc::clone(&demo)) => served,
+        () = async { demo.autopilot.play(store, rest).await; std::future::pending().await } => Ok(()),
+        () = demo.tell() => Ok(()),
+    };
+    served
+        .map(|()| true)
+        .map_err(|source| Error::Port { port, source })
+}
+
+/// The port that was asked for, or the usual one, or any.
+async fn listen(port: Option<u16>) -> Result<TcpListener, Error> {
+    let wanted = port.unwrap_or(PORT);
+    let bind = async |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
+    match bind(wanted).await {
+        Ok(listener) => Ok(listener),
+        Err(_) if port.is_none() => {
+            let listener = bind(0)
+                .await
+                .map_err(|source| Error::Port { port: 0, source })?;
+            eprintln!("    port {PORT} is taken (by another demo?): the page gets another one");
+            Ok(listener)
+        }
+        Err(source) => Err(Error::Port {
+            port: wanted,
+            source,
+        }),
+    }
+}
+
+impl Demo {
+    /// Starts the cluster with the first release, waits until it is out, then lets the users in.
+    async fn start(
+        flags: &Flags,
+        board: &Arc<Board>,
+        folder: &Path,
+        pause: u64,
+    ) -> Result<Self, Error> {
+        let began = Instant::now();
+        let events = Arc::new(Events::new());
+        let programs = Programs {
+            envoy: flags.envoy.clone(),
+            plugin: flags.plugin.clone(),
+        };
+        let observers = Observers {
+            requests: copies(board),
+            calls: {
+                let events = Arc::clone(&events);
+                Arc::new(move |call| events.call(began.elapsed().as_secs_f64(), call))
+            },
+            // Its errors come back from its calls.
+            log: Arc::new(|_| {}),
+        };
+        let cluster = Embedded::start(&programs, folder, Manners::default(), observers).await?;
+        shop::apply(cluster.store(), &flags.module, pause)?;
+        let viewer = Viewer::new(cluster.store());
+        cluster
+            .ready(&shop::object("rollouts"), START_LIMIT)
+            .await?;
+        let targets = [Via::Sidecar, Via::Gateway].map(|via| cluster.target(via));
+        Ok(Self {
+            traffic: Traffic::start(targets, board),
+            cluster,
+            board: Arc::clone(board),
+            events,
+            autopilot: Autopilot::default(),
+            refusing: Refusing::default(),
+            viewer: Mutex::new(viewer),
+            began,
+        })
+    }
+
+    /// Everything as it is now.
+    pub(crate) async fn state(&self) -> State {
+        let (process, starts) = self.cluster.plugin().await;
+        let rest = Rest {
+            plugin: Plugin {
+                running: process.is_some(),
+                starts,
+            },
+            refusing: self.refusing.is_on(),
+            headers: self.traffic.headers().await,
+        };
+        let mut viewer = self.viewer.lock().await;
+        viewer.state(self.cluster.store(), &self.board, rest)
+    }
+
+    /// Tells the page and the terminal what happens; ends only when dropped.
+    async fn tell(&self) {
+        let mut last: Option<State> = None;
+        let mut stated = Instant::now();
+        loop {
+            tokio::time::sleep(BATCHES).await;
+            let batch = self.board.take_batch();
+            if !batch.is_empty() {
+                self.events.send("requests", &batch);
+            }
+            for (_, _, why) in &batch.failed {
+                terminal::failure(why);
+            }
+            for request in self.cluster.api().take_requests() {
+                self.events
+                    .write(self.began.elapsed().as_secs_f64(), &request);
+            }
+            if stated.elapsed() < STATES {
+                continue;
+            }
+            stated = Instant::now();
+            let state = self.state().await;
+            if last.as_ref() == Some(&state) {
+                continue;
+            }
+            if last.as_ref().is_none_or(|last| last.story != state.story) {
+                terminal::chapter(&state.story, state.counts);
+            }
+            self.events.state(&state);
+            last = Some(state);
+        }
+    }
+}
+
+/// Counts mirrored copies.
+fn copies(board: &Arc<Board>) -> Observer {
+    let board = Arc::clone(board);
+    Arc::new(move |seen: Seen<'_>| {
+        if !seen.copy {
+            return;
+        }
+        let user = seen.headers.get(USER_HEADER);
+        let user = user.and_then(|value| value.to_str().ok()?.parse().ok());
+        if let Some(user) = user {
+            board.copy(user, &seen.identity.image);
+        }
+    })
+}

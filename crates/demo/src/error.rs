@@ -1,0 +1,72 @@
+//! What can keep the demo from running. A story that doesn't go as told is no error but a failed check.
+
+use std::path::PathBuf;
+
+use testbed::apiserver::Status;
+use testbed::embedded::EmbeddedError;
+
+/// What stopped the demo.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// Ctrl-C and the like.
+    #[error("interrupted")]
+    Interrupted,
+    /// There is no cluster.
+    #[error("cannot start the embedded cluster")]
+    Cluster(#[from] EmbeddedError),
+    /// The page has no port.
+    #[error("cannot serve the page on 127.0.0.1:{port}")]
+    Port {
+        port: u16,
+        #[source]
+        source: std::io::Error,
+    },
+    /// Working files have no place.
+    #[error("cannot make a temporary folder")]
+    Folder(#[source] std::io::Error),
+    /// A file that was told on the command line isn't there.
+    #[error("{flag} names {}, which is no file", path.display())]
+    NoFile { flag: &'static str, path: PathBuf },
+    /// One of the demo's own manifests.
+    #[error("the demo's manifest {name} is not valid YAML")]
+    Manifest {
+        name: &'static str,
+        #[source]
+        source: Box<serde_saphyr::Error>,
+    },
+    /// The embedded API server refused an object.
+    #[error("the API server refused {object}: {}", status.message)]
+    Refused { object: String, status: Box<Status> },
+}
+
+impl Error {
+    /// The one thing to do next.
+    pub(crate) fn next(&self) -> &'static str {
+        match self {
+            Self::Interrupted => "start it again",
+            Self::Cluster(_) => "read what Envoy or the plugin said above",
+            Self::Port { .. } => {
+                "another program has the port: choose one with --port, or leave the flag out"
+            }
+            Self::Folder(_) => "check space and permissions of the temporary folder (TMPDIR)",
+            Self::NoFile { .. } => "start it with `cargo xtask demo`, which builds what it needs",
+            Self::Manifest { .. } | Self::Refused { .. } => "mend crates/demo/resources",
+        }
+    }
+}
+
+/// The error and its causes in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_line = cause.to_string();
+        // A transparent error says what its cause says.
+        if !line.ends_with(&cause_line) {
+            line.push_str(": ");
+            line.push_str(&cause_line);
+        }
+        source = cause.source();
+    }
+    line
+}

@@ -1,0 +1,129 @@
+//! The page in a real browser: it loads, shows a canary that is promoted, and the dots change.
+//!
+//! Run by `cargo xtask test`, which builds the plugin and the module and fetches Envoy. Without Chromium and its driver
+//! (Debian packages `chromium` and `chromium-driver`) it says so and does nothing.
+
+// Helpers of a test count as shipped code to clippy.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod browser;
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::browser::{Browser, element};
+
+const DRIVER: &str = "chromedriver";
+
+/// The demo with a page, and the page's address. Ends when dropped.
+async fn demo() -> (Child, String) {
+    let variable = |name: &str| {
+        std::env::var_os(name)
+            .unwrap_or_else(|| panic!("{name} is not set: run `cargo xtask test`"))
+    };
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_demo"))
+        .arg("--envoy")
+        .arg(variable("SERIN_ENVOY"))
+        .arg("--plugin")
+        .arg(variable("SERIN_PLUGIN"))
+        .arg("--module")
+        .arg(variable("SERIN_FILTER_WASM"))
+        .args(["--port", "0"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(demo.stderr.take().unwrap()).lines();
+    let address = async {
+        while let Some(line) = lines.next_line().await.unwrap() {
+            if let Some((_, rest)) = line.split_once("the page: ") {
+                return rest.split_whitespace().next().unwrap().to_owned();
+            }
+        }
+        panic!("the demo has ended without a page");
+    };
+    let address = tokio::time::timeout(Duration::from_mins(1), address).await;
+    let address = address.expect("the page is there in time");
+    // Its progress is read to the end, so that it is never held up.
+    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    (demo, address)
+}
+
+/// Chromium and its driver.
+async fn has_browser() -> bool {
+    let found = Command::new(DRIVER).arg("--version").output().await;
+    found.is_ok_and(|output| output.status.success())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_promotion_is_seen() {
+    if !has_browser().await {
+        println!("skipped: no chromedriver (Debian packages chromium and chromium-driver)");
+        return;
+    }
+    let (mut demo, address) = demo().await;
+    let browser = Browser::start(DRIVER).await;
+    browser.open(&address).await;
+
+    let dots = |image: &str| format!("(window.serinDemo.dotsByVersion()['{image}'] ?? 0)");
+    browser
+        .until("requests are drawn", &format!("{} > 20", dots("reviews:1")))
+        .await;
+    assert_eq!(browser.value(&dots("reviews:2")).await, 0);
+    browser
+        .until(
+            "the first header route",
+            &format!("{}.innerText.includes('beta-users')", element("policy")),
+        )
+        .await;
+    browser
+        .until("the canary's dots", &format!("{} > 0", dots("reviews:2")))
+        .await;
+    assert!(
+        browser
+            .text("virtual-service")
+            .await
+            .contains("serin-shop.reviews.canary")
+    );
+
+    // To the end, a click a pause.
+    for _ in 0..20 {
+        if browser.text("phase").await == "Healthy" {
+            break;
+        }
+        if browser
+            .value(&format!("!{}.disabled", element("promote")))
+            .await
+            == true
+        {
+            browser.click("promote").await;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    browser
+        .until(
+            "only the new version's dots",
+            &format!("{} == 0 && {} > 20", dots("reviews:1"), dots("reviews:2")),
+        )
+        .await;
+    assert_eq!(browser.text("failed").await, "0");
+    assert_ne!(browser.text("requests").await, "0");
+    assert_eq!(browser.errors().await, Vec::<String>::new());
+    browser.quit().await;
+
+    // As Ctrl-C in a terminal.
+    let process = demo.id().unwrap().to_string();
+    let interrupted = Command::new("kill").args(["-INT", &process]).status().await;
+    assert!(interrupted.unwrap().success());
+    let ended = tokio::time::timeout(Duration::from_secs(20), demo.wait()).await;
+    assert_eq!(ended.expect("it ends").unwrap().code(), Some(130));
+}
