@@ -248,6 +248,10 @@ fn create_set(observed: &Observed) -> Vec<Change> {
         Change::Write(Write::Create(set)),
         Change::rollout(&observed.key, patch),
         Change::normal(
+            "RolloutUpdated",
+            format!("Rollout updated to revision {revision}"),
+        ),
+        Change::normal(
             reason,
             format!("Created ReplicaSet {name} (revision {revision})"),
         ),
