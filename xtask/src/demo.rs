@@ -5,27 +5,15 @@ use std::process::Command;
 
 use crate::failure::Failure;
 use crate::flags::DemoFlags;
-use crate::run::{self, cargo};
-use crate::{dist, envoy, wasm};
+use crate::{dist, envoy, run, wasm};
 
 /// The demo's package and program.
 const DEMO: &str = "demo";
-/// One build of both shares their dependencies; what is shipped is built with more effort (`dist`).
-const PROFILE: &str = "harness";
 
 pub(crate) fn run(flags: &DemoFlags) -> Result<(), Failure> {
     let envoy = envoy::ensure()?;
     let module = wasm::module()?;
-    run::step("building the plugin and the demo", || {
-        run::run(
-            cargo()
-                .args(["build", "--profile", PROFILE])
-                .args(["--package", "rollout-plugin", "--bin", dist::PLUGIN])
-                .args(["--package", DEMO, "--bin", DEMO]),
-            "mend what the compiler names above",
-        )
-    })?;
-    let built = run::target().join(PROFILE);
+    let built = dist::unoptimized(Some(DEMO))?;
     let mut command = Command::new(built.join(DEMO));
     command.arg("--envoy").arg(envoy);
     command.arg("--plugin").arg(built.join(dist::PLUGIN));

@@ -16,7 +16,7 @@ pub(crate) fn run(flags: &TestFlags) -> Result<(), Failure> {
     browser::ensure();
     let envoy = envoy::ensure()?;
     let module = wasm::module()?;
-    let plugin = dist::plugin_for_tests()?;
+    let plugin = dist::unoptimized(None)?.join(dist::PLUGIN);
     run::step("running the tests", || {
         let mut test = cargo();
         test.arg("test");
