@@ -1,3 +1,5 @@
+//! Deployments and ReplicaSets in a store, and the echoes of their pods.
+
 use std::sync::Arc;
 
 use serde_json::{Value, json};

@@ -1,3 +1,5 @@
+//! How many pods the canary wants, pauses, and weights.
+
 use serde_json::{Value, json};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Which pods are made and which go.
+
 use super::*;
 
 fn now() -> Timestamp {
