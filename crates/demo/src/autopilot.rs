@@ -1,5 +1,6 @@
 //! Plays the story: begins releases and aborts the second, unless someone at the page has taken over.
 
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -22,9 +23,14 @@ impl Autopilot {
         self.off.store(true, Ordering::Relaxed);
     }
 
-    /// Plays until the story's end, or until someone takes over. `rest` is how long a chapter without steps of its own
-    /// lasts.
-    pub(crate) async fn play(&self, store: &Store, rest: Duration) {
+    /// Plays until the story's end, or until someone takes over; then it rests. `rest` is how long a chapter without
+    /// steps of its own lasts.
+    pub(crate) async fn fly(&self, store: &Store, rest: Duration) -> Infallible {
+        self.play(store, rest).await;
+        std::future::pending().await
+    }
+
+    async fn play(&self, store: &Store, rest: Duration) {
         let mut since = (Chapter::StableOnly, Instant::now());
         loop {
             tokio::time::sleep(Duration::from_millis(100)).await;

@@ -1,15 +1,14 @@
-//! Puts the demo together: the cluster, the users, the story, the page.
+//! Everything that runs, and how it is told of: to the page, and to the terminal.
 
-use std::net::Ipv4Addr;
-use std::path::Path;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tempfile::TempDir;
 use testbed::echo::{Observer, Seen};
 use testbed::embedded::{Embedded, Observers, Programs};
 use testbed::mesh::Via;
 use testbed::workloads::Manners;
-use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 
 use crate::actions::Refusing;
@@ -21,20 +20,15 @@ use crate::flags::Flags;
 use crate::traffic::Traffic;
 use crate::users::USER_HEADER;
 use crate::view::{Plugin, Rest, State, Viewer};
-use crate::{headless, server, shop, terminal};
+use crate::{shop, terminal};
 
-/// The page's port, where it is free.
-const PORT: u16 = 7400;
-/// How long a pause step takes, for people and without them.
-const PAUSE_SECONDS: u64 = 10;
-const PAUSE_SECONDS_HEADLESS: u64 = 6;
 /// How often the page is told of requests, and of everything else.
 const BATCHES: Duration = Duration::from_millis(100);
 const STATES: Duration = Duration::from_millis(250);
 /// How long the first version may take to be there.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// The running demo.
+/// The running demo; dropping it ends everything.
 pub(crate) struct Demo {
     pub(crate) traffic: Traffic,
     pub(crate) cluster: Embedded,
@@ -44,90 +38,22 @@ pub(crate) struct Demo {
     pub(crate) refusing: Refusing,
     viewer: Mutex<Viewer>,
     began: Instant,
-}
-
-/// Runs the demo, with a fresh `board`, to its end: without a page, to the story's; else until it is interrupted.
-pub(crate) async fn run(flags: &Flags, board: &Arc<Board>) -> Result<bool, Error> {
-    for (flag, path) in [
-        ("--envoy", &flags.envoy),
-        ("--plugin", &flags.plugin),
-        ("--module", &flags.module),
-    ] {
-        if !path.is_file() {
-            return Err(Error::NoFile {
-                flag,
-                path: path.clone(),
-            });
-        }
-    }
-    // Before anything is started: no port, no demo.
-    let listener = if flags.headless {
-        None
-    } else {
-        Some(listen(flags.port).await?)
-    };
-    let folder = tempfile::Builder::new()
-        .prefix("serin-demo-")
-        .tempdir()
-        .map_err(Error::Folder)?;
-    let pause = if flags.headless {
-        PAUSE_SECONDS_HEADLESS
-    } else {
-        PAUSE_SECONDS
-    };
-    eprintln!(
-        "==> starting the cluster: API server, controller with serin, two Envoys with the filter"
-    );
-    let demo = Arc::new(Demo::start(flags, board, folder.path(), pause).await?);
-    let store = demo.cluster.store();
-    let rest = Duration::from_secs(pause);
-    let Some(listener) = listener else {
-        return tokio::select! {
-            outcome = headless::run(&demo) => outcome,
-            () = async { demo.autopilot.play(store, rest).await; std::future::pending().await } => Ok(false),
-        };
-    };
-    let port = listener.local_addr().map_or(0, |address| address.port());
-    eprintln!("==> the page: http://127.0.0.1:{port}/  (Ctrl-C ends the demo)");
-    let served = tokio::select! {
-        served = server::serve(listener, Arc::clone(&demo)) => served,
-        () = async { demo.autopilot.play(store, rest).await; std::future::pending().await } => Ok(()),
-        () = demo.tell() => Ok(()),
-    };
-    served
-        .map(|()| true)
-        .map_err(|source| Error::Port { port, source })
-}
-
-/// The port that was asked for, or the usual one, or any.
-async fn listen(port: Option<u16>) -> Result<TcpListener, Error> {
-    let wanted = port.unwrap_or(PORT);
-    let bind = async |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
-    match bind(wanted).await {
-        Ok(listener) => Ok(listener),
-        Err(_) if port.is_none() => {
-            let listener = bind(0)
-                .await
-                .map_err(|source| Error::Port { port: 0, source })?;
-            eprintln!("    port {PORT} is taken (by another demo?): the page gets another one");
-            Ok(listener)
-        }
-        Err(source) => Err(Error::Port {
-            port: wanted,
-            source,
-        }),
-    }
+    // Last: until then it is in use.
+    _folder: TempDir,
 }
 
 impl Demo {
     /// Starts the cluster with the first release, waits until it is out, then lets the users in.
-    async fn start(
+    pub(crate) async fn start(
         flags: &Flags,
         board: &Arc<Board>,
-        folder: &Path,
         pause: u64,
     ) -> Result<Self, Error> {
         let began = Instant::now();
+        let folder = tempfile::Builder::new()
+            .prefix("serin-demo-")
+            .tempdir()
+            .map_err(Error::Folder)?;
         let events = Arc::new(Events::new());
         let programs = Programs {
             envoy: flags.envoy.clone(),
@@ -142,7 +68,8 @@ impl Demo {
             // Its errors come back from its calls.
             log: Arc::new(|_| {}),
         };
-        let cluster = Embedded::start(&programs, folder, Manners::default(), observers).await?;
+        let cluster =
+            Embedded::start(&programs, folder.path(), Manners::default(), observers).await?;
         shop::apply(cluster.store(), &flags.module, pause)?;
         let viewer = Viewer::new(cluster.store());
         cluster
@@ -158,6 +85,7 @@ impl Demo {
             refusing: Refusing::default(),
             viewer: Mutex::new(viewer),
             began,
+            _folder: folder,
         })
     }
 
@@ -177,7 +105,7 @@ impl Demo {
     }
 
     /// Tells the page and the terminal what happens; ends only when dropped.
-    async fn tell(&self) {
+    pub(crate) async fn tell(&self) -> Infallible {
         let mut last: Option<State> = None;
         let mut stated = Instant::now();
         loop {

@@ -11,6 +11,9 @@ pub(crate) enum Error {
     /// Ctrl-C and the like.
     #[error("interrupted")]
     Interrupted,
+    /// There are no threads to run on.
+    #[error("cannot start")]
+    Runtime(#[source] std::io::Error),
     /// There is no cluster.
     #[error("cannot start the embedded cluster")]
     Cluster(#[from] EmbeddedError),
@@ -48,25 +51,10 @@ impl Error {
             Self::Port { .. } => {
                 "another program has the port: choose one with --port, or leave the flag out"
             }
+            Self::Runtime(_) => "check how many threads and files this user may have",
             Self::Folder(_) => "check space and permissions of the temporary folder (TMPDIR)",
             Self::NoFile { .. } => "start it with `cargo xtask demo`, which builds what it needs",
             Self::Manifest { .. } | Self::Refused { .. } => "mend crates/demo/resources",
         }
     }
-}
-
-/// The error and its causes in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_line = cause.to_string();
-        // A transparent error says what its cause says.
-        if !line.ends_with(&cause_line) {
-            line.push_str(": ");
-            line.push_str(&cause_line);
-        }
-        source = cause.source();
-    }
-    line
 }

@@ -12,6 +12,7 @@ mod error;
 mod events;
 mod flags;
 mod headless;
+mod run;
 mod server;
 mod shop;
 mod story;
@@ -19,27 +20,33 @@ mod terminal;
 mod traffic;
 mod users;
 mod view;
+mod yaml;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
+use argo_rollouts::go_plugin::Chain;
 use clap::Parser;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::board::Board;
 use crate::error::Error;
 use crate::flags::Flags;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let flags = Flags::parse();
     let (board, began) = (Arc::new(Board::default()), Instant::now());
-    // What runs is dropped before main returns, and with it every process that was started.
-    let outcome = tokio::select! {
-        outcome = demo::run(&flags, &board) => outcome,
-        outcome = interrupted() => outcome,
-    };
+    let outcome = Runtime::new().map_err(Error::Runtime).and_then(|runtime| {
+        runtime.block_on(async {
+            tokio::select! {
+                outcome = run::run(&flags, &board) => outcome,
+                outcome = interrupted() => outcome,
+            }
+        })
+        // With the runtime all tasks are dropped, and with them every process that was started.
+    });
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -49,11 +56,7 @@ async fn main() -> ExitCode {
             ExitCode::from(130)
         }
         Err(failure) => {
-            eprintln!(
-                "error: {}\n next: {}",
-                error::chain(&failure),
-                failure.next()
-            );
+            eprintln!("error: {}\n next: {}", Chain(&failure), failure.next());
             ExitCode::FAILURE
         }
     }

@@ -4,12 +4,13 @@ use std::time::{Duration, Instant};
 
 use argo_rollouts::{CanaryStep, Rollout};
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use testbed::apiserver::Store;
 
 use crate::board::{Board, Counts};
 use crate::story::{Chapter, Told};
 use crate::traffic::Headers;
+use crate::yaml::yaml;
 use crate::{actions, shop};
 
 /// Requests are measured over so much of the past.
@@ -289,32 +290,4 @@ pub(crate) fn policy(store: &Store) -> Option<Value> {
 fn spec_yaml(store: &Store, resource: &str) -> String {
     let object = store.get(&shop::object(resource)).unwrap_or_default();
     object.get("spec").map_or_else(String::new, yaml)
-}
-
-/// As a person would write it: names first.
-fn yaml(value: &Value) -> String {
-    serde_saphyr::to_string(&Named(value)).unwrap_or_default()
-}
-
-/// Serializes objects with `name` before the other fields.
-struct Named<'a>(&'a Value);
-
-impl Serialize for Named<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            Value::Object(fields) => serializer.collect_map(ordered(fields)),
-            Value::Array(items) => serializer.collect_seq(items.iter().map(Named)),
-            scalar => scalar.serialize(serializer),
-        }
-    }
-}
-
-fn ordered(fields: &Map<String, Value>) -> impl Iterator<Item = (&String, Named<'_>)> {
-    let (first, rest): (Vec<_>, Vec<_>) = fields
-        .iter()
-        .partition(|(name, _)| matches!(name.as_str(), "name" | "host" | "hosts"));
-    first
-        .into_iter()
-        .chain(rest)
-        .map(|(name, value)| (name, Named(value)))
 }

@@ -88,7 +88,7 @@ pub(crate) async fn run(client: Client, manners: Manners, observer: Observer) {
                     let name =
                         format!("{}/{}", pod.namespace().unwrap_or_default(), pod.name_any());
                     if let Err(error) = life.live(pod, observer, ended).await {
-                        eprintln!("kubelet: pod {name}: {}", scenarios::chain(&*error));
+                        eprintln!("kubelet: pod {name}: {}", go_plugin::Chain(&*error));
                     }
                 });
             }

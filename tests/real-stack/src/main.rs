@@ -41,7 +41,7 @@ async fn main() -> ExitCode {
         Err(failure) => {
             eprintln!(
                 "error: {}\n next: {}",
-                scenarios::chain(&failure),
+                go_plugin::Chain(&failure),
                 failure.next()
             );
             ExitCode::FAILURE

@@ -120,7 +120,7 @@ async fn pod_address(cluster: &Cluster, namespace: &str, name: &str) -> Result<S
     let pod = cluster
         .get(POD, namespace, name)
         .await
-        .map_err(|error| scenarios::chain(&error))?;
+        .map_err(|error| go_plugin::Chain(&error).to_string())?;
     let address = pod.pointer("/status/podIP").and_then(Value::as_str);
     address
         .map(str::to_owned)

@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use go_plugin::Chain;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
-use scenarios::{Cluster, chain, read_yaml};
+use scenarios::{Cluster, read_yaml};
 use serde_json::{Value, json};
 
 use crate::error::Error;
@@ -63,7 +64,7 @@ impl Stack {
             || check(&mut programs),
             async || match client.request_text(request("/readyz")).await {
                 Ok(_) => Ok(()),
-                Err(error) => Err(chain(&error)),
+                Err(error) => Err(Chain(&error).to_string()),
             },
         )
         .await?;
@@ -153,7 +154,9 @@ async fn prepare(flags: &Flags, cluster: &Cluster, programs: &mut [Program]) -> 
         START_LIMIT,
         || check(programs),
         async || {
-            let established = established(cluster).await.map_err(|error| chain(&error))?;
+            let established = established(cluster)
+                .await
+                .map_err(|error| Chain(&error).to_string())?;
             if established >= definitions.len() {
                 return Ok(());
             }

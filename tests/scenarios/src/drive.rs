@@ -12,12 +12,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use go_plugin::Chain;
 use http::Method;
 use serde_json::{Value, json};
 use testbed::load::{self, Load};
 
 use crate::api::{Cluster, Kind};
-use crate::error::{Error, chain};
+use crate::error::Error;
 use crate::judge::{Phase, Verdict, judge};
 use crate::recorder::{Copies, Outcome, Records, STREAM_HEADER, VIA_HEADER};
 use crate::scenario::{Scenario, Step, Stream, Until};
@@ -123,7 +124,7 @@ pub(crate) async fn drive<S: Stack>(shared: &Shared<S>, scenario: &Scenario) -> 
     );
     match stopped {
         Ok(problems) => verdict.problems.extend(problems),
-        Err(error) => verdict.problems.insert(0, chain(&error)),
+        Err(error) => verdict.problems.insert(0, Chain(&error).to_string()),
     }
     drive.save(&shared.folder).await;
     Outturn {

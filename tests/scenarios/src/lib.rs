@@ -16,7 +16,7 @@ mod scenario;
 
 pub use api::{CRD, Cluster, Kind, read_yaml};
 pub use drive::{Outturn, Pace, Shared, Stack};
-pub use error::{Error, chain};
+pub use error::Error;
 pub use judge::RATE;
 pub use recorder::Copies;
 pub use report::{passed, summary};
