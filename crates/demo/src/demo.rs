@@ -1,10 +1,10 @@
 //! Everything that runs, and how it is told of: to the page, and to the terminal.
 
 use std::convert::Infallible;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tempfile::TempDir;
 use testbed::echo::{Observer, Seen};
 use testbed::embedded::{Embedded, Observers, Programs};
 use testbed::mesh::Via;
@@ -38,8 +38,6 @@ pub(crate) struct Demo {
     pub(crate) refusing: Refusing,
     viewer: Mutex<Viewer>,
     began: Instant,
-    // Last: until then it is in use.
-    _folder: TempDir,
 }
 
 impl Demo {
@@ -47,13 +45,10 @@ impl Demo {
     pub(crate) async fn start(
         flags: &Flags,
         board: &Arc<Board>,
+        folder: &Path,
         pause: u64,
     ) -> Result<Self, Error> {
         let began = Instant::now();
-        let folder = tempfile::Builder::new()
-            .prefix("serin-demo-")
-            .tempdir()
-            .map_err(Error::Folder)?;
         let events = Arc::new(Events::new());
         let programs = Programs {
             envoy: flags.envoy.clone(),
@@ -68,8 +63,7 @@ impl Demo {
             // Its errors come back from its calls.
             log: Arc::new(|_| {}),
         };
-        let cluster =
-            Embedded::start(&programs, folder.path(), Manners::default(), observers).await?;
+        let cluster = Embedded::start(&programs, folder, Manners::default(), observers).await?;
         shop::apply(cluster.store(), &flags.module, pause)?;
         let viewer = Viewer::new(cluster.store());
         cluster
@@ -85,7 +79,6 @@ impl Demo {
             refusing: Refusing::default(),
             viewer: Mutex::new(viewer),
             began,
-            _folder: folder,
         })
     }
 

@@ -38,16 +38,7 @@ use crate::flags::Flags;
 fn main() -> ExitCode {
     let flags = Flags::parse();
     let (board, began) = (Arc::new(Board::default()), Instant::now());
-    let outcome = Runtime::new().map_err(Error::Runtime).and_then(|runtime| {
-        runtime.block_on(async {
-            tokio::select! {
-                outcome = run::run(&flags, &board) => outcome,
-                outcome = interrupted() => outcome,
-            }
-        })
-        // With the runtime all tasks are dropped, and with them every process that was started.
-    });
-    match outcome {
+    match start(&flags, &board) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(Error::Interrupted) => {
@@ -60,6 +51,24 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Runs the demo until it has ended or is told to; then nothing of it is left.
+fn start(flags: &Flags, board: &Arc<Board>) -> Result<bool, Error> {
+    let folder = tempfile::Builder::new()
+        .prefix("serin-demo-")
+        .tempdir()
+        .map_err(Error::Folder)?;
+    let runtime = Runtime::new().map_err(Error::Runtime)?;
+    let outcome = runtime.block_on(async {
+        tokio::select! {
+            outcome = run::run(flags, board, folder.path()) => outcome,
+            outcome = interrupted() => outcome,
+        }
+    });
+    // Tasks end with the runtime, and with them the processes. Nobody writes to the folder when it goes, after that.
+    drop(runtime);
+    outcome
 }
 
 /// Ends with Ctrl-C, a closed terminal or a polite kill.

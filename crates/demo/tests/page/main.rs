@@ -13,6 +13,7 @@
 
 mod browser;
 
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -23,8 +24,8 @@ use crate::browser::{Browser, element};
 
 const DRIVER: &str = "chromedriver";
 
-/// The demo with a page, and the page's address. Ends when dropped.
-async fn demo() -> (Child, String) {
+/// The demo with a page, and the page's address; its files go below `folder`. Ends when dropped.
+async fn demo(folder: &Path) -> (Child, String) {
     let variable = |name: &str| {
         std::env::var_os(name)
             .unwrap_or_else(|| panic!("{name} is not set: run `cargo xtask test`"))
@@ -37,6 +38,7 @@ async fn demo() -> (Child, String) {
         .arg("--module")
         .arg(variable("SERIN_FILTER_WASM"))
         .args(["--port", "0"])
+        .env("TMPDIR", folder)
         .stdin(Stdio::null())
         .stderr(Stdio::piped())
         .kill_on_drop(true)
@@ -58,6 +60,16 @@ async fn demo() -> (Child, String) {
     (demo, address)
 }
 
+/// The command lines of processes that name the folder.
+fn processes_with(folder: &Path) -> Vec<String> {
+    let folder = folder.display().to_string();
+    let lines = std::fs::read_dir("/proc").unwrap().filter_map(|item| {
+        let line = std::fs::read(item.ok()?.path().join("cmdline")).ok()?;
+        Some(String::from_utf8_lossy(&line).replace('\0', " "))
+    });
+    lines.filter(|line| line.contains(&folder)).collect()
+}
+
 /// Chromium and its driver.
 async fn has_browser() -> bool {
     let found = Command::new(DRIVER).arg("--version").output().await;
@@ -70,7 +82,8 @@ async fn a_promotion_is_seen() {
         println!("skipped: no chromedriver (Debian packages chromium and chromium-driver)");
         return;
     }
-    let (mut demo, address) = demo().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (mut demo, address) = demo(folder.path()).await;
     let browser = Browser::start(DRIVER).await;
     browser.open(&address).await;
 
@@ -126,4 +139,10 @@ async fn a_promotion_is_seen() {
     assert!(interrupted.unwrap().success());
     let ended = tokio::time::timeout(Duration::from_secs(20), demo.wait()).await;
     assert_eq!(ended.expect("it ends").unwrap().code(), Some(130));
+    assert_eq!(
+        std::fs::read_dir(folder.path()).unwrap().count(),
+        0,
+        "files are left"
+    );
+    assert_eq!(processes_with(folder.path()), [""; 0], "processes are left");
 }
