@@ -6,15 +6,24 @@
 // Helpers of a test count as shipped code to clippy.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod calls;
+mod invariants;
+
+use std::fs::File;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use scenarios::{Cluster, Copies, Error, Pace, Scenario, Shared, Stack, Via};
 use serde_json::json;
+use testbed::argo::plugin::LogSink;
 use testbed::embedded::{Embedded, Observers, Programs};
 use testbed::workloads::Manners;
+
+use crate::calls::Calls;
+use crate::invariants::Violations;
 
 /// Half the load leaves two cores time for an unoptimized build.
 const PACE: Pace = Pace {
@@ -62,14 +71,22 @@ async fn run(wanted: impl Fn(&Scenario) -> bool) {
     scenarios.retain(wanted);
     assert!(!scenarios.is_empty());
     let folder = tempfile::tempdir().unwrap();
-    let shared = start(&checkout, folder.path()).await;
+    let calls = Arc::new(Calls::default());
+    let shared = start(&checkout, folder.path(), &calls).await;
+    let violations = Violations::default();
+    let store = shared.stack.0.store().clone();
+    let watch = tokio::spawn(invariants::watch(store, Arc::clone(&violations)));
     let outturns = scenarios::run_all(&shared, &scenarios, scenarios.len()).await;
+    watch.abort();
     scenarios::summary(&outturns, began.elapsed());
     assert_eq!(outturns.len(), scenarios.len());
-    assert!(
-        outturns.iter().all(scenarios::passed),
-        "see the problems above"
-    );
+    let passed = outturns.iter().all(scenarios::passed);
+    if !passed {
+        println!("logs: {}", folder.keep().display());
+    }
+    assert!(passed, "see the problems above");
+    assert_eq!(*violations.lock().unwrap(), [].into(), "invariants");
+    assert_eq!(calls.violations(), [""; 0], "calls");
     let problems = shared.stack.0.mesh().problems();
     assert_eq!(
         problems, [""; 0],
@@ -77,8 +94,14 @@ async fn run(wanted: impl Fn(&Scenario) -> bool) {
     );
 }
 
+/// What the plugin and the controller say, as a file beside the Envoys' logs.
+fn log(folder: &Path) -> LogSink {
+    let file = Mutex::new(File::create(folder.join("plugin.log")).unwrap());
+    Arc::new(move |line| writeln!(file.lock().unwrap(), "{line}").unwrap())
+}
+
 /// A cluster with the filter.
-async fn start(checkout: &Path, folder: &Path) -> Shared<UnderTest> {
+async fn start(checkout: &Path, folder: &Path, calls: &Arc<Calls>) -> Shared<UnderTest> {
     let copies = Arc::new(Copies::default());
     let programs = Programs {
         envoy: file("SERIN_ENVOY"),
@@ -86,12 +109,13 @@ async fn start(checkout: &Path, folder: &Path) -> Shared<UnderTest> {
     };
     let observers = Observers {
         requests: copies.observer(),
-        calls: Arc::new(|_| {}),
-        log: Arc::new(|_| {}),
+        calls: calls.observer(),
+        log: log(folder),
     };
     let embedded = Embedded::start(&programs, folder, Manners::default(), observers)
         .await
         .unwrap();
+    calls.on(embedded.store());
     let config = kube::Config::new(embedded.api().url().parse().unwrap());
     let cluster = Cluster::new(kube::Client::try_from(config).unwrap());
     cluster.discover().await.unwrap();
