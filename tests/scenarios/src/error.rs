@@ -82,7 +82,7 @@ pub enum Error {
     Rate {
         /// Which file.
         path: PathBuf,
-        /// Of all streams together, each way.
+        /// Of all streams that take both ways, together.
         rate: u32,
         /// What is judged.
         least: u32,

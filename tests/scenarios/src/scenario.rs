@@ -43,7 +43,7 @@ pub(crate) struct Table {
     pub(crate) step: Vec<Step>,
 }
 
-/// Requests of one kind, sent at a steady rate through the sidecar and through the gateway.
+/// Requests of one kind, sent at a steady rate through the sidecar and through the gateway, or one of them.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Stream {
@@ -62,12 +62,24 @@ pub(crate) struct Stream {
     /// Headers.
     #[serde(default)]
     pub(crate) headers: BTreeMap<String, String>,
-    /// Requests per second through each of the two.
+    /// Requests per second on each of its ways.
     pub(crate) rate: u32,
+    /// The one way that they take; absent for both.
+    pub(crate) only: Option<Way>,
     /// The application (label `app`) that has to answer.
     pub(crate) app: String,
     /// The Rollout whose versions answer; absent where no Rollout is involved.
     pub(crate) rollout: Option<String>,
+}
+
+/// The word for a way in a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Way {
+    /// [`Via::Sidecar`].
+    Sidecar,
+    /// [`Via::Gateway`].
+    Gateway,
 }
 
 /// One step: what is done, what is waited for, what must be seen from then on.
@@ -172,6 +184,15 @@ fn observed() -> u64 {
 }
 
 impl Stream {
+    /// The ways that its requests take.
+    pub(crate) fn ways(&self) -> &'static [Via] {
+        match self.only {
+            None => &Via::ALL,
+            Some(Way::Sidecar) => &[Via::Sidecar],
+            Some(Way::Gateway) => &[Via::Gateway],
+        }
+    }
+
     /// The authority on one of the two ways.
     pub(crate) fn authority(&self, via: Via) -> &str {
         match via {

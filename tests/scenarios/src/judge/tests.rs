@@ -27,6 +27,7 @@ fn stream() -> Stream {
         method: "GET".to_owned(),
         headers: BTreeMap::new(),
         rate: 100,
+        only: None,
         app: "web".to_owned(),
         rollout: Some("web".to_owned()),
     }

@@ -15,7 +15,12 @@ impl Scenario {
             .iter()
             .map(|stream| stream.name.clone())
             .collect();
-        let rate: u32 = self.table.stream.iter().map(|stream| stream.rate).sum();
+        let both = self
+            .table
+            .stream
+            .iter()
+            .filter(|stream| stream.only.is_none());
+        let rate: u32 = both.map(|stream| stream.rate).sum();
         if rate < RATE {
             return Err(Error::Rate {
                 path: path.to_path_buf(),
