@@ -10,6 +10,7 @@ use testbed::apiserver::{Action as Fault, FaultId, Store, Verb};
 use testbed::embedded::Embedded;
 
 use crate::shop;
+use crate::story::Images;
 
 /// Something a button does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +97,7 @@ pub(crate) async fn act(
         Action::KillPlugin => {
             let (process, _) = cluster.plugin().await;
             let process = process
+                .filter(|&process| lives(process))
                 .and_then(|process| i32::try_from(process).ok())
                 .and_then(Pid::from_raw)
                 .ok_or(Refusal::NoPlugin)?;
@@ -116,6 +118,14 @@ pub(crate) async fn act(
             Ok(())
         }
     }
+}
+
+/// Whether a child process runs; one that has ended stays until its parent asks for its status.
+pub(crate) fn lives(process: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    // The name comes before, in brackets, and may hold brackets itself.
+    let state = stat.rsplit_once(") ").map(|(_, rest)| rest);
+    state.is_some_and(|rest| !rest.starts_with(['Z', 'X']))
 }
 
 /// Sets the image, as `kubectl argo rollouts set image` does.
@@ -141,8 +151,26 @@ pub(crate) fn abort(store: &Store) -> Result<(), Refusal> {
 /// The image that the Rollout wants.
 pub(crate) fn image(store: &Store) -> String {
     let rollout = store.get(&shop::object("rollouts")).unwrap_or_default();
-    let image = rollout.pointer("/spec/template/spec/containers/0/image");
+    image_of(&rollout)
+}
+
+/// The image of an object with a pod template.
+pub(crate) fn image_of(object: &Value) -> String {
+    let image = object.pointer("/spec/template/spec/containers/0/image");
     image.and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+/// The images that the Rollout is about.
+pub(crate) fn images(store: &Store, rollout: &Rollout) -> Images {
+    let sets = store.list("replicasets", shop::NAMESPACE);
+    let stable = sets.unwrap_or_default().into_iter().find(|set| {
+        let hash = set.pointer("/metadata/labels/rollouts-pod-template-hash");
+        hash.and_then(Value::as_str) == Some(&rollout.status.stable_rs)
+    });
+    Images {
+        wanted: image(store),
+        stable: stable.as_ref().map_or_else(String::new, image_of),
+    }
 }
 
 /// The Rollout; an empty one if it is gone.

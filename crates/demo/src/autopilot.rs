@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use argo_rollouts::Rollout;
 use testbed::apiserver::Store;
 
-use crate::actions::{abort, image, release_image, rollout};
+use crate::actions::{self, abort, image, release_image, rollout};
 use crate::shop;
 use crate::story::{ABORTED, Chapter, PROMOTED};
 
@@ -18,6 +18,11 @@ pub(crate) struct Autopilot {
 }
 
 impl Autopilot {
+    /// Whether the story still goes as it is told.
+    pub(crate) fn is_on(&self) -> bool {
+        !self.off.load(Ordering::Relaxed)
+    }
+
     /// Leaves everything to the page.
     pub(crate) fn take_over(&self) {
         self.off.store(true, Ordering::Relaxed);
@@ -27,32 +32,38 @@ impl Autopilot {
     /// steps of its own lasts.
     pub(crate) async fn fly(&self, store: &Store, rest: Duration) -> Infallible {
         self.play(store, rest).await;
+        self.take_over();
         std::future::pending().await
     }
 
     async fn play(&self, store: &Store, rest: Duration) {
         let mut since = (Chapter::StableOnly, Instant::now());
-        loop {
+        let mut half = None;
+        while self.is_on() {
             tokio::time::sleep(Duration::from_millis(100)).await;
-            if self.off.load(Ordering::Relaxed) {
-                return;
-            }
             let now = rollout(store);
             if now.status.phase.is_empty() || now.spec.paused {
                 since.1 = Instant::now();
+                half = None;
                 continue;
             }
-            let chapter = Chapter::of(&now, &image(store));
+            let chapter = Chapter::of(&now, &actions::images(store, &now), true);
             if chapter != since.0 {
                 since = (chapter, Instant::now());
             }
             let rested = since.1.elapsed() >= rest;
             // A write that is refused is tried again.
             let _ = match chapter {
+                _ if !self.is_on() => return,
                 Chapter::StableOnly if rested => release_image(store, &shop::image(PROMOTED)),
+                // Someone has promoted the last one.
+                Chapter::Promoted if image(store) == shop::image(ABORTED) => return,
                 Chapter::Promoted if rested => release_image(store, &shop::image(ABORTED)),
                 Chapter::SecondRelease if at_half(&now) => {
-                    tokio::time::sleep(rest / 2).await;
+                    let half = *half.get_or_insert_with(Instant::now);
+                    if half.elapsed() < rest / 2 {
+                        continue;
+                    }
                     abort(store)
                 }
                 Chapter::Aborted => return,

@@ -2,9 +2,10 @@
 
 use std::convert::Infallible;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use argo_rollouts::go_plugin::Chain;
 use testbed::echo::{Observer, Seen};
 use testbed::embedded::{Embedded, Observers, Programs};
 use testbed::mesh::Via;
@@ -20,11 +21,13 @@ use crate::flags::Flags;
 use crate::traffic::Traffic;
 use crate::users::USER_HEADER;
 use crate::view::{Plugin, Rest, State, Viewer};
-use crate::{shop, terminal};
+use crate::{actions, shop, terminal};
 
 /// How often the page is told of requests, and of everything else.
 const BATCHES: Duration = Duration::from_millis(100);
 const STATES: Duration = Duration::from_millis(250);
+/// How often the proxies are looked after.
+const CHECKS: Duration = Duration::from_secs(1);
 /// How long the first version may take to be there.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
@@ -36,6 +39,8 @@ pub(crate) struct Demo {
     pub(crate) events: Arc<Events>,
     pub(crate) autopilot: Autopilot,
     pub(crate) refusing: Refusing,
+    /// Why nothing goes on, in a sentence.
+    trouble: std::sync::Mutex<Option<String>>,
     viewer: Mutex<Viewer>,
     began: Instant,
 }
@@ -58,7 +63,7 @@ impl Demo {
             requests: copies(board),
             calls: {
                 let events = Arc::clone(&events);
-                Arc::new(move |call| events.call(began.elapsed().as_secs_f64(), call))
+                Arc::new(move |call| events.called(call))
             },
             // Its errors come back from its calls.
             log: Arc::new(|_| {}),
@@ -77,6 +82,7 @@ impl Demo {
             events,
             autopilot: Autopilot::default(),
             refusing: Refusing::default(),
+            trouble: std::sync::Mutex::default(),
             viewer: Mutex::new(viewer),
             began,
         })
@@ -87,38 +93,63 @@ impl Demo {
         let (process, starts) = self.cluster.plugin().await;
         let rest = Rest {
             plugin: Plugin {
-                running: process.is_some(),
+                running: process.is_some_and(actions::lives),
                 starts,
             },
+            told: self.autopilot.is_on(),
             refusing: self.refusing.is_on(),
             headers: self.traffic.headers().await,
+            trouble: self.trouble().clone(),
         };
         let mut viewer = self.viewer.lock().await;
         viewer.state(self.cluster.store(), &self.board, rest)
+    }
+
+    fn trouble(&self) -> MutexGuard<'_, Option<String>> {
+        // A holder that panicked left a whole sentence.
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks after the proxies; ends only when dropped.
+    pub(crate) async fn watch(&self) -> Infallible {
+        loop {
+            tokio::time::sleep(CHECKS).await;
+            let failure = self.cluster.mesh().settled().await.err();
+            let sentence = failure.map(|failure| Chain(&failure).to_string());
+            if let Some(sentence) = &sentence
+                && self.trouble().as_ref() != Some(sentence)
+            {
+                terminal::trouble(sentence);
+            }
+            *self.trouble() = sentence;
+        }
     }
 
     /// Tells the page and the terminal what happens; ends only when dropped.
     pub(crate) async fn tell(&self) -> Infallible {
         let mut last: Option<State> = None;
         let mut stated = Instant::now();
+        let mut failures = terminal::Failures::default();
+        let mut starts = 1;
         loop {
             tokio::time::sleep(BATCHES).await;
             let batch = self.board.take_batch();
             if !batch.is_empty() {
                 self.events.send("requests", &batch);
             }
-            for (_, _, why) in &batch.failed {
-                terminal::failure(why);
-            }
-            for request in self.cluster.api().take_requests() {
-                self.events
-                    .write(self.began.elapsed().as_secs_f64(), &request);
-            }
+            failures.tell(&batch);
+            self.events
+                .flush(self.began, self.cluster.api().take_requests());
             if stated.elapsed() < STATES {
                 continue;
             }
             stated = Instant::now();
             let state = self.state().await;
+            if state.plugin.starts > starts {
+                starts = state.plugin.starts;
+                self.events
+                    .started(self.began.elapsed().as_secs_f64(), starts);
+            }
             if last.as_ref() == Some(&state) {
                 continue;
             }

@@ -1,5 +1,6 @@
 //! What can keep the demo from running. A story that doesn't go as told is no error but a failed check.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use testbed::apiserver::Status;
@@ -30,6 +31,9 @@ pub(crate) enum Error {
     /// A file that was told on the command line isn't there.
     #[error("{flag} names {}, which is no file", path.display())]
     NoFile { flag: &'static str, path: PathBuf },
+    /// A file that was told on the command line is something else.
+    #[error("--module names {}, which is no WebAssembly module", path.display())]
+    NoModule { path: PathBuf },
     /// One of the demo's own manifests.
     #[error("the demo's manifest {name} is not valid YAML")]
     Manifest {
@@ -47,13 +51,18 @@ impl Error {
     pub(crate) fn next(&self) -> &'static str {
         match self {
             Self::Interrupted => "start it again",
-            Self::Cluster(_) => "read what Envoy or the plugin said above",
-            Self::Port { .. } => {
+            Self::Cluster(_) => {
+                "start it with `cargo xtask demo`, which builds what it needs; what is named above isn't that"
+            }
+            Self::Port { source, .. } if source.kind() == ErrorKind::AddrInUse => {
                 "another program has the port: choose one with --port, or leave the flag out"
             }
+            Self::Port { .. } => "choose another port with --port, or leave the flag out",
             Self::Runtime(_) => "check how many threads and files this user may have",
             Self::Folder(_) => "check space and permissions of the temporary folder (TMPDIR)",
-            Self::NoFile { .. } => "start it with `cargo xtask demo`, which builds what it needs",
+            Self::NoFile { .. } | Self::NoModule { .. } => {
+                "start it with `cargo xtask demo`, which builds what it needs"
+            }
             Self::Manifest { .. } | Self::Refused { .. } => "mend crates/demo/resources",
         }
     }

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -33,7 +34,15 @@ pub(crate) struct Events {
 struct Log {
     lines: VecDeque<Line>,
     next: u64,
+    /// Not yet told of.
+    calls: Vec<CallRecord>,
     state: Option<Event>,
+}
+
+/// What the plugin has done.
+enum Done {
+    Call(CallRecord),
+    Write(Request),
 }
 
 /// A call or a write, as the page shows it.
@@ -100,8 +109,40 @@ impl Events {
         }
     }
 
-    /// A call of the plugin; `at` is in seconds from the start.
-    pub(crate) fn call(&self, at: f64, call: &CallRecord) {
+    /// Takes a call of the plugin, for [`Events::flush`].
+    pub(crate) fn called(&self, call: &CallRecord) {
+        self.lock().calls.push(call.clone());
+    }
+
+    /// Tells of calls and of the plugin's writes, in the order in which they were done.
+    pub(crate) fn flush(&self, began: Instant, requests: Vec<Request>) {
+        let calls = std::mem::take(&mut self.lock().calls);
+        let mut done: Vec<(Instant, Done)> = requests
+            .into_iter()
+            .map(|request| (request.at, Done::Write(request)))
+            .chain(
+                calls
+                    .into_iter()
+                    .map(|call| (call.at + call.took, Done::Call(call))),
+            )
+            .collect();
+        done.sort_by_key(|(at, _)| *at);
+        for (at, done) in done {
+            let at = at.saturating_duration_since(began).as_secs_f64();
+            match done {
+                Done::Call(call) => self.call(at, &call),
+                Done::Write(request) => self.write(at, &request),
+            }
+        }
+    }
+
+    /// The plugin has been started; `times` counts from 1.
+    pub(crate) fn started(&self, at: f64, times: u64) {
+        let fields = json!({"at": at, "method": "plugin started", "detail": times.to_string(), "ms": null, "error": null});
+        self.line("call", fields, format!("plugin started {times}"));
+    }
+
+    fn call(&self, at: f64, call: &CallRecord) {
         // The controller asks for it all the time, and the answer is always the same.
         if call.method == "Type" {
             return;
@@ -118,8 +159,7 @@ impl Events {
         self.line("call", fields, key);
     }
 
-    /// A write of the plugin's at the API server.
-    pub(crate) fn write(&self, at: f64, request: &Request) {
+    fn write(&self, at: f64, request: &Request) {
         if request.verb != Verb::Patch {
             return;
         }

@@ -42,12 +42,19 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(Error::Interrupted) => {
-            eprintln!("\n{}", terminal::totals(board.counts(), began.elapsed()));
-            eprintln!("stopped; everything that was started has ended with it");
+            terminal::note(&format!(
+                "\n{}",
+                terminal::totals(board.counts(), began.elapsed())
+            ));
+            terminal::note("stopped; everything that was started has ended with it");
             ExitCode::from(130)
         }
         Err(failure) => {
-            eprintln!("error: {}\n next: {}", Chain(&failure), failure.next());
+            terminal::note(&format!(
+                "error: {}\n next: {}",
+                Chain(&failure),
+                failure.next()
+            ));
             ExitCode::FAILURE
         }
     }

@@ -11,10 +11,12 @@ use crate::board::Board;
 use crate::demo::Demo;
 use crate::error::Error;
 use crate::flags::Flags;
-use crate::{headless, server};
+use crate::{headless, server, terminal};
 
 /// The page's port, where it is free.
 const PORT: u16 = 7400;
+/// How a WebAssembly module begins.
+const WASM: &[u8] = b"\0asm";
 /// How long a pause step takes, for people and without them.
 const PAUSE_SECONDS: u64 = 10;
 const PAUSE_SECONDS_HEADLESS: u64 = 6;
@@ -33,6 +35,11 @@ pub(crate) async fn run(flags: &Flags, board: &Arc<Board>, folder: &Path) -> Res
             });
         }
     }
+    if !std::fs::read(&flags.module).is_ok_and(|module| module.starts_with(WASM)) {
+        return Err(Error::NoModule {
+            path: flags.module.clone(),
+        });
+    }
     // Before anything is started: no port, no demo.
     let listener = if flags.headless {
         None
@@ -44,10 +51,11 @@ pub(crate) async fn run(flags: &Flags, board: &Arc<Board>, folder: &Path) -> Res
     } else {
         PAUSE_SECONDS
     };
-    eprintln!(
-        "==> starting the cluster: API server, controller with serin, two Envoys with the filter"
+    terminal::note(
+        "==> starting the cluster: API server, controller with serin, two Envoys with the filter",
     );
-    let demo = Arc::new(Demo::start(flags, board, folder, pause).await?);
+    let demo = terminal::patiently("the cluster", Demo::start(flags, board, folder, pause));
+    let demo = Arc::new(demo.await?);
     let store = demo.cluster.store();
     let rest = Duration::from_secs(pause);
     let Some(listener) = listener else {
@@ -57,11 +65,14 @@ pub(crate) async fn run(flags: &Flags, board: &Arc<Board>, folder: &Path) -> Res
         };
     };
     let port = listener.local_addr().map_or(0, |address| address.port());
-    eprintln!("==> the page: http://127.0.0.1:{port}/  (Ctrl-C ends the demo)");
+    terminal::note(&format!(
+        "==> the page: http://127.0.0.1:{port}/  (Ctrl-C ends the demo)"
+    ));
     let served = tokio::select! {
         served = server::serve(listener, Arc::clone(&demo)) => served,
         never = demo.autopilot.fly(store, rest) => match never {},
         never = demo.tell() => match never {},
+        never = demo.watch() => match never {},
     };
     served
         .map(|()| true)
@@ -78,7 +89,9 @@ async fn listen(port: Option<u16>) -> Result<TcpListener, Error> {
             let listener = bind(0)
                 .await
                 .map_err(|source| Error::Port { port: 0, source })?;
-            eprintln!("    port {PORT} is taken (by another demo?): the page gets another one");
+            terminal::note(&format!(
+                "    port {PORT} is taken (by another demo?): the page gets another one"
+            ));
             Ok(listener)
         }
         Err(source) => Err(Error::Port {

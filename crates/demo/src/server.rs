@@ -4,13 +4,14 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
+use axum::middleware::{self, Next};
 use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, Response, sse};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use futures::stream::{self, Stream, StreamExt};
-use http::{StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
@@ -60,7 +61,43 @@ pub(crate) async fn serve(listener: TcpListener, demo: Arc<Demo>) -> std::io::Re
         );
         router = router.route(path, get(async move || answer));
     }
+    let port = listener.local_addr()?.port();
+    let own = move |request: Request, next: Next| own_pages_only(port, request, next);
+    let router = router.layer(middleware::from_fn(own));
     axum::serve(listener, router.with_state(demo)).await
+}
+
+/// Another site's page can send requests to localhost too, under its own name or a name of its own that leads here.
+async fn own_pages_only(port: u16, request: Request, next: Next) -> Response {
+    if !is_own(port, request.headers()) {
+        let sentence = format!("only pages of http://127.0.0.1:{port} may ask");
+        return refused(StatusCode::FORBIDDEN, sentence);
+    }
+    let mut response = next.run(request).await;
+    for (name, value) in [
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'self'; img-src 'self' data:",
+        ),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ] {
+        let value = HeaderValue::from_static(value);
+        response.headers_mut().insert(name, value);
+    }
+    response
+}
+
+/// Whether a request is for this server by its own name, and from a page of its own if from a page.
+fn is_own(port: u16, headers: &HeaderMap) -> bool {
+    let text = |name| {
+        let value = headers.get(name);
+        value.map(|value: &HeaderValue| value.to_str().unwrap_or_default())
+    };
+    let own = ["127.0.0.1", "localhost"].map(|host| format!("{host}:{port}"));
+    let is_own = |authority: &str| own.iter().any(|own| own == authority);
+    text(header::HOST).is_some_and(is_own)
+        && text(header::ORIGIN)
+            .is_none_or(|origin| origin.strip_prefix("http://").is_some_and(is_own))
 }
 
 async fn events(
@@ -118,4 +155,29 @@ async fn headers(State(demo): State<Arc<Demo>>, Json(headers): Json<Headers>) ->
 
 fn refused(status: StatusCode, sentence: String) -> Response {
     (status, Json(json!({"error": sentence}))).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_own_page_may_ask() {
+        let cases = [
+            ("127.0.0.1:7400", None, true),
+            ("localhost:7400", Some("http://localhost:7400"), true),
+            ("127.0.0.1:7400", Some("http://evil.example"), false),
+            ("127.0.0.1:7400", Some("null"), false),
+            ("evil.example:7400", None, false),
+            ("127.0.0.1:7401", None, false),
+        ];
+        for (host, origin, expected) in cases {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, HeaderValue::from_static(host));
+            if let Some(origin) = origin {
+                headers.insert(header::ORIGIN, HeaderValue::from_static(origin));
+            }
+            assert_eq!(is_own(7400, &headers), expected, "{host} {origin:?}");
+        }
+    }
 }

@@ -31,6 +31,15 @@ pub(crate) enum Chapter {
     Aborted,
 }
 
+/// The images that a Rollout is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Images {
+    /// In its template.
+    pub(crate) wanted: String,
+    /// Of its stable ReplicaSet; empty before there is one.
+    pub(crate) stable: String,
+}
+
 /// What the page shows of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Told {
@@ -103,21 +112,31 @@ impl Chapter {
         }
     }
 
-    /// The chapter that a Rollout is in. Releases after the story's are told in the words of the first.
-    pub(crate) fn of(rollout: &Rollout, image: &str) -> Self {
-        let release = shop::release(image);
+    /// While an abort has not yet reached everything.
+    pub(crate) fn being_taken_back() -> Told {
+        Told {
+            title: "Aborting",
+            text: "The release is being taken back: weights to 0, the policy out of the filter, the lane routes out of the \
+                   VirtualService.",
+            ..Self::Aborted.told()
+        }
+    }
+
+    /// The chapter that a Rollout is in; `told` while the story goes as planned. Other releases are told in the words of
+    /// the first.
+    pub(crate) fn of(rollout: &Rollout, images: &Images, told: bool) -> Self {
         let status = &rollout.status;
         if status.abort {
             return Self::Aborted;
         }
         if status.current_pod_hash == status.stable_rs || status.stable_rs.is_empty() {
-            return if release < PROMOTED {
+            return if shop::release(&images.stable) < PROMOTED {
                 Self::StableOnly
             } else {
                 Self::Promoted
             };
         }
-        if release == ABORTED {
+        if told && shop::release(&images.wanted) == ABORTED {
             return Self::SecondRelease;
         }
         step(rollout)
@@ -180,26 +199,33 @@ mod tests {
         };
         let done = at(json!({"currentPodHash": "s", "stableRS": "s", "currentStepIndex": 9}));
         let aborted = at(json!({"currentPodHash": "c", "stableRS": "s", "abort": true}));
+        let images = |wanted: u32, stable: u32| Images {
+            wanted: shop::image(wanted),
+            stable: shop::image(stable),
+        };
         let cases = vec![
-            (at(json!({})), "reviews:1", Chapter::StableOnly),
-            (done.clone(), "reviews:1", Chapter::StableOnly),
-            (moving(0), "reviews:2", Chapter::BetaUsers),
-            (moving(2), "reviews:2", Chapter::BetaUsers),
-            (moving(4), "reviews:2", Chapter::Mirror),
-            (moving(5), "reviews:2", Chapter::Mirror),
-            (moving(7), "reviews:2", Chapter::Tenth),
-            (moving(8), "reviews:2", Chapter::Half),
-            (done.clone(), "reviews:2", Chapter::Promoted),
-            (moving(8), "reviews:3", Chapter::SecondRelease),
-            (aborted, "reviews:3", Chapter::Aborted),
-            (moving(7), "reviews:4", Chapter::Tenth),
-            (done, "reviews:4", Chapter::Promoted),
+            (at(json!({})), images(1, 1), true, Chapter::StableOnly),
+            (done.clone(), images(1, 1), true, Chapter::StableOnly),
+            // A new image that the controller has not yet seen.
+            (done.clone(), images(2, 1), true, Chapter::StableOnly),
+            (moving(0), images(2, 1), true, Chapter::BetaUsers),
+            (moving(2), images(2, 1), true, Chapter::BetaUsers),
+            (moving(4), images(2, 1), true, Chapter::Mirror),
+            (moving(5), images(2, 1), true, Chapter::Mirror),
+            (moving(7), images(2, 1), true, Chapter::Tenth),
+            (moving(8), images(2, 1), true, Chapter::Half),
+            (done.clone(), images(2, 2), true, Chapter::Promoted),
+            (moving(8), images(3, 2), true, Chapter::SecondRelease),
+            (moving(8), images(3, 2), false, Chapter::Half),
+            (aborted, images(3, 2), true, Chapter::Aborted),
+            (moving(7), images(4, 2), false, Chapter::Tenth),
+            (done, images(4, 4), false, Chapter::Promoted),
         ];
-        for (rollout, image, chapter) in cases {
+        for (rollout, images, told, chapter) in cases {
             assert_eq!(
-                Chapter::of(&rollout, image),
+                Chapter::of(&rollout, &images, told),
                 chapter,
-                "{image} {:?}",
+                "{images:?} {:?}",
                 rollout.status
             );
         }

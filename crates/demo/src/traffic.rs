@@ -17,7 +17,7 @@ use crate::users::{self, BETA, USER_HEADER, User};
 pub(crate) const RATE: u32 = 10;
 /// A request that takes longer has failed.
 const REQUEST_LIMIT: Duration = Duration::from_secs(5);
-/// What a page may set: enough for every rule, and no way to fill the memory.
+/// What a page may set: enough for every rule, and less than Envoy refuses.
 const MAX_HEADERS: usize = 8;
 const MAX_HEADER_BYTES: usize = 256;
 
@@ -46,7 +46,7 @@ struct Own {
 pub(crate) enum HeaderFault {
     #[error("{found} headers; at most {MAX_HEADERS} can be set")]
     TooMany { found: usize },
-    #[error("{name:?} is no header name")]
+    #[error("{name:?} is no header name (at most {MAX_HEADER_BYTES} letters, digits and dashes)")]
     Name { name: String },
     #[error(
         "the value of {name} is not one that a header can have (printable, at most {MAX_HEADER_BYTES} bytes)"
@@ -111,8 +111,11 @@ fn check(headers: &Headers) -> Result<(), HeaderFault> {
         });
     }
     for (name, value) in headers {
-        let parsed = HeaderName::from_bytes(name.as_bytes())
-            .map_err(|_| HeaderFault::Name { name: name.clone() })?;
+        let parsed = HeaderName::from_bytes(name.as_bytes()).ok();
+        let parsed = parsed.filter(|_| name.len() <= MAX_HEADER_BYTES);
+        let parsed = parsed.ok_or_else(|| HeaderFault::Name {
+            name: name.chars().take(MAX_HEADER_BYTES).collect(),
+        })?;
         let reserved = [
             USER_HEADER,
             "host",
@@ -168,7 +171,10 @@ mod tests {
         let one = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
         let cases = [
             (one("x-beta", "1"), None),
-            (one("x beta", "1"), Some("\"x beta\" is no header name")),
+            (
+                one("x beta", "1"),
+                Some("\"x beta\" is no header name (at most 256 letters, digits and dashes)"),
+            ),
             (
                 one("x-beta", "a\nb"),
                 Some(

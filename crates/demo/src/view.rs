@@ -36,6 +36,8 @@ pub(crate) struct State {
     /// Whether the API server refuses the plugin's writes.
     pub(crate) refusing: bool,
     pub(crate) you: You,
+    /// Why nothing goes on, in a sentence.
+    pub(crate) trouble: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -87,9 +89,12 @@ pub(crate) struct You {
 /// What the state is made of beside the store and the board.
 #[derive(Clone, Debug)]
 pub(crate) struct Rest {
+    /// Whether the story still goes as it is told.
+    pub(crate) told: bool,
     pub(crate) plugin: Plugin,
     pub(crate) refusing: bool,
     pub(crate) headers: Headers,
+    pub(crate) trouble: Option<String>,
 }
 
 /// Makes states; remembers when the weight was last changed.
@@ -112,7 +117,7 @@ impl Viewer {
     /// The state now.
     pub(crate) fn state(&mut self, store: &Store, board: &Board, rest: Rest) -> State {
         let rollout = actions::rollout(store);
-        let image = actions::image(store);
+        let images = actions::images(store, &rollout);
         let wanted = wanted(&rollout);
         if wanted != self.weight.0 {
             self.weight = (wanted, Instant::now());
@@ -124,22 +129,33 @@ impl Viewer {
             self.weight.1 + SETTLED,
             canary.map(|version| version.image.as_str()),
         );
+        let virtual_service = VirtualService {
+            now: spec_yaml(store, "virtualservices"),
+            users: self.users.clone(),
+        };
+        let policy = policy(store).map_or_else(String::new, |policy| yaml(&policy));
+        let told = match Chapter::of(&rollout, &images, rest.told) {
+            Chapter::Aborted
+                if !policy.is_empty() || virtual_service.now != virtual_service.users =>
+            {
+                Chapter::being_taken_back()
+            }
+            chapter => chapter.told(),
+        };
         State {
-            story: Chapter::of(&rollout, &image).told(),
+            story: told,
             rollout: state_of(&rollout),
             versions,
             weight: Weight { wanted, measured },
-            virtual_service: VirtualService {
-                now: spec_yaml(store, "virtualservices"),
-                users: self.users.clone(),
-            },
-            policy: policy(store).map_or_else(String::new, |policy| yaml(&policy)),
+            virtual_service,
+            policy,
             counts: board.counts(),
             plugin: rest.plugin,
             refusing: rest.refusing,
             you: You {
                 headers: rest.headers,
             },
+            trouble: rest.trouble,
         }
     }
 }
@@ -217,10 +233,13 @@ fn words(step: &CanaryStep) -> String {
         };
     }
     if let Some(scale) = &step.set_canary_scale {
+        if scale.match_traffic_weight {
+            return "setCanaryScale matchTrafficWeight".to_owned();
+        }
         return match (scale.replicas, scale.weight) {
             (Some(replicas), _) => format!("setCanaryScale {replicas}"),
             (None, Some(weight)) => format!("setCanaryScale {weight} %"),
-            (None, None) => "setCanaryScale as the weight".to_owned(),
+            (None, None) => "setCanaryScale".to_owned(),
         };
     }
     if let Some(route) = &step.set_header_route {
@@ -264,7 +283,7 @@ fn versions(store: &Store, rollout: &Rollout) -> Vec<Version> {
                 "old"
             };
             Version {
-                image: text("/spec/template/spec/containers/0/image"),
+                image: actions::image_of(set),
                 hash,
                 role,
                 pods: number("/spec/replicas").max(number("/status/replicas")),

@@ -1,6 +1,7 @@
 //! What was asked of the server, for tests that count what a client costs.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use serde_json::Value;
 
@@ -9,6 +10,8 @@ use super::request::Verb;
 /// One request, in the order in which the answers were ready (a watch: in which it began).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
+    /// When the answer was ready; of a watch, when it began.
+    pub at: Instant,
     /// What it did.
     pub verb: Verb,
     /// API group; empty for the core group and for paths that are no resource.
@@ -38,7 +41,8 @@ pub struct Request {
 pub(super) struct Log(Arc<Mutex<Vec<Request>>>);
 
 impl Log {
-    pub(super) fn push(&self, request: Request) {
+    pub(super) fn push(&self, mut request: Request) {
+        request.at = Instant::now();
         self.lock().push(request);
     }
 

@@ -1,5 +1,7 @@
 //! One HTTP request: parsed, troubled by faults, carried out, logged, answered.
 
+use std::time::Instant;
+
 use futures::stream;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::request::Parts;
@@ -184,6 +186,7 @@ impl Server {
 fn entry_of(parts: &Parts, verb: Verb, target: Option<&Target>, body: &[u8]) -> log::Request {
     let text = |read: fn(&Target) -> &str| target.map(read).unwrap_or_default().to_owned();
     log::Request {
+        at: Instant::now(),
         verb,
         group: text(|target| target.resource.group),
         resource: text(|target| target.resource.plural),
