@@ -103,8 +103,7 @@ impl Front {
 
     /// Makes `to` live. On an error the rest goes on, but nothing is taken away; the first one is returned.
     pub(super) async fn apply(&mut self, to: &Configuration) -> Result<(), ApplyError> {
-        let renamed = self.live.hosts != to.hosts || self.live.plugins != to.plugins;
-        let together = with_old(&to.clusters, &self.live.clusters, renamed);
+        let together = with_old(&to.clusters, &self.live.clusters);
         let made = self.clusters(together).await;
         let routes = self.routes(&to.hosts).await;
         let plugins = self.plugins(&to.plugins).await;
@@ -112,9 +111,7 @@ impl Front {
         // Until the worker has the new routes it uses the old ones, with all that they name.
         self.worker().await?;
         self.wanted.clone_from(&to.clusters);
-        self.clusters(with_old(&to.clusters, &self.live.clusters, false))
-            .await?;
-        self.worker().await
+        Ok(())
     }
 
     /// Whether there are clusters that no longer belong to anything.
@@ -242,20 +239,15 @@ impl Front {
     }
 }
 
-/// The new clusters and the old ones. With `keep`, what the old routes name keeps an endpoint: a subset that loses its
-/// last pod in the same moment as its weight still takes requests until the new routes are live.
+/// The new clusters, and those old ones that only old routes name. Endpoints are the new ones: istiod too sends them
+/// before the routes (Istio 1.29 `pilot/pkg/xds/ads.go`, `PushOrder`), so a subset that loses its last pod in the moment
+/// in which it loses its weight fails requests for a moment.
 fn with_old(
     new: &BTreeMap<String, Cluster>,
     old: &BTreeMap<String, Cluster>,
-    keep: bool,
 ) -> BTreeMap<String, Cluster> {
-    let mut together = new.clone();
-    for (name, old) in old {
-        let cluster = together.entry(name.clone()).or_insert_with(|| old.clone());
-        if keep && cluster.endpoints.is_empty() {
-            cluster.endpoints.clone_from(&old.endpoints);
-        }
-    }
+    let mut together = old.clone();
+    together.extend(new.clone());
     together
 }
 
@@ -307,19 +299,12 @@ mod tests {
         };
         let old = clusters(&[("moved", &[1]), ("emptied", &[2]), ("gone", &[3])]);
         let new = clusters(&[("moved", &[4]), ("emptied", &[]), ("new", &[5])]);
-        let kept = clusters(&[
-            ("moved", &[4]),
-            ("emptied", &[2]),
-            ("gone", &[3]),
-            ("new", &[5]),
-        ]);
-        assert_eq!(with_old(&new, &old, true), kept);
-        let exact = clusters(&[
+        let together = clusters(&[
             ("moved", &[4]),
             ("emptied", &[]),
             ("gone", &[3]),
             ("new", &[5]),
         ]);
-        assert_eq!(with_old(&new, &old, false), exact);
+        assert_eq!(with_old(&new, &old), together);
     }
 }
