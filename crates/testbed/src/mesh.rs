@@ -10,19 +10,23 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::apiserver::Store;
 use crate::envoy::{Envoy, EnvoyError};
 
 mod admin;
+mod error;
+#[cfg(test)]
+mod fake;
 mod files;
 mod follow;
 mod front;
 mod model;
 mod translate;
 
-pub use front::ApplyError;
+pub use error::ApplyError;
+pub use follow::Debounce;
 
 use follow::State;
 use front::Front;
@@ -53,11 +57,12 @@ impl Via {
 /// Two Envoys that follow a store. Dropping it ends both.
 #[derive(Debug)]
 pub struct Mesh {
+    // Dropped first: it would miss the Envoys.
+    _following: AbortOnDropHandle<()>,
     store: Store,
     sidecar: Running,
     gateway: Running,
     state: watch::Receiver<State>,
-    following: JoinHandle<()>,
 }
 
 #[derive(Debug)]
@@ -92,6 +97,16 @@ impl Mesh {
     /// Starts both Envoys (`program`), with their files under `folder` (the caller's), and keeps them up to date with
     /// `store`. What is in the store now is live on return, unless [`settled`](Self::settled) says otherwise.
     pub async fn start(store: &Store, program: &Path, folder: &Path) -> Result<Self, MeshError> {
+        Self::start_with(store, program, folder, Debounce::QUICK).await
+    }
+
+    /// The same, where changes are gathered for longer or shorter than [`Debounce::QUICK`].
+    pub async fn start_with(
+        store: &Store,
+        program: &Path,
+        folder: &Path,
+        debounce: Debounce,
+    ) -> Result<Self, MeshError> {
         // Nothing that is written from here on goes unseen.
         let changes = store.subscribe();
         let (sidecar, gateway) = tokio::try_join!(
@@ -103,15 +118,16 @@ impl Mesh {
             gateway.front(Via::Gateway, folder),
         ];
         let (sender, mut state) = watch::channel(State::default());
-        let following = tokio::spawn(follow::follow(store.clone(), changes, fronts, sender));
+        let following = follow::follow(store.clone(), changes, fronts, debounce, sender);
+        let following = AbortOnDropHandle::new(tokio::spawn(following));
         // An error here is the task's end, which `settled` reports.
         let _ = state.wait_for(|state| state.revision > 0).await;
         Ok(Self {
+            _following: following,
             store: store.clone(),
             sidecar,
             gateway,
             state,
-            following,
         })
     }
 
@@ -120,9 +136,10 @@ impl Mesh {
         self.running(via).target
     }
 
-    /// Problems of the current translation, one line each, empty when everything is translated.
+    /// What could not be translated and what an Envoy has refused or not taken, one line each, at any time since the
+    /// start: what is mended by now is still here. 100 at most; empty when all went well.
     pub fn problems(&self) -> Vec<String> {
-        self.state.borrow().problems.clone()
+        self.state.borrow().problems.iter().cloned().collect()
     }
 
     /// Waits until everything that was in the store at the call is live in both Envoys: each request that is sent later
@@ -138,7 +155,8 @@ impl Mesh {
         };
         for via in Via::ALL {
             let running = self.running(via);
-            if admin::get(running.probe, "/").await.is_err() {
+            let answer = admin::insist(|| admin::get(running.probe, "/"));
+            if answer.await.is_err() {
                 let log = running.envoy.log_end();
                 return Err(ApplyError::Gone { via, log }.into());
             }
@@ -156,12 +174,6 @@ impl Mesh {
             Via::Sidecar => &self.sidecar,
             Via::Gateway => &self.gateway,
         }
-    }
-}
-
-impl Drop for Mesh {
-    fn drop(&mut self) {
-        self.following.abort();
     }
 }
 
@@ -200,7 +212,14 @@ impl Running {
     }
 
     fn front(&self, via: Via, folder: &Path) -> Front {
-        Front::new(via, own_folder(via, folder), &self.envoy, self.probe)
+        let folder = own_folder(via, folder);
+        Front::new(
+            via,
+            folder,
+            Arc::downgrade(&self.envoy),
+            self.envoy.admin_address(),
+            self.probe,
+        )
     }
 }
 

@@ -14,6 +14,25 @@ use tokio::net::TcpStream;
 /// How long one answer may take. Envoy answers within a millisecond; a busy machine takes longer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
+/// How often an Envoy is asked before it counts as gone: one slow answer on a busy machine says nothing.
+const TRIES: u32 = 3;
+/// How long to wait between two tries.
+const TRY_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// Asks until there is an answer, a few times at most; the last error.
+pub(super) async fn insist<T, F>(ask: impl Fn() -> F) -> io::Result<T>
+where
+    F: Future<Output = io::Result<T>>,
+{
+    for _ in 1..TRIES {
+        if let Ok(answer) = ask().await {
+            return Ok(answer);
+        }
+        tokio::time::sleep(TRY_AGAIN_AFTER).await;
+    }
+    ask().await
+}
+
 /// The body of the answer to `GET path`; any status but 200 is an error.
 pub(super) async fn get(address: SocketAddr, path: &str) -> io::Result<String> {
     tokio::time::timeout(ANSWER_WITHIN, ask(address, path))

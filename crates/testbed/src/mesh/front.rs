@@ -15,57 +15,13 @@ use serde_json::{Value, json};
 
 use super::Via;
 use super::admin::{self, Stats};
+use super::error::{ApplyError, TAKEN_WITHIN};
 use super::files::{self, Section};
 use super::translate::{Cluster, Configuration, Plugin};
 use crate::envoy::Envoy;
 
-/// How long Envoy may take to take one file. It does in a few milliseconds; a busy machine takes longer.
-const TAKEN_WITHIN: Duration = Duration::from_secs(20);
 /// How often to look meanwhile.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
-
-/// Why an Envoy doesn't do what the store says.
-#[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ApplyError {
-    /// A file could not be written.
-    #[error("cannot write {}", path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// The system's word.
-        #[source]
-        source: Arc<io::Error>,
-    },
-    /// It doesn't answer.
-    #[error("the {} is gone; its log ends with:\n{log}", via.word())]
-    Gone {
-        /// Which.
-        via: Via,
-        /// The end of its log.
-        log: String,
-    },
-    /// It refuses a part of its configuration, and goes on with what it had.
-    #[error("the {} refuses its {part}; its log ends with:\n{log}", via.word())]
-    Refused {
-        /// Which.
-        via: Via,
-        /// What is refused.
-        part: String,
-        /// The end of its log, which says why.
-        log: String,
-    },
-    /// It has not taken a part of its configuration in time.
-    #[error("the {} has not taken its {part} after {} s; its log ends with:\n{log}", via.word(), TAKEN_WITHIN.as_secs())]
-    Slow {
-        /// Which.
-        via: Via,
-        /// What is not taken.
-        part: String,
-        /// The end of its log.
-        log: String,
-    },
-}
 
 /// One Envoy and what it has taken.
 #[derive(Debug)]
@@ -78,157 +34,164 @@ pub(super) struct Front {
     probe: SocketAddr,
     /// Counts writes.
     version: u64,
-    /// What is live. Of clusters it may be more than what is wanted.
-    live: Configuration,
+    /// What it is known to have, by file. A file that it was given and has not taken isn't here.
+    live: BTreeMap<Section, Vec<Value>>,
+    /// The clusters that it has, which may be more than are wanted.
+    clusters: BTreeMap<String, Cluster>,
     /// The clusters that are wanted.
     wanted: BTreeMap<String, Cluster>,
-    /// Updates refused so far.
-    refused: BTreeMap<Section, u64>,
 }
 
 impl Front {
-    pub(super) fn new(via: Via, folder: PathBuf, envoy: &Arc<Envoy>, probe: SocketAddr) -> Self {
+    pub(super) fn new(
+        via: Via,
+        folder: PathBuf,
+        envoy: Weak<Envoy>,
+        admin: SocketAddr,
+        probe: SocketAddr,
+    ) -> Self {
         Self {
             via,
             folder,
-            envoy: Arc::downgrade(envoy),
-            admin: envoy.admin_address(),
+            envoy,
+            admin,
             probe,
             version: 0,
-            live: Configuration::default(),
+            live: BTreeMap::new(),
+            clusters: BTreeMap::new(),
             wanted: BTreeMap::new(),
-            refused: BTreeMap::new(),
         }
     }
 
-    /// Makes `to` live. On an error the rest goes on, but nothing is taken away; the first one is returned.
+    /// Makes `to` live. What is refused keeps nothing else back, but then nothing is taken away; the first error is
+    /// returned.
     pub(super) async fn apply(&mut self, to: &Configuration) -> Result<(), ApplyError> {
-        let together = with_old(&to.clusters, &self.live.clusters);
-        let made = self.clusters(together).await;
-        let routes = self.routes(&to.hosts).await;
-        let plugins = self.plugins(&to.plugins).await;
-        made.and(routes).and(plugins)?;
-        // Until the worker has the new routes it uses the old ones, with all that they name.
-        self.worker().await?;
-        self.wanted.clone_from(&to.clusters);
-        Ok(())
+        let outcome = self.add(to).await;
+        self.wanted.clone_from(match outcome {
+            Ok(()) => &to.clusters,
+            Err(_) => &self.clusters,
+        });
+        outcome
     }
 
     /// Whether there are clusters that no longer belong to anything.
     pub(super) fn has_old(&self) -> bool {
-        self.live.clusters != self.wanted
+        self.clusters != self.wanted
     }
 
     /// Removes those. A while after [`apply`](Self::apply): a request that is delayed or retried looks for its cluster
     /// again.
     pub(super) async fn remove_old(&mut self) -> Result<(), ApplyError> {
-        self.clusters(self.wanted.clone()).await
+        let outcome = self.clusters(self.wanted.clone()).await;
+        if outcome.is_err() {
+            self.wanted.clone_from(&self.clusters);
+        }
+        outcome
+    }
+
+    async fn add(&mut self, to: &Configuration) -> Result<(), ApplyError> {
+        let refused = [
+            refusal(self.clusters(with_old(&to.clusters, &self.clusters)).await)?,
+            refusal(self.routes(&to.hosts).await)?,
+            refusal(self.plugins(&to.plugins).await)?,
+        ];
+        self.worker().await?;
+        refused.into_iter().flatten().next().map_or(Ok(()), Err)
     }
 
     async fn clusters(&mut self, to: BTreeMap<String, Cluster>) -> Result<(), ApplyError> {
-        if self.live.clusters != to {
-            self.publish(&[(Section::Clusters, files::clusters(&to))])
-                .await?;
-            self.live.clusters = to;
-        }
+        self.publish(vec![(Section::Clusters, files::clusters(&to))])
+            .await?;
+        self.clusters = to;
         Ok(())
     }
 
     async fn routes(&mut self, to: &[Value]) -> Result<(), ApplyError> {
-        if self.live.hosts != to {
-            self.publish(&[(Section::Routes, files::routes(self.via, to))])
-                .await?;
-            self.live.hosts = to.to_vec();
-        }
-        Ok(())
+        self.publish(vec![(Section::Routes, files::routes(self.via, to))])
+            .await
     }
 
-    /// A plugin's configuration is there before the listener asks for it, and goes after.
+    /// A plugin's configuration is there before the listener asks for it.
     async fn plugins(&mut self, to: &[Plugin]) -> Result<(), ApplyError> {
-        let changed = to
+        let names: Vec<String> = to.iter().map(|plugin| plugin.name.clone()).collect();
+        let mut parts: Vec<(Section, Vec<Value>)> = to
             .iter()
-            .filter(|plugin| !self.live.plugins.contains(plugin));
-        let mut parts: Vec<(Section, Vec<Value>)> = changed
             .map(|plugin| (Section::Plugin(plugin.name.clone()), files::plugin(plugin)))
             .collect();
-        let names = |plugins: &[Plugin]| -> Vec<String> {
-            plugins.iter().map(|plugin| plugin.name.clone()).collect()
-        };
-        let (old, new) = (names(&self.live.plugins), names(to));
-        if old != new {
-            parts.push((
-                Section::Listeners,
-                files::listeners(self.via, &self.folder, &new),
-            ));
-        }
-        if !parts.is_empty() {
-            self.publish(&parts).await?;
-            self.live.plugins = to.to_vec();
-        }
-        for gone in old.into_iter().filter(|name| !new.contains(name)) {
-            let section = Section::Plugin(gone);
-            self.refused.remove(&section);
-            // What is left of it is overwritten when it comes back.
-            let _ = tokio::fs::remove_file(section.path(&self.folder)).await;
-        }
+        parts.push((
+            Section::Listeners,
+            files::listeners(self.via, &self.folder, &names),
+        ));
+        self.publish(parts).await?;
+        // Envoy forgets those that the listener doesn't name.
+        self.live.retain(|section, _| match section {
+            Section::Plugin(name) => names.contains(name),
+            _ => true,
+        });
         Ok(())
     }
 
-    /// Writes parts in their order and waits until all are taken.
-    async fn publish(&mut self, parts: &[(Section, Vec<Value>)]) -> Result<(), ApplyError> {
-        self.version += 1;
-        for (section, resources) in parts {
-            write(&self.folder, section, self.version, resources).await?;
+    /// Writes what it doesn't have, in this order, and waits until each part is taken or refused.
+    async fn publish(&mut self, parts: Vec<(Section, Vec<Value>)>) -> Result<(), ApplyError> {
+        let mut parts = parts;
+        parts.retain(|(section, resources)| self.live.get(section) != Some(resources));
+        if parts.is_empty() {
+            return Ok(());
         }
+        let stats = self.stats().await?;
+        self.version += 1;
+        let mut waiting = Vec::new();
+        for (section, resources) in parts {
+            self.live.remove(&section);
+            write(&self.folder, &section, self.version, &resources).await?;
+            let refusals = refusals(&stats, &section, self.via);
+            waiting.push((section, resources, refusals));
+        }
+        let version = self.version.to_string();
         let began = Instant::now();
+        let mut refused = None;
         loop {
-            let Ok(stats) = Stats::read(self.admin).await else {
-                return Err(ApplyError::Gone {
-                    via: self.via,
-                    log: self.log(),
-                });
-            };
-            let mut missing = None;
-            for (section, _) in parts {
-                let of = section.stats(self.via);
-                let refused = stats.count(&format!("{of}.update_rejected"));
-                if self
-                    .refused
-                    .insert(section.clone(), refused)
-                    .unwrap_or_default()
-                    < refused
-                {
-                    let (via, part, log) = (self.via, section.word(), self.log());
-                    return Err(ApplyError::Refused { via, part, log });
-                }
-                let warming = match section {
-                    Section::Clusters => stats.count("cluster_manager.warming_clusters"),
-                    Section::Listeners => stats.count("listener_manager.total_listeners_warming"),
-                    Section::Routes | Section::Plugin(_) => 0,
-                };
-                let version = stats.text(&format!("{of}.version_text"));
-                if version != Some(self.version.to_string().as_str()) || warming > 0 {
-                    missing = Some(section);
+            let stats = self.stats().await?;
+            for (section, resources, before) in std::mem::take(&mut waiting) {
+                let refusals = refusals(&stats, &section, self.via);
+                if refusals > before {
+                    refused.get_or_insert_with(|| section.word());
+                } else if is_taken(&stats, &section, self.via, &version) {
+                    self.live.insert(section, resources);
+                } else {
+                    // Envoy counts from 0 again if it had forgotten the part.
+                    waiting.push((section, resources, refusals));
                 }
             }
-            let Some(missing) = missing else {
-                return Ok(());
+            let Some((section, ..)) = waiting.first() else {
+                break;
             };
             if began.elapsed() > TAKEN_WITHIN {
-                let (via, part, log) = (self.via, missing.word(), self.log());
+                let (via, part, log) = (self.via, section.word(), self.log());
                 return Err(ApplyError::Slow { via, part, log });
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
+        refused.map_or(Ok(()), |part| {
+            let (via, log) = (self.via, self.log());
+            Err(ApplyError::Refused { via, part, log })
+        })
+    }
+
+    async fn stats(&self) -> Result<Stats, ApplyError> {
+        let stats = admin::insist(|| Stats::read(self.admin)).await;
+        stats.map_err(|_| self.gone())
     }
 
     /// Waits until the worker has done all that it was told.
     async fn worker(&self) -> Result<(), ApplyError> {
-        let answer = admin::get(self.probe, "/").await;
-        answer.map(drop).map_err(|_| ApplyError::Gone {
-            via: self.via,
-            log: self.log(),
-        })
+        let answer = admin::insist(|| admin::get(self.probe, "/")).await;
+        answer.map(drop).map_err(|_| self.gone())
+    }
+
+    fn gone(&self) -> ApplyError {
+        let (via, log) = (self.via, self.log());
+        ApplyError::Gone { via, log }
     }
 
     fn log(&self) -> String {
@@ -237,6 +200,31 @@ impl Front {
             .map(|envoy| envoy.log_end())
             .unwrap_or_default()
     }
+}
+
+/// A refusal, which nothing else has to wait for; any other error ends it.
+fn refusal(outcome: Result<(), ApplyError>) -> Result<Option<ApplyError>, ApplyError> {
+    match outcome {
+        Ok(()) => Ok(None),
+        Err(refused @ ApplyError::Refused { .. }) => Ok(Some(refused)),
+        Err(error) => Err(error),
+    }
+}
+
+/// How many files of this part Envoy has refused.
+fn refusals(stats: &Stats, section: &Section, via: Via) -> u64 {
+    stats.count(&format!("{}.update_rejected", section.stats(via)))
+}
+
+/// Whether what it has is this version.
+fn is_taken(stats: &Stats, section: &Section, via: Via, version: &str) -> bool {
+    let warming = match section {
+        Section::Clusters => stats.count("cluster_manager.warming_clusters"),
+        Section::Listeners => stats.count("listener_manager.total_listeners_warming"),
+        Section::Routes | Section::Plugin(_) => 0,
+    };
+    let live = stats.text(&format!("{}.version_text", section.stats(via)));
+    live == Some(version) && warming == 0
 }
 
 /// The new clusters, and those old ones that only old routes name. Endpoints are the new ones: istiod too sends them
@@ -281,30 +269,4 @@ async fn write(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn clusters_stay_as_long_as_old_routes_name_them() {
-        let clusters = |list: &[(&str, &[u16])]| -> BTreeMap<String, Cluster> {
-            let cluster = |ports: &[u16]| {
-                let endpoints = ports
-                    .iter()
-                    .map(|port| SocketAddr::from(([127, 0, 0, 1], *port)));
-                Cluster::of(endpoints.collect())
-            };
-            list.iter()
-                .map(|(name, ports)| ((*name).to_owned(), cluster(ports)))
-                .collect()
-        };
-        let old = clusters(&[("moved", &[1]), ("emptied", &[2]), ("gone", &[3])]);
-        let new = clusters(&[("moved", &[4]), ("emptied", &[]), ("new", &[5])]);
-        let together = clusters(&[
-            ("moved", &[4]),
-            ("emptied", &[]),
-            ("gone", &[3]),
-            ("new", &[5]),
-        ]);
-        assert_eq!(with_old(&new, &old), together);
-    }
-}
+mod tests;

@@ -20,13 +20,11 @@ async fn what_is_not_translated_is_said_and_the_rest_goes_on() {
     object["spec"]["tcp"] = json!([{"route": []}]);
     bench.put(object);
     bench.settled().await;
-    assert_eq!(
-        bench.mesh.problems(),
-        [
-            "VirtualService shop/web: spec.http[0].delegate: the embedded mesh doesn't translate it",
-            "VirtualService shop/web: spec.tcp: the embedded mesh doesn't translate it",
-        ]
-    );
+    let problems = [
+        "VirtualService shop/web: spec.http[0].delegate: the embedded mesh doesn't translate it",
+        "VirtualService shop/web: spec.tcp: the embedded mesh doesn't translate it",
+    ];
+    assert_eq!(bench.mesh.problems(), problems);
     assert_eq!(
         bench
             .get(Via::Gateway, GATEWAY_HOST, "/", &[])
@@ -41,7 +39,11 @@ async fn what_is_not_translated_is_said_and_the_rest_goes_on() {
         json!([{"route": [{"destination": {"host": "web"}}]}]),
     ));
     bench.settled().await;
-    assert_eq!(bench.mesh.problems(), [""; 0]);
+    assert_eq!(
+        bench.mesh.problems(),
+        problems,
+        "who asks at the end sees what stood in the middle"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -78,6 +80,18 @@ async fn what_envoy_refuses_leaves_what_it_had() {
     }
     bench.put(virtual_service("web", json!([{"route": to}])));
     bench.settled().await;
+    let problems = bench.mesh.problems();
+    let [gateway, sidecar] = problems.as_slice() else {
+        panic!("{problems:?}")
+    };
+    assert!(
+        gateway.starts_with("the gateway refuses its routes: ") && gateway.contains("missing )"),
+        "{gateway}"
+    );
+    assert!(
+        sidecar.starts_with("the sidecar refuses its routes: ") && sidecar.contains("missing )"),
+        "{sidecar}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
