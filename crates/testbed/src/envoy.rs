@@ -1,12 +1,12 @@
-//! A real Envoy with a given configuration, and a plain HTTP/1.1 client to ask it.
+//! A real Envoy with a given configuration, and a plain HTTP/1.1 client to ask it (`client`).
 //!
 //! Everything here blocks. Listeners bind port 0; where they ended up is asked of the admin interface. The process
 //! ends when its [`Envoy`] is dropped. Nothing is shared between two of them (no hot restart), so any number run at
 //! once.
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -14,12 +14,16 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+mod client;
+
+pub use client::{Connection, Reply};
+
+use client::get;
+
 /// How long Envoy may take until it answers. It is there in a second; a busy machine takes longer.
 const READY_WITHIN: Duration = Duration::from_mins(1);
 /// How often to look meanwhile.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// How long one answer may take.
-const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// How much of the log an error shows.
 const LOG_LINES: usize = 12;
 
@@ -215,118 +219,6 @@ impl Envoy {
 impl Drop for Envoy {
     fn drop(&mut self) {
         end(&mut self.process);
-    }
-}
-
-/// A connection that is kept alive, for one request after the other.
-#[derive(Debug)]
-pub struct Connection {
-    stream: BufReader<TcpStream>,
-}
-
-/// One answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply {
-    /// The status code.
-    pub status: u16,
-    /// The whole body.
-    pub body: String,
-}
-
-impl Connection {
-    /// Connects to `address`.
-    pub fn open(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(ANSWER_WITHIN))?;
-        stream.set_nodelay(true)?;
-        Ok(Self {
-            stream: BufReader::new(stream),
-        })
-    }
-
-    /// Sends a request without a body: `start` is method and target, `lines` are header lines, sent as they are and in
-    /// their order; reads the answer.
-    pub fn send(&mut self, start: &str, lines: &[&str]) -> io::Result<Reply> {
-        let mut request = format!("{start} HTTP/1.1\r\n");
-        for line in lines {
-            request.push_str(line);
-            request.push_str("\r\n");
-        }
-        request.push_str("\r\n");
-        self.stream.get_mut().write_all(request.as_bytes())?;
-        self.receive(start.starts_with("HEAD "))
-    }
-
-    fn receive(&mut self, head: bool) -> io::Result<Reply> {
-        let first = self.line()?;
-        let status = first
-            .split(' ')
-            .nth(1)
-            .and_then(|status| status.parse().ok());
-        let status = status.ok_or_else(|| malformed("status line", &first))?;
-        let (mut length, mut chunked) = (0, false);
-        loop {
-            let line = self.line()?;
-            if line.is_empty() {
-                break;
-            }
-            let (name, value) = line
-                .split_once(':')
-                .ok_or_else(|| malformed("header", &line))?;
-            match name.to_ascii_lowercase().as_str() {
-                "content-length" => {
-                    length = value
-                        .trim()
-                        .parse()
-                        .map_err(|_| malformed("content-length", value))?;
-                }
-                "transfer-encoding" => chunked = value.trim() == "chunked",
-                _ => {}
-            }
-        }
-        let mut body = Vec::new();
-        if head {
-            // Lengths are those that a GET would have had.
-        } else if chunked {
-            loop {
-                let line = self.line()?;
-                let size = u64::from_str_radix(&line, 16).map_err(|_| malformed("chunk", &line))?;
-                self.stream.by_ref().take(size).read_to_end(&mut body)?;
-                self.line()?;
-                if size == 0 {
-                    break;
-                }
-            }
-        } else {
-            self.stream.by_ref().take(length).read_to_end(&mut body)?;
-        }
-        Ok(Reply {
-            status,
-            body: String::from_utf8_lossy(&body).into_owned(),
-        })
-    }
-
-    fn line(&mut self) -> io::Result<String> {
-        let mut line = String::new();
-        if self.stream.read_line(&mut line)? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        Ok(line.trim_end_matches(['\r', '\n']).to_owned())
-    }
-}
-
-fn malformed(part: &str, found: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("{part}: {found:?}"))
-}
-
-/// `GET path` at the admin interface; any status but 200 is an error.
-fn get(admin: SocketAddr, path: &str) -> io::Result<String> {
-    let lines = ["host: admin", "connection: close"];
-    let reply = Connection::open(admin)?.send(&format!("GET {path}"), &lines)?;
-    if reply.status == 200 {
-        Ok(reply.body)
-    } else {
-        Err(io::Error::other(format!("status {}", reply.status)))
     }
 }
 
