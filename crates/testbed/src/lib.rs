@@ -7,4 +7,5 @@ pub mod embedded;
 pub mod envoy;
 pub mod load;
 pub mod mesh;
+pub mod probe;
 pub mod workloads;

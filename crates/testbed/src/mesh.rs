@@ -14,6 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::apiserver::Store;
 use crate::envoy::{Envoy, EnvoyError};
+use crate::probe;
 
 mod admin;
 mod error;
@@ -155,7 +156,7 @@ impl Mesh {
         };
         for via in Via::ALL {
             let running = self.running(via);
-            let answer = admin::insist(|| admin::get(running.probe, "/"));
+            let answer = admin::insist(|| probe::get(running.probe, "/"));
             if answer.await.is_err() {
                 let log = running.envoy.log_end();
                 return Err(ApplyError::Gone { via, log }.into());

@@ -8,7 +8,6 @@ mod flags;
 mod keys;
 mod kubelet;
 mod network;
-mod probe;
 mod processes;
 mod program;
 mod proxy;

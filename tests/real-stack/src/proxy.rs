@@ -8,11 +8,12 @@ use std::path::Path;
 
 use scenarios::Via;
 use serde_json::{Value, json};
+use testbed::probe;
 
 use crate::error::Error;
 use crate::flags::Flags;
 use crate::program::{Plan, Program};
-use crate::{probe, stack};
+use crate::stack;
 
 /// The name that istiod gives to this cluster.
 pub(crate) const CLUSTER_ID: &str = "Kubernetes";
@@ -159,7 +160,7 @@ pub(crate) async fn dump(via: Via, folder: &Path) {
         ("/clusters", "clusters"),
         ("/stats", "stats"),
     ] {
-        if let Ok((_, body)) = probe::get(admin(via), page).await {
+        if let Ok(body) = probe::get(admin(via), page).await {
             // A dump that can't be written is not what the failure is about.
             let _ = std::fs::write(
                 folder.join(format!("envoy-{}-{name}.txt", via.word())),

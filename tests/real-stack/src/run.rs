@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use scenarios::{Cluster, Copies, Pace, Shared, Via};
 use serde_json::Value;
+use testbed::probe;
 use tokio::sync::Mutex;
 
 use crate::error::Error;
@@ -13,7 +14,7 @@ use crate::flags::Flags;
 use crate::kubelet::{self, Manners};
 use crate::stack::{self, Stack};
 use crate::under_test::UnderTest;
-use crate::{network, probe, proxy};
+use crate::{network, proxy};
 
 /// Runs whose logs are kept.
 const KEPT_RUNS: usize = 5;
@@ -106,7 +107,7 @@ async fn start_proxies(flags: &Flags, folder: &Path, stack: &mut Stack) -> Resul
         || stack.check(),
         async || {
             for via in Via::ALL {
-                if !probe::ready(proxy::admin(via), "/ready").await {
+                if probe::get(proxy::admin(via), "/ready").await.is_err() {
                     return Err(format!("the {} is not ready", via.word()));
                 }
             }

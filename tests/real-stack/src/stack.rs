@@ -14,11 +14,12 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use scenarios::{Cluster, read_yaml};
 use serde_json::{Value, json};
+use testbed::probe;
 
 use crate::error::Error;
 use crate::flags::{Flags, Router};
 use crate::program::Program;
-use crate::{kubelet, probe, proxy};
+use crate::{kubelet, proxy};
 
 /// Where istiod serves xDS in plain text.
 pub(crate) const XDS: SocketAddr =
@@ -83,10 +84,9 @@ impl Stack {
             "istiod",
             START_LIMIT,
             || check(&mut programs),
-            async || match probe::get(ISTIOD_READY, "/ready").await {
-                Ok((200, _)) => Ok(()),
-                Ok((status, body)) => Err(format!("status {status} {body}")),
-                Err(error) => Err(error.to_string()),
+            async || {
+                let answer = probe::get(ISTIOD_READY, "/ready").await;
+                answer.map(drop).map_err(|error| error.to_string())
             },
         )
         .await?;

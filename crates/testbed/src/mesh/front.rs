@@ -19,6 +19,7 @@ use super::error::{ApplyError, TAKEN_WITHIN};
 use super::files::{self, Section};
 use super::translate::{Cluster, Configuration, Plugin};
 use crate::envoy::Envoy;
+use crate::probe;
 
 /// How often to look meanwhile.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
@@ -185,7 +186,7 @@ impl Front {
 
     /// Waits until the worker has done all that it was told.
     async fn worker(&self) -> Result<(), ApplyError> {
-        let answer = admin::insist(|| admin::get(self.probe, "/")).await;
+        let answer = admin::insist(|| probe::get(self.probe, "/")).await;
         answer.map(drop).map_err(|_| self.gone())
     }
 
