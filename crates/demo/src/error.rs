@@ -15,6 +15,9 @@ pub(crate) enum Error {
     /// There are no threads to run on.
     #[error("cannot start")]
     Runtime(#[source] std::io::Error),
+    /// Nobody would clear up.
+    #[error("cannot start a second process of the demo")]
+    Guard(#[source] std::io::Error),
     /// There is no cluster.
     #[error("cannot start the embedded cluster")]
     Cluster(#[from] EmbeddedError),
@@ -58,7 +61,9 @@ impl Error {
                 "another program has the port: choose one with --port, or leave the flag out"
             }
             Self::Port { .. } => "choose another port with --port, or leave the flag out",
-            Self::Runtime(_) => "check how many threads and files this user may have",
+            Self::Runtime(_) | Self::Guard(_) => {
+                "check how many processes, threads and files this user may have"
+            }
             Self::Folder(_) => "check space and permissions of the temporary folder (TMPDIR)",
             Self::NoFile { .. } | Self::NoModule { .. } => {
                 "start it with `cargo xtask demo`, which builds what it needs"

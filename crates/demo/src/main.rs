@@ -11,6 +11,7 @@ mod demo;
 mod error;
 mod events;
 mod flags;
+mod guard;
 mod headless;
 mod run;
 mod server;
@@ -34,8 +35,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::board::Board;
 use crate::error::Error;
 use crate::flags::Flags;
+use crate::guard::Guard;
 
 fn main() -> ExitCode {
+    if let Some(code) = guard::duty() {
+        return code;
+    }
     let flags = Flags::parse();
     let (board, began) = (Arc::new(Board::default()), Instant::now());
     match start(&flags, &board) {
@@ -66,6 +71,7 @@ fn start(flags: &Flags, board: &Arc<Board>) -> Result<bool, Error> {
         .prefix("serin-demo-")
         .tempdir()
         .map_err(Error::Folder)?;
+    let guard = Guard::start(folder.path()).map_err(Error::Guard)?;
     let runtime = Runtime::new().map_err(Error::Runtime)?;
     let outcome = runtime.block_on(async {
         tokio::select! {
@@ -75,6 +81,8 @@ fn start(flags: &Flags, board: &Arc<Board>) -> Result<bool, Error> {
     });
     // Tasks end with the runtime, and with them the processes. Nobody writes to the folder when it goes, after that.
     drop(runtime);
+    drop(folder);
+    drop(guard);
     outcome
 }
 

@@ -77,6 +77,23 @@ async fn has_browser() -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_of_a_demo_that_was_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut demo, _) = demo(folder.path()).await;
+    assert!(!processes_with(folder.path()).is_empty());
+    demo.kill().await.unwrap();
+    let gone = async {
+        while !processes_with(folder.path()).is_empty()
+            || std::fs::read_dir(folder.path()).unwrap().count() > 0
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let gone = tokio::time::timeout(Duration::from_secs(20), gone).await;
+    assert!(gone.is_ok(), "left: {:?}", processes_with(folder.path()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_promotion_is_seen() {
     if !has_browser().await {
         println!("skipped: no chromedriver (Debian packages chromium and chromium-driver)");
