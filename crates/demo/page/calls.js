@@ -1,64 +1,37 @@
-// The log of what the plugin was asked (calls of the controller) and what it wrote at the API server: newest first.
-// A repeat of the newest row is counted in it; the server counts calls, this counts writes.
+// The log of what the plugin was asked (calls of the controller), what it wrote at the API server, and when it was
+// started: newest first. The server counts repeats: the same row comes again with the same id and a higher count.
 
 const MAX_ROWS = 150;
+const STARTED = "plugin started";
 
 const list = document.getElementById("calls");
-const rowOfCall = new Map();
+const rowOfId = new Map();
 
 /** Empties the log: the server replays the recent rows after each connection. */
 export function clearCalls() {
-  rowOfCall.clear();
+  rowOfId.clear();
   list.replaceChildren(emptyRow());
 }
 
-/** Adds a call, or counts it in the row with the same id. */
+/** Takes a `call` event: a call of the plugin, or its start. */
 export function addCall(call) {
-  const row = rowOfCall.get(call.id) ?? newRow("call");
-  rowOfCall.set(call.id, row);
-  row.dataset.call = call.id;
-  fill(row, {
-    at: call.at,
-    what: call.method,
-    detail: call.detail,
-    end: Number.isFinite(call.ms) ? `${call.ms.toFixed(1)} ms` : "",
-    error: call.error,
-    count: call.count ?? 1,
-  });
-}
-
-/** Adds a write, or counts it if the newest row is the same write. */
-export function addWrite(write) {
-  const key = `${write.verb} ${write.object} ${write.status}`;
-  const newest = list.firstElementChild;
-  const row = newest?.dataset.write === key ? newest : newRow("write");
-  row.dataset.write = key;
-  row.dataset.count = String(Number(row.dataset.count ?? 0) + 1);
-  fill(row, {
-    at: write.at,
-    what: write.verb,
-    detail: write.object,
-    end: String(write.status),
-    count: Number(row.dataset.count),
-  });
-  row.classList.toggle("row-failed", write.status >= 400);
-}
-
-function newRow(kind) {
-  list.querySelector(".empty")?.remove();
-  const row = document.createElement("li");
-  row.className = `row row-${kind}`;
-  list.prepend(row);
-  while (list.children.length > MAX_ROWS) {
-    const oldest = list.lastElementChild;
-    rowOfCall.delete(Number(oldest.dataset.call));
-    oldest.remove();
+  if (call.method === STARTED) {
+    show("start", call, { what: STARTED, detail: timesWords(call.detail), end: "" });
+    return;
   }
-  return row;
+  const end = Number.isFinite(call.ms) ? `${call.ms.toFixed(1)} ms` : "";
+  show("call", call, { what: call.method, detail: call.detail, end, failed: Boolean(call.error) });
 }
 
-function fill(row, { at, what, detail, end, error, count }) {
-  row.classList.toggle("row-failed", Boolean(error));
+/** Takes a `write` event. */
+export function addWrite(write) {
+  show("write", write, { what: write.verb, detail: write.object, end: String(write.status), failed: write.status >= 400 });
+}
+
+/** Shows an event in the row with its id, or in a new one. */
+function show(kind, { id, count = 1, at, error }, { what, detail, end, failed = false }) {
+  const row = rowOfId.get(id) ?? newRow(kind, id);
+  row.classList.toggle("row-failed", failed);
   const body = cell("row-body", "");
   body.append(cell("row-what", what), " ", cell("row-detail", detail ?? ""));
   const cells = [
@@ -69,6 +42,27 @@ function fill(row, { at, what, detail, end, error, count }) {
   ];
   if (error) cells.push(cell("row-error", error));
   row.replaceChildren(...cells);
+}
+
+/** How often the plugin has been started, which comes as a number. */
+function timesWords(times) {
+  if (String(times) === "1") return "for the first time";
+  return /^\d+$/.test(times) ? `${times} times so far` : times;
+}
+
+function newRow(kind, id) {
+  list.querySelector(".empty")?.remove();
+  const row = document.createElement("li");
+  row.className = `row row-${kind}`;
+  row.dataset.id = id;
+  rowOfId.set(id, row);
+  list.prepend(row);
+  while (list.children.length > MAX_ROWS) {
+    const oldest = list.lastElementChild;
+    rowOfId.delete(Number(oldest.dataset.id));
+    oldest.remove();
+  }
+  return row;
 }
 
 function emptyRow() {

@@ -86,7 +86,7 @@ function update() {
 }
 
 function pluginWords({ running, starts }) {
-  if (!running) return "plugin is gone";
+  if (!running) return "plugin is gone: the controller starts it again at its next call";
   return starts > 1 ? `plugin runs, started ${starts} times` : "plugin runs";
 }
 

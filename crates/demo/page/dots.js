@@ -1,5 +1,5 @@
 // The moving dots: from a user through a proxy to a version. Decides which are drawn (all, or an even part of them when
-// there are too many; failures always), and where each is at a moment. Who prefers reduced motion gets standing dots.
+// there are too many), and where each is at a moment. Who prefers reduced motion gets standing dots.
 
 import { colourOf, themeColour } from "./colours.js";
 import { Rates } from "./rates.js";
@@ -14,7 +14,7 @@ const CROSS_MS = 12_000;
 const BATCH_MS = 100;
 /** More than this many at once say no more than fewer, and cost frames. */
 const MAX_DOTS = 800;
-const MAX_CROSSES = 3000;
+const MAX_CROSSES_PER_SECOND = 40;
 
 const stillness = matchMedia("(prefers-reduced-motion: reduce)");
 /** By `image way`, and by `via`: what was asked for, not what is drawn. */
@@ -37,7 +37,9 @@ export function addRequests({ list, copies, failed }, now) {
   const born = (index, length) => now + (BATCH_MS * index) / length;
   list.forEach(([user, via, image, lane], index) => {
     viaOfUser.set(user, via);
-    addDot({ user, via, image, way: wayOf(lane), born: born(index, list.length), copy: false });
+    const way = wayOf(lane);
+    if (way === "lane") rates.count(`${image} lane ${lane}`, now);
+    addDot({ user, via, image, way, born: born(index, list.length), copy: false });
   });
   copies.forEach(([user, image], index) => {
     const via = viaOfUser.get(user) ?? 0;
@@ -45,9 +47,10 @@ export function addRequests({ list, copies, failed }, now) {
   });
   failed.forEach(([user, via], index) => {
     rates.count(`via ${via}`, now);
-    pending.push({ user, via, failed: true, born: born(index, failed.length), side: Math.random(), far: Math.random() });
+    rates.count("failed", now);
+    const picked = pick("failed", MAX_CROSSES_PER_SECOND / rates.perSecond("failed", now));
+    pending.push({ user, via, failed: true, picked, born: born(index, failed.length), side: Math.random(), far: Math.random() });
   });
-  if (document.hidden) take(now + BATCH_MS);
 }
 
 /** Forgets what is under way: the connection was lost. */
@@ -65,17 +68,19 @@ function addDot(dot) {
   rates.count("all", dot.born);
   if (!dot.copy) rates.count(`via ${dot.via}`, dot.born);
   tracks.count(trackOf(dot), dot.born);
-  pending.push({ ...dot, side: Math.random() * 2 - 1, picked: pick(dot) });
+  pending.push({ ...dot, side: Math.random() * 2 - 1, picked: pick(trackOf(dot), shareOf(dot)) });
 }
 
 const trackOf = ({ via, image, way }) => `${via} ${way} ${image}`;
 
-/** An even part of each track; the first of a quiet track is always in it. */
-function pick(dot) {
-  const perSecond = rates.perSecond("all", dot.born);
-  const share = Math.min(1, MAX_DOTS / ((perSecond * TRAVEL_MS) / 1000 || 1));
-  const key = trackOf(dot);
-  const sum = (shares.get(key) ?? 1) + share;
+/** The share of dots that are drawn. */
+function shareOf(dot) {
+  return MAX_DOTS / ((rates.perSecond("all", dot.born) * TRAVEL_MS) / 1000 || 1);
+}
+
+/** Whether this one is drawn, of an even share of those with this key; the first always is. */
+function pick(key, share) {
+  const sum = (shares.get(key) ?? 1) + Math.min(1, share);
   shares.set(key, sum >= 1 ? sum - 1 : sum);
   return sum >= 1;
 }
@@ -88,15 +93,14 @@ function take(now) {
   for (const dot of due) {
     if (dot.failed) {
       rememberFailure(dot.user);
-      crosses.push(dot);
+      if (dot.picked) crosses.push(dot);
       continue;
     }
     if (!dot.copy) remember(dot.user, dot.image);
-    if (!dot.picked || document.hidden) continue;
+    if (!dot.picked) continue;
     drawn.count(dot.image, now);
     if (!stillness.matches) dots.push(dot);
   }
-  if (crosses.length > MAX_CROSSES) crosses = crosses.slice(-MAX_CROSSES);
 }
 
 /** Draws tracks, dots and crosses at the moment `now`. */

@@ -13,6 +13,7 @@ import { showPolicy, showVirtualService } from "./yaml.js";
 const RATES_MS = 500;
 const STILL_FRAME_MS = 1000;
 const PROXIES = ["sidecar", "gateway"];
+const LINK_WORDS = { open: "live", lost: "not connected", closed: "connecting" };
 
 const canvas = document.getElementById("canvas");
 const context = canvas.getContext("2d");
@@ -50,19 +51,17 @@ const handlers = {
   write: addWrite,
 };
 
-function onLink(connected) {
-  const lost = window.serinDemo.connected && !connected;
+function onLink(link) {
+  const connected = link === "open";
   window.serinDemo.connected = connected;
-  const banner = document.getElementById("banner");
-  banner.hidden = connected;
-  const link = document.getElementById("link");
-  link.dataset.state = connected ? "on" : "off";
-  setText("link-text", connected ? "live" : "not connected");
+  if (!connected) clearDots();
+  document.getElementById("link").dataset.state = connected ? "on" : "off";
+  setText("link-text", LINK_WORDS[link]);
+  // Nobody sees a hidden page, and it is connected again before there is anything to say.
+  if (link === "closed") return;
+  document.getElementById("banner").hidden = connected;
+  setText("banner", connected ? "" : "No connection to the demo. What you see is old. Trying again …");
   document.body.classList.toggle("stale", !connected);
-  if (!connected) {
-    setText("banner", "No connection to the demo. What you see is old. Trying again …");
-  }
-  if (lost) clearDots();
   setConnected(connected);
 }
 

@@ -7,6 +7,7 @@ const element = (id) => document.getElementById(id);
 const number = new Intl.NumberFormat("en");
 const percent = (value) => `${number.format(Math.round(value * 10) / 10)} %`;
 
+const REFUSING = "API writes are refused: this step may not have reached the mesh.";
 const NONE_FAILED = "None failed.";
 let stepsShown = "";
 let announced = "";
@@ -19,7 +20,9 @@ export function setText(id, text) {
 
 /** Shows everything of a state that is words and numbers. */
 export function showRollout(state) {
+  showTrouble(state.trouble ?? null);
   showStory(state.story);
+  setText("story-hint", state.refusing ? REFUSING : "");
   showCounts(state.counts);
   showPhase(state.rollout);
   showSteps(state.rollout);
@@ -29,6 +32,11 @@ export function showRollout(state) {
 /** Names the newest failed request under the counts. */
 export function showFailure(user, via, why) {
   setText("last-failure", `Last: ${user}, through the ${via}: ${why}`);
+}
+
+function showTrouble(trouble) {
+  setText("trouble", trouble ?? "");
+  element("trouble").hidden = trouble === null;
 }
 
 function showStory(story) {

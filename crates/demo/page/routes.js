@@ -1,5 +1,5 @@
 // Diff of two VirtualServices, route by route: routes are paired by name first, so that a lane route, which repeats most
-// lines of the user's own route, shows as one added block. Pure; not a YAML parser: where the list of routes can't be
+// lines of the team's own route, shows as one added block. Pure; not a YAML parser: where the list of routes can't be
 // told, the whole is compared line by line.
 
 import { diffLines } from "./diff.js";

@@ -5,11 +5,13 @@ import { cssOf } from "./colours.js";
 
 /** The ways to a version, in the order of the rows in its box. */
 export const WAYS = ["lane", "weight", "mirror", "copy"];
+const LANES = ["canary", "stable"];
 const MIN_SLOTS = 2;
 
 const element = (id) => document.getElementById(id);
 const stage = element("stage");
 const places = new Map();
+const lanesInUse = new Map();
 let slots = [];
 let geometry = null;
 
@@ -33,7 +35,7 @@ export function setUsers(users) {
   geometry = null;
 }
 
-/** Shows the versions that exist. Each keeps its place for as long as it exists. */
+/** Shows the versions that exist. Each keeps its place for as long as no more than two exist. */
 export function setVersions(versions) {
   const images = new Set(versions.map((version) => version.image));
   slots = slots.map((image) => (images.has(image) ? image : null));
@@ -43,22 +45,31 @@ export function setVersions(versions) {
     if (free < 0) slots.push(image);
     else slots[free] = image;
   }
-  while (slots.length > MIN_SLOTS && slots.at(-1) === null) slots.pop();
+  if (slots.length > MIN_SLOTS) slots = slots.filter((image) => image !== null);
   while (slots.length < MIN_SLOTS) slots.push(null);
 
   const parent = element("versions");
   while (parent.children.length < slots.length) parent.append(versionBox());
   while (parent.children.length > slots.length) parent.lastChild.remove();
   parent.dataset.slots = slots.length;
-  slots.forEach((image, index) => fillBox(parent.children[index], versions.find((version) => version.image === image)));
+  const vacancy = versions.some((version) => version.role === "canary") ? "No other version" : "No canary";
+  slots.forEach((image, index) => {
+    fillBox(parent.children[index], versions.find((version) => version.image === image), vacancy);
+  });
   geometry = null;
 }
 
-/** Writes the requests per second into the boxes; `rate(image, way)` and `rateOfProxy(via)` give them. */
+/**
+ * Writes the requests per second into the boxes; `rate(image, way)` and `rateOfProxy(via)` give them. Those of one lane
+ * are those of the way "lane NAME".
+ */
 export function showRates(rate, rateOfProxy) {
   slots.forEach((image, index) => {
     if (image === null) return;
-    const rows = element("versions").children[index].querySelectorAll(".way");
+    const box = element("versions").children[index];
+    const rows = box.querySelectorAll(".way");
+    lanesInUse.set(image, LANES.filter((lane) => rate(image, `lane ${lane}`) > 0));
+    setText(rows[0].firstChild, laneName({ image, role: box.querySelector(".role").dataset.role }));
     WAYS.forEach((way, at) => {
       const value = rate(image, way);
       rows[at].classList.toggle("idle", value === 0);
@@ -133,18 +144,24 @@ function versionBox() {
   return box;
 }
 
-function fillBox(box, version) {
+function fillBox(box, version, vacancy) {
   box.classList.toggle("vacant", !version);
   box.ariaHidden = version ? null : "true";
   const [image, role] = [box.querySelector(".version-image"), box.querySelector(".role")];
-  setText(image, version?.image ?? "No canary");
+  setText(image, version?.image ?? vacancy);
   setText(role, version?.role ?? "");
   role.dataset.role = version?.role ?? "";
   box.style.setProperty("--colour", version ? cssOf(version.image) : "var(--line)");
   setText(box.querySelector(".version-pods"), version ? `Pods ${version.ready}/${version.pods} · ${version.hash}` : "");
-  const lane = version?.role === "canary" ? "canary lane" : "stable lane";
-  const names = { lane, weight: "by weight", mirror: "mirror lane", copy: "copies" };
+  const names = { lane: laneName(version), weight: "by weight", mirror: "mirror lane", copy: "copies" };
   WAYS.forEach((way, at) => setText(box.querySelectorAll(".way-name")[at], names[way]));
+}
+
+/** The lane that requests came by; where none did, the one that the version would have. */
+function laneName(version) {
+  const lanes = lanesInUse.get(version?.image) ?? [];
+  if (lanes.length > 1) return "both lanes";
+  return `${lanes[0] ?? (version?.role === "canary" ? "canary" : "stable")} lane`;
 }
 
 function rounded(value) {

@@ -1,4 +1,4 @@
-// Shows YAML: the VirtualService with what differs from the user's own marked, and the filter's policy. Lines that
+// Shows YAML: the VirtualService with what differs from the team's own marked, and the filter's policy. Lines that
 // have just changed light up once; a panel that nobody is reading scrolls to the first of them.
 
 import { diffLines } from "./diff.js";
@@ -10,11 +10,11 @@ const SPOKEN = { added: "added: ", changed: "changed: ", removed: "removed: " };
 const element = (id) => document.getElementById(id);
 const shown = { virtualService: null, policy: null };
 
-/** Shows the VirtualService as it is now against the one that the user wrote. */
-export function showVirtualService({ now, users }) {
-  const key = `${users}\u0000${now}`;
+/** Shows the VirtualService as it is now against the one that the team wrote. */
+export function showVirtualService({ now, users: own }) {
+  const key = `${own}\u0000${now}`;
   if (shown.virtualService?.key === key) return;
-  const marked = diffRoutes(users, now);
+  const marked = diffRoutes(own, now);
   draw(element("virtual-service"), marked, shown.virtualService?.now, now);
   shown.virtualService = { key, now };
   element("vs-sum").textContent = summary(marked);
@@ -38,8 +38,11 @@ export function showPolicy(policy) {
 function summary(marked) {
   const count = (mark) => marked.filter((line) => line.mark === mark).length;
   const parts = ["added", "changed", "removed"].map((mark) => [count(mark), mark]).filter(([number]) => number > 0);
-  if (parts.length === 0) return "as the user wrote it";
-  return `${parts.map(([number, mark]) => `${number} ${mark}`).join(", ")} against the user's own`;
+  if (parts.length === 0) return "as the team wrote it";
+  const [[first]] = parts;
+  const words = parts.map(([number, mark], at) => `${number} ${at > 0 ? "" : first === 1 ? "line " : "lines "}${mark}`);
+  const onlyAdded = parts.length === 1 && parts[0][1] === "added";
+  return `${words.join(", ")} ${onlyAdded ? "to what the team wrote" : "against the team's"}`;
 }
 
 function draw(panel, marked, before, now) {
