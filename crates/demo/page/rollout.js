@@ -61,7 +61,7 @@ function showCounts(counts) {
   element("failed").classList.toggle("bad", counts.failed > 0);
   const shown = element("last-failure").textContent;
   if (counts.failed === 0) setText("last-failure", NONE_FAILED);
-  else if (shown === NONE_FAILED) setText("last-failure", "Failed before this page was opened.");
+  else if (shown === NONE_FAILED) setText("last-failure", "Failed while this page was closed or hidden.");
 }
 
 function showPhase(rollout) {
