@@ -94,6 +94,10 @@ impl Queue {
         let doubled = FIRST_RETRY.saturating_mul(1 << entry.failures.min(16));
         entry.failures = entry.failures.saturating_add(1);
         entry.sooner(now + doubled.min(LAST_RETRY));
+        // As client-go's queue does with what was added while it was worked on (`util/workqueue/queue.go`, `Done`).
+        if entry.dirty {
+            entry.soon(now);
+        }
     }
 
     /// The Rollout is gone.
@@ -163,5 +167,24 @@ mod tests {
         assert_eq!(queue.take(now + PACE), [key()]);
         queue.failed(&key(), now);
         assert_eq!(queue.next(), Some(now + FIRST_RETRY));
+    }
+
+    #[test]
+    fn a_change_during_a_failure_does_not_wait_for_the_retry() {
+        let mut queue = Queue::default();
+        let mut now = Instant::now();
+        queue.add(key(), now);
+        for _ in 0..10 {
+            assert_eq!(queue.take(now), [key()]);
+            queue.failed(&key(), now);
+            now = queue.next().unwrap();
+        }
+        assert_eq!(queue.take(now), [key()]);
+        queue.add(key(), now);
+        queue.failed(&key(), now + PACE);
+        assert_eq!(queue.next(), Some(now + PACE));
+        assert_eq!(queue.take(now + PACE), [key()]);
+        queue.failed(&key(), now + PACE);
+        assert_eq!(queue.next(), Some(now + PACE + LAST_RETRY), "it is seen");
     }
 }
