@@ -48,6 +48,8 @@ mod validate;
 
 use run::Engine;
 
+pub use router::Patience;
+
 /// One call of the plugin.
 #[derive(Clone, Debug)]
 pub struct CallRecord {
@@ -70,7 +72,7 @@ pub struct CallRecord {
 /// each other. It must not block.
 pub type CallObserver = Arc<dyn Fn(&CallRecord) + Send + Sync>;
 
-/// A running controller. Dropping it ends its task and kills the plugin.
+/// A running controller. Dropping it ends its tasks and kills the plugin, without waiting for either.
 pub struct Controller {
     engine: Engine<plugin::Plugin>,
 }
@@ -87,7 +89,18 @@ impl Controller {
         log: plugin::LogSink,
         calls: CallObserver,
     ) -> Result<Self, plugin::PluginError> {
-        let engine = Engine::start(store, plugin, log, calls).await?;
+        Self::start_with(store, plugin, log, calls, Patience::default()).await
+    }
+
+    /// Like [`start`](Self::start), with another patience for a plugin that doesn't answer.
+    pub async fn start_with(
+        store: &Store,
+        plugin: plugin::Plan,
+        log: plugin::LogSink,
+        calls: CallObserver,
+        patience: Patience,
+    ) -> Result<Self, plugin::PluginError> {
+        let engine = Engine::start(store, plugin, log, calls, patience).await?;
         Ok(Self { engine })
     }
 
@@ -102,8 +115,9 @@ impl Controller {
         self.engine.host().starts()
     }
 
-    /// As when the controller's node dies: the task stops at once, in the middle of a reconciliation if there is one,
-    /// and the plugin is killed. Returns when both are gone.
+    /// As when the controller's node dies: all stops at once, in the middle of a reconciliation if there is one, and the
+    /// plugin is killed, whatever calls are still out. When it returns nothing of it writes any more, and the plugin's
+    /// process is reaped.
     pub async fn kill(self) {
         self.engine.kill().await;
     }

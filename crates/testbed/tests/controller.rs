@@ -16,7 +16,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use testbed::apiserver::{ApiServer, ObjectRef, Store};
 use testbed::argo::plugin::Plan;
-use testbed::argo::{CallRecord, Controller};
+use testbed::argo::{CallRecord, Controller, Patience};
 use testbed::workloads::{Manners, Workloads};
 
 /// Far longer than anything here takes: what hangs fails.
@@ -24,6 +24,8 @@ const HANGS: Duration = Duration::from_mins(1);
 
 /// The example answers calls for a Rollout of this name with success.
 const NAME: &str = "quiet";
+/// The example doesn't answer calls for a Rollout of this name.
+const STUCK: &str = "wait";
 
 /// Cargo builds examples with the tests, beside them. `tmp` takes the socket.
 fn router(tmp: &Path) -> Plan {
@@ -41,21 +43,26 @@ fn router(tmp: &Path) -> Plan {
     }
 }
 
+const MANNERS: Manners = Manners {
+    ready_after: Duration::from_millis(20),
+    serves_on: Duration::ZERO,
+};
+
 fn template(image: &str) -> Value {
     json!({
-        "metadata": {"labels": {"app": NAME}},
+        "metadata": {"labels": {"app": "web"}},
         "spec": {"containers": [{"name": "web", "image": image, "ports": [{"containerPort": 8080}]}]},
     })
 }
 
-fn rollout() -> Value {
+fn rollout(name: &str) -> Value {
     json!({
         "apiVersion": "argoproj.io/v1alpha1",
         "kind": "Rollout",
-        "metadata": {"name": NAME, "namespace": "shop"},
+        "metadata": {"name": name, "namespace": "shop"},
         "spec": {
             "replicas": 2,
-            "selector": {"matchLabels": {"app": NAME}},
+            "selector": {"matchLabels": {"app": "web"}},
             "template": template("web:1"),
             "strategy": {"canary": {
                 "trafficRouting": {"plugins": {"test/router": {}}},
@@ -88,6 +95,13 @@ fn is_alive(process: u32) -> bool {
     PathBuf::from(format!("/proc/{process}")).exists()
 }
 
+fn signal(name: &str, process: u32) {
+    let sent = Command::new("kill")
+        .args([name, &process.to_string()])
+        .status();
+    assert!(sent.unwrap().success());
+}
+
 async fn until_gone(process: u32) {
     let waits = async {
         while is_alive(process) {
@@ -102,11 +116,7 @@ async fn an_update_outlives_its_plugin() {
     let tmp = tempfile::tempdir().unwrap();
     let server = ApiServer::start().await.unwrap();
     let store = server.store();
-    let manners = Manners {
-        ready_after: Duration::from_millis(20),
-        serves_on: Duration::ZERO,
-    };
-    let _workloads = Workloads::start(store, manners, Arc::new(|_| {}));
+    let _workloads = Workloads::start(store, MANNERS, Arc::new(|_| {}));
     let calls = Arc::new(Mutex::new(Vec::<CallRecord>::new()));
     let sink = Arc::clone(&calls);
     let controller = Controller::start(
@@ -120,7 +130,7 @@ async fn an_update_outlives_its_plugin() {
     let first = controller.plugin_process().unwrap();
     assert!(is_alive(first));
 
-    store.put(rollout()).unwrap();
+    store.put(rollout(NAME)).unwrap();
     until(store, |status| status["phase"] == "Healthy").await;
     let image = json!({"spec": {"template": template("web:2")}});
     store.patch(&at(), &image).unwrap();
@@ -132,10 +142,7 @@ async fn an_update_outlives_its_plugin() {
     assert_eq!(weights["canary"]["weight"], 25);
     assert_eq!(weights["verified"], true);
 
-    let killed = Command::new("kill")
-        .args(["-9", &first.to_string()])
-        .status();
-    assert!(killed.unwrap().success());
+    signal("-KILL", first);
     let promote = json!({"status": {"pauseConditions": null}});
     store.patch(&at(), &promote).unwrap();
     until(store, |status| {
@@ -155,7 +162,63 @@ async fn an_update_outlives_its_plugin() {
     assert_eq!(kind.outcome.as_deref(), Ok("Router"));
 
     controller.kill().await;
-    until_gone(second).await;
+    assert!(!is_alive(second));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_controller_that_is_killed_in_a_call_leaves_nothing() {
+    let tmp = tempfile::tempdir().unwrap();
+    for _ in 0..5 {
+        let server = ApiServer::start().await.unwrap();
+        let store = server.store();
+        let _workloads = Workloads::start(store, MANNERS, Arc::new(|_| {}));
+        let (called, mut calls) = tokio::sync::mpsc::unbounded_channel();
+        let controller = Controller::start(
+            store,
+            router(tmp.path()),
+            Arc::new(|_| {}),
+            Arc::new(move |call| {
+                let _ = called.send(call.method);
+            }),
+        )
+        .await
+        .unwrap();
+        let process = controller.plugin_process().unwrap();
+        store.put(rollout(STUCK)).unwrap();
+        let typed = async { while calls.recv().await != Some("Type") {} };
+        tokio::time::timeout(HANGS, typed).await.unwrap();
+        controller.kill().await;
+        assert!(!is_alive(process));
+        // The sender has gone with the last that could call.
+        let rest = async { while calls.recv().await.is_some() {} };
+        tokio::time::timeout(HANGS, rest).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plugin_that_is_stopped_is_started_again() {
+    let tmp = tempfile::tempdir().unwrap();
+    let server = ApiServer::start().await.unwrap();
+    let store = server.store();
+    let _workloads = Workloads::start(store, MANNERS, Arc::new(|_| {}));
+    let patience = Patience {
+        interval: Duration::from_secs(1),
+        answer: Duration::from_secs(1),
+    };
+    let (plan, quiet) = (router(tmp.path()), Arc::new(|_: &str| {}));
+    let controller = Controller::start_with(store, plan, quiet, Arc::new(|_| {}), patience)
+        .await
+        .unwrap();
+    let first = controller.plugin_process().unwrap();
+    store.put(rollout(NAME)).unwrap();
+    until(store, |status| status["phase"] == "Healthy").await;
+    signal("-STOP", first);
+    let image = json!({"spec": {"template": template("web:2")}});
+    store.patch(&at(), &image).unwrap();
+    until(store, |status| status["currentStepIndex"] == 1).await;
+    assert!(controller.plugin_starts() >= 2);
+    assert!(!is_alive(first));
+    controller.kill().await;
 }
 
 #[tokio::test]

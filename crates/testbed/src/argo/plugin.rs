@@ -136,6 +136,11 @@ impl Plugin {
         self.process.id()
     }
 
+    /// True once its process has ended (hashicorp/go-plugin v1.7.0 `client.go`, `Exited`).
+    pub fn has_ended(&self) -> bool {
+        self.process.has_ended()
+    }
+
     /// Asks for a sign of life on the control stream, as the controller does before each use.
     pub async fn ping(&self) -> Result<(), PluginError> {
         let method = "Ping";
@@ -202,8 +207,9 @@ impl Plugin {
             .await;
     }
 
-    /// Kills it at once (SIGKILL), as a crash would, and reaps it.
-    pub async fn kill(self) {
+    /// Kills it at once (SIGKILL), as a crash would, and reaps it. Calls that are still out fail with
+    /// [`PluginError::Gone`].
+    pub async fn kill(&self) {
         self.process.end(Duration::ZERO).await;
     }
 }

@@ -1,14 +1,16 @@
 //! The plugin as the controller holds it: started when needed, asked for a sign of life before each use, started again
-//! when it is gone.
+//! when it is gone or doesn't answer.
 //!
 //! Follows argo-rollouts v1.10.1 `rollout/trafficrouting/plugin/client/client.go` (`startPluginLocked`) and
 //! `plugin.go`, whose words its errors have.
 
 use std::error::Error;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use argo_rollouts::go_plugin::Chain;
 use serde_json::Value;
 use tokio::sync::Mutex;
 
@@ -29,29 +31,26 @@ pub(super) trait Router: Sized + Send + Sync + 'static {
         log: LogSink,
     ) -> impl Future<Output = Result<Self, Self::Error>> + Send;
     fn process(&self) -> u32;
+    /// True once its process has ended.
+    fn has_ended(&self) -> bool;
     fn ping(&self) -> impl Future<Output = Result<(), Self::Error>> + Send;
     fn call(&self, call: &Call) -> impl Future<Output = Result<Answer, Self::Error>> + Send;
-    fn kill(self) -> impl Future<Output = ()> + Send;
+    /// Ends its process at once, whoever still waits for an answer.
+    fn kill(&self) -> impl Future<Output = ()> + Send;
 }
 
 /// What a call's failure says.
-pub(super) trait RouterError: Error + Send {
+pub(super) trait RouterError: Error + Send + Sized + 'static {
+    /// A call that had this time and no answer.
+    fn unanswered(method: &'static str, within: Duration) -> Self;
+
     /// The plugin's own words where it has refused (`RpcError.ErrorString`).
     fn refusal(&self) -> Option<&str>;
 
     /// The refusal, else what has happened to the call, with its causes.
     fn message(&self) -> String {
-        if let Some(refusal) = self.refusal() {
-            return refusal.to_owned();
-        }
-        let mut message = self.to_string();
-        let mut source = self.source();
-        while let Some(cause) = source {
-            message.push_str(": ");
-            message.push_str(&cause.to_string());
-            source = cause.source();
-        }
-        message
+        self.refusal()
+            .map_or_else(|| Chain(self).to_string(), str::to_owned)
     }
 }
 
@@ -67,6 +66,10 @@ impl Router for Plugin {
         Self::process(self)
     }
 
+    fn has_ended(&self) -> bool {
+        Self::has_ended(self)
+    }
+
     async fn ping(&self) -> Result<(), PluginError> {
         Self::ping(self).await
     }
@@ -75,12 +78,16 @@ impl Router for Plugin {
         Self::call(self, call).await
     }
 
-    async fn kill(self) {
+    async fn kill(&self) {
         Self::kill(self).await;
     }
 }
 
 impl RouterError for PluginError {
+    fn unanswered(method: &'static str, within: Duration) -> Self {
+        Self::Unanswered { method, within }
+    }
+
     fn refusal(&self) -> Option<&str> {
         match self {
             Self::Refused { message, .. } => Some(message),
@@ -89,11 +96,40 @@ impl RouterError for PluginError {
     }
 }
 
+/// How long a plugin may be silent until it counts as gone.
+///
+/// Go has no limit for calls; it has one for the connection, so that a plugin that works may take its time, and one that
+/// doesn't answer at all (SIGSTOP) is lost.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// From one sign of life to the next question for one.
+    pub interval: Duration,
+    /// How long the answer may take. `InitPlugin` and the ping before each use have both times, one after the other.
+    pub answer: Duration,
+}
+
+impl Default for Patience {
+    /// hashicorp/yamux v0.1.2 `mux.go`, `DefaultConfig`: `KeepAliveInterval`, `ConnectionWriteTimeout`.
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(30),
+            answer: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Patience {
+    fn total(self) -> Duration {
+        self.interval.saturating_add(self.answer)
+    }
+}
+
 /// Holds the plugin for all Rollouts.
 pub(super) struct Host<R: Router> {
     plan: R::Plan,
     log: LogSink,
     calls: CallObserver,
+    patience: Patience,
     running: Mutex<Option<Arc<R>>>,
     /// 0 if there is none.
     process: AtomicU32,
@@ -101,11 +137,17 @@ pub(super) struct Host<R: Router> {
 }
 
 impl<R: Router> Host<R> {
-    pub(super) fn new(plan: R::Plan, log: LogSink, calls: CallObserver) -> Self {
+    pub(super) fn new(
+        plan: R::Plan,
+        log: LogSink,
+        calls: CallObserver,
+        patience: Patience,
+    ) -> Self {
         Self {
             plan,
             log,
             calls,
+            patience,
             running: Mutex::new(None),
             process: AtomicU32::new(0),
             starts: AtomicU64::new(0),
@@ -120,45 +162,59 @@ impl<R: Router> Host<R> {
         self.starts.load(Ordering::Relaxed)
     }
 
-    /// A line in the controller's log, where it says what it doesn't say in events.
+    /// A line in the controller's log, where it says what it doesn't say in events. One who panics when told so isn't
+    /// told: it must not end the controller.
     pub(super) fn say(&self, line: &str) {
-        (self.log)(line);
+        let told = AssertUnwindSafe(|| (self.log)(line));
+        drop(std::panic::catch_unwind(told));
     }
 
     /// Starts the plugin for the first time.
     pub(super) async fn start(&self) -> Result<(), R::Error> {
         let mut running = self.running.lock().await;
         let router = self.launch().await?;
-        *running = Some(Arc::clone(&router));
-        drop(running);
-        self.call(&router, "", Call::InitPlugin).await.map(drop)
+        if let Err(error) = self.call(&router, "", Call::InitPlugin).await {
+            self.end(&router).await;
+            return Err(error);
+        }
+        *running = Some(router);
+        Ok(())
     }
 
-    /// The plugin, alive a moment ago.
-    pub(super) async fn ready(&self, rollout: &str) -> Result<Arc<R>, String> {
+    /// The plugin, alive a moment ago. `name` is the Rollout's for it.
+    pub(super) async fn ready(&self, rollout: &str, name: &str) -> Result<Arc<R>, String> {
         let mut running = self.running.lock().await;
+        if let Some(dead) = running.take_if(|router| router.has_ended()) {
+            self.end(&dead).await;
+        }
         let router = if let Some(router) = running.as_ref() {
             Arc::clone(router)
         } else {
-            let router = self
-                .launch()
-                .await
-                .map_err(|error| format!("unable to get plugin client: {}", error.message()))?;
+            let router = self.launch().await.map_err(|error| {
+                format!("unable to get plugin client ({name}): {}", error.message())
+            })?;
             // One that refuses to be initialised is used all the same from the next time on, as by the real one.
             *running = Some(Arc::clone(&router));
             self.call(&router, rollout, Call::InitPlugin)
                 .await
                 .map_err(|error| {
-                    format!("unable to initialize plugin via rpc: {}", error.message())
+                    format!(
+                        "unable to initialize plugin via rpc ({name}): {}",
+                        error.message()
+                    )
                 })?;
             router
         };
-        match router.ping().await {
+        let within = self.patience.total();
+        let pinged = tokio::time::timeout(within, router.ping())
+            .await
+            .unwrap_or_else(|_| Err(R::Error::unanswered("Ping", within)));
+        match pinged {
             Ok(()) => Ok(router),
             Err(error) => {
+                // No other is started before it is gone.
+                self.end(&router).await;
                 *running = None;
-                drop(running);
-                self.end(router).await;
                 Err(format!(
                     "could not ping plugin will cleanup process so we can restart it next reconcile ({})",
                     error.message()
@@ -232,14 +288,7 @@ impl<R: Router> Host<R> {
     pub(super) async fn kill(&self) {
         let running = self.running.lock().await.take();
         if let Some(router) = running {
-            self.end(router).await;
-        }
-    }
-
-    /// Lets go of the plugin without waiting.
-    pub(super) fn release(&self) {
-        if let Ok(mut running) = self.running.try_lock() {
-            *running = None;
+            self.end(&router).await;
         }
     }
 
@@ -250,17 +299,31 @@ impl<R: Router> Host<R> {
         Ok(Arc::new(router))
     }
 
-    async fn end(&self, router: Arc<R>) {
-        self.process.store(0, Ordering::Relaxed);
-        // Where a call is still out, the one that waits for it holds the plugin, and ends it by letting go.
-        if let Ok(router) = Arc::try_unwrap(router) {
-            router.kill().await;
-        }
+    async fn end(&self, router: &R) {
+        // Another may have been started meanwhile.
+        let (process, order) = (router.process(), Ordering::Relaxed);
+        let _ = self.process.compare_exchange(process, 0, order, order);
+        router.kill().await;
     }
 
     async fn call(&self, router: &R, rollout: &str, call: Call) -> Result<Answer, R::Error> {
         let at = Instant::now();
-        let answer = router.call(&call).await;
+        let silent = async {
+            match call {
+                // All Rollouts wait for it.
+                Call::InitPlugin => tokio::time::sleep(self.patience.total()).await,
+                _ => self.silence(router).await,
+            }
+        };
+        let answer = tokio::select! {
+            biased;
+            answer = router.call(&call) => answer,
+            () = silent => {
+                // It is started again with its next use.
+                self.end(router).await;
+                Err(R::Error::unanswered(call.method(), self.patience.total()))
+            }
+        };
         let record = CallRecord {
             at,
             rollout: rollout.to_owned(),
@@ -274,6 +337,18 @@ impl<R: Router> Host<R> {
         };
         (self.calls)(&record);
         answer
+    }
+
+    /// Ends when the plugin gives no sign of life, as the connection's keep-alive does in Go (hashicorp/yamux v0.1.2
+    /// `session.go`, `keepalive`).
+    async fn silence(&self, router: &R) {
+        loop {
+            tokio::time::sleep(self.patience.interval).await;
+            let pinged = tokio::time::timeout(self.patience.answer, router.ping()).await;
+            if !matches!(pinged, Ok(Ok(()))) {
+                return;
+            }
+        }
     }
 }
 

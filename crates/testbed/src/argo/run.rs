@@ -1,19 +1,23 @@
 //! The shell: follows the store, carries out what the reconciliations decide, and calls the plugin.
 
+use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::sync::oneshot;
+use tokio::task::{self, JoinSet};
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::change::Change;
 use super::observe::{Key, Observed};
 use super::plugin::{Answer, LogSink};
 use super::queue::Queue;
 use super::reconcile::{Verdict, finish, prepare};
-use super::router::{Host, Router};
+use super::router::{Host, Patience, Router};
 use super::scaling::sooner;
 use super::traffic::{Route, RouterCall};
 use super::{CallObserver, observe, services, validate};
@@ -26,18 +30,20 @@ use crate::workloads::write::{controller, meta};
 enum Failure {
     #[error("{0}")]
     Store(#[from] apiserver::Status),
-    #[error("failed to get traffic router plugin: unable to start plugin system: {0}")]
-    Plugin(String),
+    #[error("failed to get traffic router plugin {name}: unable to start plugin system: {reason}")]
+    Plugin { name: String, reason: String },
     #[error("{0}")]
     Call(String),
     #[error("end of rollout, desired weight {0} not yet verified")]
     Unverified(i32),
 }
 
-/// A running controller, whatever its plugin is. Dropping it ends the task and lets go of the plugin.
+/// A running controller, whatever its plugin is. Dropping it ends the task and lets go of the plugin, without waiting.
 pub(super) struct Engine<R: Router> {
     host: Arc<Host<R>>,
-    task: JoinHandle<()>,
+    task: AbortOnDropHandle<()>,
+    /// Ends the task when it is dropped.
+    stop: oneshot::Sender<()>,
 }
 
 impl<R: Router> Engine<R> {
@@ -46,16 +52,19 @@ impl<R: Router> Engine<R> {
         plan: R::Plan,
         log: LogSink,
         calls: CallObserver,
+        patience: Patience,
     ) -> Result<Self, R::Error> {
-        let host = Arc::new(Host::new(plan, log, calls));
+        let host = Arc::new(Host::new(plan, log, calls, patience));
         host.start().await?;
         let shared = Arc::new(Shared {
             store: store.clone(),
             host: Arc::clone(&host),
         });
+        let (stop, stopped) = oneshot::channel();
         Ok(Self {
             host,
-            task: tokio::spawn(run(shared)),
+            task: AbortOnDropHandle::new(tokio::spawn(run(shared, stopped))),
+            stop,
         })
     }
 
@@ -63,18 +72,13 @@ impl<R: Router> Engine<R> {
         &self.host
     }
 
-    pub(super) async fn kill(mut self) {
-        self.task.abort();
-        // The only way for this task to end is the abort; then no call holds the plugin.
-        drop((&mut self.task).await);
-        self.host.kill().await;
-    }
-}
-
-impl<R: Router> Drop for Engine<R> {
-    fn drop(&mut self) {
-        self.task.abort();
-        self.host.release();
+    /// Ends all reconciliations where they are, then the plugin. Returns when all are gone.
+    pub(super) async fn kill(self) {
+        let Self { host, task, stop } = self;
+        drop(stop);
+        // Its panic has been printed; here it matters only that it has ended.
+        drop(task.await);
+        host.kill().await;
     }
 }
 
@@ -83,18 +87,37 @@ struct Shared<R: Router> {
     host: Arc<Host<R>>,
 }
 
-async fn run<R: Router>(shared: Arc<Shared<R>>) {
-    let mut queue = Queue::default();
+/// What a reconciliation has come to; nothing if its Rollout is gone.
+type Ended = Result<Option<Done>, Failure>;
+
+/// Reconciles until the sender of `stopped` is dropped, and returns when the last reconciliation has ended.
+async fn run<R: Router>(shared: Arc<Shared<R>>, stopped: oneshot::Receiver<()>) {
     let mut running = JoinSet::new();
+    tokio::select! {
+        // Nothing is ever sent.
+        _ = stopped => {}
+        never = follow(&shared, &mut running) => match never {},
+    }
+    // Dropping the set would only ask them to end.
+    running.shutdown().await;
+}
+
+async fn follow<R: Router>(shared: &Arc<Shared<R>>, running: &mut JoinSet<Ended>) -> Infallible {
+    let mut queue = Queue::default();
+    let mut keys = HashMap::new();
     let mut changes = shared.store.subscribe();
     add_all(&shared.store, &mut queue);
     loop {
         for key in queue.take(Instant::now()) {
-            let shared = Arc::clone(&shared);
-            running.spawn(async move {
-                let done = shared.reconcile(&key).await;
-                (key, done)
+            let (shared, of) = (Arc::clone(shared), key.clone());
+            let task = running.spawn(async move {
+                let ended = shared.reconcile(&of).await;
+                if let Err(failure) = &ended {
+                    shared.host.say(&format!("argo: rollout {of}: {failure}"));
+                }
+                ended
             });
+            keys.insert(task.id(), key);
         }
         // Nothing due: a change wakes it.
         let far = Instant::now() + Duration::from_hours(1);
@@ -109,22 +132,36 @@ async fn run<R: Router>(shared: Arc<Shared<R>>) {
                 changes = shared.store.subscribe();
                 add_all(&shared.store, &mut queue);
             },
-            Some(ended) = running.join_next() => match ended {
-                Ok((key, Ok(Some(done)))) => queue.done(&key, done.again_after, Instant::now()),
-                Ok((key, Ok(None))) => queue.forget(&key, Instant::now()),
-                Ok((key, Err(failure))) => {
-                    shared.host.say(&format!("argo: rollout {key}: {failure}"));
-                    queue.failed(&key, Instant::now());
-                }
-                Err(panicked) => {
-                    if let Ok(panicked) = panicked.try_into_panic() {
-                        std::panic::resume_unwind(panicked);
+            Some(ended) = running.join_next_with_id() => {
+                let id = ended.as_ref().map_or_else(task::JoinError::id, |(id, _)| *id);
+                let Some(key) = keys.remove(&id) else {
+                    continue;
+                };
+                match ended {
+                    Ok((_, Ok(Some(done)))) => queue.done(&key, done.again_after, Instant::now()),
+                    Ok((_, Ok(None))) => queue.forget(&key, Instant::now()),
+                    Ok((_, Err(_))) => queue.failed(&key, Instant::now()),
+                    Err(error) => {
+                        // As `processNextWorkItem` does (`utils/controller/controller.go`).
+                        let panicked = recovered(error);
+                        shared.host.say(&format!("argo: rollout {key}: recovered from panic: {panicked}"));
+                        queue.failed(&key, Instant::now());
                     }
                 }
             },
             () = tokio::time::sleep_until(next) => {}
         }
     }
+}
+
+/// What a panic said.
+fn recovered(error: task::JoinError) -> String {
+    let Ok(panicked) = error.try_into_panic() else {
+        return "it was aborted".to_owned();
+    };
+    let text = panicked.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panicked.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("without a message").to_owned()
 }
 
 fn add_all(store: &Store, queue: &mut Queue) {
@@ -162,14 +199,21 @@ fn concerned(store: &Store, change: &apiserver::Change) -> Vec<Key> {
     }
 }
 
+/// The one plugin that a checked Rollout names.
+fn plugin_name(observed: &Observed) -> String {
+    let canary = observed.rollout.canary();
+    let routing = canary.and_then(|canary| canary.traffic_routing.as_ref());
+    let name = routing.and_then(|routing| routing.plugins.keys().next());
+    name.cloned().unwrap_or_default()
+}
+
 /// A reconciliation that has ended well.
 struct Done {
     again_after: Option<Duration>,
 }
 
 impl<R: Router> Shared<R> {
-    /// None if the Rollout is gone.
-    async fn reconcile(&self, key: &Key) -> Result<Option<Done>, Failure> {
+    async fn reconcile(&self, key: &Key) -> Ended {
         let Some(object) = self.store.get(&key.reference()) else {
             self.release_services(key, &[])?;
             return Ok(None);
@@ -201,10 +245,14 @@ impl<R: Router> Shared<R> {
 
     async fn route(&self, observed: &Observed, route: &Route) -> Result<Verdict, Failure> {
         let host = &self.host;
+        let name = plugin_name(observed);
         let router = host
-            .ready(&observed.key.to_string())
+            .ready(&observed.key.to_string(), &name)
             .await
-            .map_err(Failure::Plugin)?;
+            .map_err(|reason| Failure::Plugin {
+                name: name.clone(),
+                reason,
+            })?;
         host.type_of(&router, &observed.object).await;
         self.apply(&route.changes, observed)?;
         let mut verdict = Ok(None);

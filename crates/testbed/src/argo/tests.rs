@@ -1,7 +1,8 @@
 //! Tables for the decisions (`calls`, `progress`, `turns`, `refusals`), and whole updates with a scripted plugin
-//! (`updates`).
+//! (`updates`, `failures`).
 
 mod calls;
+mod failures;
 mod progress;
 mod refusals;
 mod scene;

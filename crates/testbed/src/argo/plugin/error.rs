@@ -131,6 +131,14 @@ pub enum PluginError {
         /// What was answered.
         found: i64,
     },
+    /// It didn't answer in time, so that it counts as gone.
+    #[error("{method}: no answer within {within:?}")]
+    Unanswered {
+        /// The call.
+        method: &'static str,
+        /// The time it had.
+        within: Duration,
+    },
     /// The plugin is gone, or its connection is: it has to be started again.
     #[error("{method}: the plugin is gone: {reason}")]
     Gone {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
+use tokio::sync;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::handshake;
@@ -37,12 +38,13 @@ const REST_WITHIN: Duration = Duration::from_secs(1);
 /// A process, killed when dropped.
 #[derive(Debug)]
 pub(super) struct Process {
-    child: Child,
+    /// Held by the one that ends it.
+    child: sync::Mutex<Child>,
     id: u32,
     stdout: Option<BufReader<ChildStdout>>,
     /// Reads the rest of stdout, so that the process never waits for it.
     drain: Option<AbortOnDropHandle<()>>,
-    stderr: Option<AbortOnDropHandle<()>>,
+    stderr: sync::Mutex<Option<AbortOnDropHandle<()>>>,
     said: Arc<Mutex<VecDeque<String>>>,
 }
 
@@ -75,9 +77,9 @@ impl Process {
         Ok(Self {
             id: child.id().unwrap_or_default(),
             stdout: child.stdout.take().map(BufReader::new),
-            child,
+            child: sync::Mutex::new(child),
             drain: None,
-            stderr,
+            stderr: sync::Mutex::new(stderr),
             said,
         })
     }
@@ -85,6 +87,15 @@ impl Process {
     /// Its number.
     pub(super) fn id(&self) -> u32 {
         self.id
+    }
+
+    /// True once it has ended, or is being ended.
+    pub(super) fn has_ended(&self) -> bool {
+        let Ok(mut child) = self.child.try_lock() else {
+            return true;
+        };
+        // What can't be told still runs.
+        matches!(child.try_wait(), Ok(Some(_)))
     }
 
     /// The first line on stdout; `None` if there is none. What follows is read and dropped.
@@ -103,12 +114,14 @@ impl Process {
     }
 
     /// Waits until it ends by itself, for at most `within`, then kills it; what is left of stderr is heard.
-    pub(super) async fn end(mut self, within: Duration) -> Ended {
-        let status = match tokio::time::timeout(within, self.child.wait()).await {
+    pub(super) async fn end(&self, within: Duration) -> Ended {
+        let mut child = self.child.lock().await;
+        let status = match tokio::time::timeout(within, child.wait()).await {
             Ok(status) => status,
-            Err(_) => self.kill().await,
+            Err(_) => kill(&mut child).await,
         };
-        if let Some(stderr) = self.stderr.take() {
+        drop(child);
+        if let Some(stderr) = self.stderr.lock().await.take() {
             // Beyond the limit it is cut off, as the handle is dropped.
             let _ = tokio::time::timeout(REST_WITHIN, stderr).await;
         }
@@ -119,12 +132,12 @@ impl Process {
             said: said.join("\n"),
         }
     }
+}
 
-    async fn kill(&mut self) -> io::Result<ExitStatus> {
-        // An error means that it has ended meanwhile.
-        let _ = self.child.start_kill();
-        self.child.wait().await
-    }
+async fn kill(child: &mut Child) -> io::Result<ExitStatus> {
+    // An error means that it has ended meanwhile.
+    let _ = child.start_kill();
+    child.wait().await
 }
 
 /// Hands each line to `log` and keeps the last ones.

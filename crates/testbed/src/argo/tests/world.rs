@@ -12,7 +12,7 @@ use super::scene::{hash, rollout, template};
 use crate::apiserver::{ApiServer, ObjectRef, Store};
 use crate::argo::CallRecord;
 use crate::argo::plugin::{Answer, Call, LogSink};
-use crate::argo::router::{Router, RouterError};
+use crate::argo::router::{Patience, Router, RouterError};
 use crate::argo::run::Engine;
 use crate::workloads::{Manners, Workloads};
 
@@ -25,7 +25,16 @@ pub(super) struct Script {
     /// Errors still to come, by method.
     pub(super) errors: Mutex<HashMap<&'static str, Vec<&'static str>>>,
     pub(super) unverified: AtomicBool,
+    /// Its connection is lost.
     pub(super) dead: AtomicBool,
+    /// Its process has ended.
+    pub(super) ended: AtomicBool,
+    /// Those started before this one answer nothing.
+    pub(super) silent_before: AtomicU32,
+    /// The call that silences the one that gets it.
+    pub(super) silenced_by: Mutex<Option<&'static str>>,
+    /// Panics still to come, in calls of `SetWeight`.
+    pub(super) panics: AtomicU32,
     started: AtomicU32,
     pub(super) alive: AtomicU32,
     /// The Rollouts' `status.currentStepIndex` that came with `SetWeight`.
@@ -49,6 +58,10 @@ impl fmt::Display for Refused {
 impl std::error::Error for Refused {}
 
 impl RouterError for Refused {
+    fn unanswered(_: &'static str, _: Duration) -> Self {
+        Self("no answer")
+    }
+
     fn refusal(&self) -> Option<&str> {
         Some(self.0)
     }
@@ -66,6 +79,7 @@ impl Router for Scripted {
 
     async fn start(script: &Arc<Script>, _log: LogSink) -> Result<Self, Refused> {
         script.dead.store(false, Ordering::SeqCst);
+        script.ended.store(false, Ordering::SeqCst);
         script.alive.fetch_add(1, Ordering::SeqCst);
         Ok(Self {
             script: Arc::clone(script),
@@ -77,7 +91,12 @@ impl Router for Scripted {
         self.process
     }
 
+    fn has_ended(&self) -> bool {
+        self.script.ended.load(Ordering::SeqCst)
+    }
+
     async fn ping(&self) -> Result<(), Refused> {
+        self.answers().await;
         if self.script.dead.load(Ordering::SeqCst) {
             return Err(Refused("connection is shut down"));
         }
@@ -85,6 +104,18 @@ impl Router for Scripted {
     }
 
     async fn call(&self, call: &Call) -> Result<Answer, Refused> {
+        if self
+            .script
+            .silenced_by
+            .lock()
+            .unwrap()
+            .take_if(|method| *method == call.method())
+            .is_some()
+        {
+            let next = self.process + 1;
+            self.script.silent_before.store(next, Ordering::SeqCst);
+        }
+        self.answers().await;
         if let Some(errors) = self.script.errors.lock().unwrap().get_mut(call.method())
             && let Some(error) = errors.pop()
         {
@@ -95,6 +126,13 @@ impl Router for Scripted {
             desired_weight,
         } = call
         {
+            let panics = &self.script.panics;
+            let one_less = |left: u32| left.checked_sub(1);
+            let (set, fetch) = (Ordering::SeqCst, Ordering::SeqCst);
+            assert!(
+                panics.fetch_update(set, fetch, one_less).is_err(),
+                "scripted"
+            );
             let step = rollout["status"]["currentStepIndex"].as_i64();
             self.script
                 .steps
@@ -111,7 +149,17 @@ impl Router for Scripted {
         })
     }
 
-    async fn kill(self) {}
+    async fn kill(&self) {
+        self.script.ended.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Scripted {
+    async fn answers(&self) {
+        if self.process < self.script.silent_before.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 /// A cluster with one Rollout in it.
@@ -130,6 +178,11 @@ pub(super) struct World {
 impl World {
     /// A Rollout whose first image is healthy.
     pub(super) async fn new(steps: Value, more: Value) -> Self {
+        Self::with_patience(steps, more, Patience::default()).await
+    }
+
+    /// The same, with a controller that doesn't wait as long for a silent plugin.
+    pub(super) async fn with_patience(steps: Value, more: Value, patience: Patience) -> Self {
         let server = ApiServer::start().await.unwrap();
         let manners = Manners {
             ready_after: Duration::from_millis(20),
@@ -145,6 +198,7 @@ impl World {
             Arc::clone(&script),
             Arc::new(move |line: &str| log_sink.lock().unwrap().push(line.to_owned())),
             Arc::new(move |call: &CallRecord| call_sink.lock().unwrap().push(call.clone())),
+            patience,
         )
         .await
         .unwrap();
