@@ -38,7 +38,7 @@ mod apply;
 mod discovery;
 mod faults;
 mod log;
-mod object;
+pub(crate) mod object;
 mod patch;
 mod query;
 mod request;

@@ -1,9 +1,9 @@
-//! Reading and writing the metadata of JSON objects.
+//! Reading and writing the metadata of JSON objects: for the server, and for the controllers that work on its store.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// The text at a dotted path; empty where there is none. Booleans and numbers as JSON prints them,
 /// as field selectors compare them.
@@ -19,7 +19,7 @@ pub(super) fn text(object: &Value, path: &str) -> String {
 }
 
 /// A string of `metadata`; empty where there is none.
-pub(super) fn meta<'a>(object: &'a Value, key: &str) -> &'a str {
+pub(crate) fn meta<'a>(object: &'a Value, key: &str) -> &'a str {
     object
         .get("metadata")
         .and_then(|meta| meta.get(key))
@@ -28,8 +28,39 @@ pub(super) fn meta<'a>(object: &'a Value, key: &str) -> &'a str {
 }
 
 /// A label's value.
-pub(super) fn label<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
+pub(crate) fn label<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
     object.get("metadata")?.get("labels")?.get(key)?.as_str()
+}
+
+/// A number in an object, by JSON pointer; none if it isn't there.
+pub(crate) fn number(object: &Value, pointer: &str) -> Option<i64> {
+    object.pointer(pointer).and_then(Value::as_i64)
+}
+
+/// Kind and uid of the controller that owns an object.
+pub(crate) fn controller(object: &Value) -> Option<(&str, &str)> {
+    let owners = object.get("metadata")?.get("ownerReferences")?.as_array()?;
+    let owner = owners
+        .iter()
+        .find(|owner| owner.get("controller").and_then(Value::as_bool) == Some(true))?;
+    Some((owner.get("kind")?.as_str()?, owner.get("uid")?.as_str()?))
+}
+
+/// True once its deletion has been asked for.
+pub(crate) fn is_ending(object: &Value) -> bool {
+    !meta(object, "deletionTimestamp").is_empty()
+}
+
+/// The owner reference that makes `owner` the controller of an object.
+pub(crate) fn owned_by(api_version: &str, kind: &str, owner: &Value) -> Value {
+    json!([{
+        "apiVersion": api_version,
+        "kind": kind,
+        "name": meta(owner, "name"),
+        "uid": meta(owner, "uid"),
+        "controller": true,
+        "blockOwnerDeletion": true,
+    }])
 }
 
 /// Sets or, with null, removes a field of `metadata`.

@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 
 use super::observe::{Key, Observed};
+use crate::apiserver::object::{meta, number};
 use crate::apiserver::{Status, Store};
 use crate::workloads::hash::template_hash;
-use crate::workloads::write::{Write, meta, number};
+use crate::workloads::write::Write;
 
 /// One change.
 #[derive(Clone, Debug, PartialEq)]

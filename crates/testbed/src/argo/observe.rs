@@ -6,9 +6,9 @@ use argo_rollouts::types::{Rollout, Time};
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::apiserver::object::{controller, is_ending, label, meta, number};
 use crate::apiserver::{ObjectRef, Store};
 use crate::workloads::hash::template_hash;
-use crate::workloads::write::{controller, is_ending, label, meta, number};
 
 /// Label of a Rollout's ReplicaSets and pods, key in its Services' selectors (`DefaultRolloutUniqueLabelKey`).
 pub(super) const HASH: &str = "rollouts-pod-template-hash";

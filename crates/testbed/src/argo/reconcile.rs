@@ -19,7 +19,8 @@ use super::status::{Sync, Weights, patch_conditions, sync, sync_replicas};
 use super::steps::{current_step, max_weight, pause_seconds, replicas, steps};
 use super::traffic::{Route, route};
 use super::{services, validate};
-use crate::workloads::write::{Write, owned_by};
+use crate::apiserver::object::owned_by;
+use crate::workloads::write::Write;
 
 /// How long until a weight that isn't verified is looked at again (`GetRolloutVerifyRetryInterval`).
 const VERIFY_RETRY: Duration = Duration::from_secs(10);

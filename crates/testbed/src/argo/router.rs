@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 use super::plugin::{Answer, Call, LogSink, Plan, Plugin, PluginError};
 use super::traffic::RouterCall;
 use super::{CallObserver, CallRecord};
-use crate::workloads::write::meta;
+use crate::apiserver::object::meta;
 
 /// A running plugin; dropping it ends its process. The tests have one that follows a script.
 pub(super) trait Router: Sized + Send + Sync + 'static {

@@ -23,7 +23,7 @@ use super::traffic::{Route, RouterCall};
 use super::{CallObserver, observe, services, validate};
 use crate::apiserver;
 use crate::apiserver::Store;
-use crate::workloads::write::{controller, meta};
+use crate::apiserver::object::{controller, meta};
 
 /// Why a reconciliation is tried again.
 #[derive(Debug, thiserror::Error)]

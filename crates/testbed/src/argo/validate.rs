@@ -11,7 +11,7 @@ use super::conditions;
 use super::observe::{HASH, Key, Observed};
 use super::status::patch_conditions;
 use super::steps::{max_weight, pause_seconds};
-use crate::workloads::write::number;
+use crate::apiserver::object::number;
 
 /// Why a Rollout is refused; worded as `k8s.io/apimachinery/pkg/util/validation/field` does.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

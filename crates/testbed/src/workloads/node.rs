@@ -10,8 +10,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::plan::rfc3339;
-use super::write::{is_ending, label, meta};
 use super::{Manners, SERVED_AT};
+use crate::apiserver::object::{is_ending, label, meta};
 use crate::apiserver::{ObjectRef, Store};
 use crate::echo::{Echo, Identity, Observer};
 

@@ -11,7 +11,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::hash::template_hash;
-use super::write::{Write, controller, is_ending, label, meta, number, owned_by};
+use super::write::Write;
+use crate::apiserver::object::{controller, is_ending, label, meta, number, owned_by};
 use crate::apiserver::{ObjectRef, Status, Store};
 
 /// Label of a Deployment's ReplicaSets and their pods (`DefaultDeploymentUniqueLabelKey`).

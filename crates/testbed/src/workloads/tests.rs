@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
-use super::write::meta;
 use super::*;
+use crate::apiserver::object::meta;
 use crate::apiserver::{ApiServer, ObjectRef};
 
 const QUICK: Manners = Manners {
