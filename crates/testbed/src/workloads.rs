@@ -8,10 +8,11 @@
 //! Not there: scheduling, resources, probes, restarts, `maxSurge` and `maxUnavailable` of Deployments (old pods go once
 //! all new ones are available), orphans that are adopted, finalizers of the garbage collector.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::apiserver::{Changes, Store};
 use crate::echo;
@@ -47,10 +48,13 @@ impl Default for Manners {
     }
 }
 
+/// How long until what was refused, or has failed by a panic, is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
 /// The running controllers and the node. Dropping it ends them and every echo at once.
 #[derive(Debug)]
 pub struct Workloads {
-    task: JoinHandle<()>,
+    _task: AbortOnDropHandle<()>,
 }
 
 impl Workloads {
@@ -59,39 +63,48 @@ impl Workloads {
     /// `observer` sees every request that a pod gets. What goes wrong shows where it does in a cluster: condition
     /// `ReplicaFailure` of a ReplicaSet, phase `Failed` of a pod.
     pub fn start(store: &Store, manners: Manners, observer: echo::Observer) -> Self {
+        let mut node = Node::new(manners, observer);
+        let run = run(store.clone(), move |store| look(store, &mut node));
         Self {
-            task: tokio::spawn(run(store.clone(), Node::new(manners, observer))),
+            _task: AbortOnDropHandle::new(tokio::spawn(run)),
         }
     }
 }
 
-impl Drop for Workloads {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-async fn run(store: Store, mut node: Node) {
+/// Looks, then looks again after each change, and when the look has asked for it. A look that panics, which has been
+/// printed then, is not the last one.
+async fn run(store: Store, mut look: impl FnMut(&Store) -> Option<Duration>) {
     loop {
         // Subscribed before the objects are read, so nothing is missed; what was written meanwhile is read once more.
         let mut changes = store.subscribe();
-        let cluster = Cluster::read(&store);
-        let plan = plan::plan(&cluster, Timestamp::now());
-        for write in &plan.writes {
-            // An object that has changed or gone meanwhile comes with the next look.
-            if let Err(refused) = write.apply(&store)
-                && let Some(report) = plan::failed(write, &refused, Timestamp::now())
-            {
-                drop(report.apply(&store));
-            }
-        }
-        node.follow(&store, &cluster.pods);
-        let again = plan.again_after.unwrap_or(Duration::MAX);
+        let looked = std::panic::catch_unwind(AssertUnwindSafe(|| look(&store)));
+        let Ok(again) = looked else {
+            // Not woken by what it has written itself.
+            tokio::time::sleep(RETRY).await;
+            continue;
+        };
         tokio::select! {
             () = change(&mut changes) => {}
-            () = tokio::time::sleep(again) => {}
+            () = tokio::time::sleep(again.unwrap_or(Duration::MAX)) => {}
         }
     }
+}
+
+/// Does what is to be done now; when to look again although nothing has changed.
+fn look(store: &Store, node: &mut Node) -> Option<Duration> {
+    let cluster = Cluster::read(store);
+    let mut plan = plan::plan(&cluster, Timestamp::now());
+    for write in std::mem::take(&mut plan.writes) {
+        if let Err(refused) = write.apply(store) {
+            // It may be gone meanwhile, or be let in later.
+            plan.again(RETRY);
+            if let Some(report) = plan::failed(&write, &refused, Timestamp::now()) {
+                drop(report.apply(store));
+            }
+        }
+    }
+    node.follow(store, &cluster.pods);
+    plan.again_after
 }
 
 /// Waits for a change of something that counts here. Lost history counts as one.

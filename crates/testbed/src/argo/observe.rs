@@ -57,6 +57,7 @@ impl std::fmt::Display for Key {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct ReplicaSet {
     pub(super) name: String,
+    pub(super) uid: String,
     pub(super) hash: String,
     /// RFC 3339, which sorts by time.
     pub(super) created: String,
@@ -193,6 +194,7 @@ fn replica_set(object: &Value) -> ReplicaSet {
     };
     ReplicaSet {
         name: meta(object, "name").to_owned(),
+        uid: meta(object, "uid").to_owned(),
         hash: label(object, HASH).unwrap_or_default().to_owned(),
         created: meta(object, "creationTimestamp").to_owned(),
         replicas: count("/spec/replicas"),

@@ -339,7 +339,12 @@ fn forget_history(context: &Context<'_>) -> Vec<Change> {
         .others()
         .take(excess)
         .filter(|set| set.replicas == 0 && set.actual == 0 && set.settled)
-        .map(|set| Change::Write(Write::Delete(key.sibling("replicasets", &set.name))))
+        .map(|set| {
+            Change::Write(Write::Delete {
+                at: key.sibling("replicasets", &set.name),
+                uid: set.uid.clone(),
+            })
+        })
         .collect()
 }
 

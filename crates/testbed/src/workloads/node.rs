@@ -80,8 +80,12 @@ impl Life {
             Ok(echo) => echo,
             Err(error) => {
                 let message = format!("can't listen on 127.0.0.1: {error}");
+                let condition = json!({
+                    "type": "Ready", "status": "False", "reason": "PodFailed",
+                    "lastTransitionTime": rfc3339(Timestamp::now()),
+                });
                 self.report(&json!({"status": {
-                    "phase": "Failed", "reason": "NoPort", "message": message,
+                    "phase": "Failed", "reason": "NoPort", "message": message, "conditions": [condition],
                 }}));
                 return;
             }

@@ -18,6 +18,10 @@ use crate::apiserver::{ObjectRef, Status, Store};
 /// Label of a Deployment's ReplicaSets and their pods (`DefaultDeploymentUniqueLabelKey`).
 const POD_TEMPLATE_HASH: &str = "pod-template-hash";
 
+/// How long a failed pod keeps its place, so that what can't run isn't tried all the time. On a cluster kubelet's back-off
+/// has that part; its first wait is as long (Kubernetes v1.34 `pkg/kubelet/kubelet.go`, `initialCrashLoopBackOff`).
+const FAILED_STAYS: Duration = Duration::from_secs(10);
+
 /// What the decisions rest on.
 #[derive(Debug, Default)]
 pub(super) struct Cluster {
@@ -45,6 +49,14 @@ impl Cluster {
 pub(super) struct Plan {
     pub(super) writes: Vec<Write>,
     pub(super) again_after: Option<Duration>,
+}
+
+impl Plan {
+    /// Looks again after this long, or before.
+    pub(super) fn again(&mut self, after: Duration) {
+        let before = self.again_after.unwrap_or(after);
+        self.again_after = Some(before.min(after));
+    }
 }
 
 /// Decides for the whole cluster. With nothing to do the plan is empty.
@@ -84,15 +96,25 @@ pub(super) fn rfc3339(time: Timestamp) -> String {
 
 fn plan_set(set: &Value, pods: &[Value], now: Timestamp, plan: &mut Plan) {
     let uid = meta(set, "uid");
-    let mut own: Vec<&Value> = pods
+    let (failed, mut own): (Vec<&Value>, Vec<&Value>) = pods
         .iter()
         .filter(|pod| controller(pod).is_some_and(|(_, owner)| owner == uid))
-        .filter(|pod| !is_ending(pod) && !has_failed(pod))
-        .collect();
+        .filter(|pod| !is_ending(pod))
+        .partition(|pod| has_failed(pod));
     let wanted = replicas(set);
     let missing = wanted.saturating_sub(own.len());
+    let mut to_make = missing;
+    for pod in failed {
+        match stays(pod, now).filter(|_| to_make > 0) {
+            Some(rest) => {
+                to_make -= 1;
+                plan.again(rest);
+            }
+            None => plan.writes.push(delete("pods", pod)),
+        }
+    }
     plan.writes
-        .extend((0..missing).map(|_| Write::Create(pod_of(set))));
+        .extend((0..to_make).map(|_| Write::Create(pod_of(set))));
     // The ones that serve longest stay (`controller.ActivePodsWithRanks`).
     own.sort_by_key(|pod| {
         (
@@ -103,15 +125,13 @@ fn plan_set(set: &Value, pods: &[Value], now: Timestamp, plan: &mut Plan) {
     });
     let extra = own.split_off(own.len().min(wanted));
     plan.writes
-        .extend(extra.iter().map(|pod| Write::Delete(at("pods", pod))));
+        .extend(extra.iter().map(|pod| delete("pods", pod)));
     let min_ready = number(set, "/spec/minReadySeconds").unwrap_or_default();
     let mut available = 0;
     for pod in own.iter().filter(|pod| is_ready(pod)) {
         match available_in(pod, min_ready, now) {
             None => available += 1,
-            Some(rest) => {
-                plan.again_after = Some(plan.again_after.map_or(rest, |other| other.min(rest)));
-            }
+            Some(rest) => plan.again(rest),
         }
     }
     let ready = own.iter().filter(|pod| is_ready(pod)).count();
@@ -175,7 +195,7 @@ fn plan_deployment(deployment: &Value, sets: &[Value], now: Timestamp, writes: &
     let available = count(current, "availableReplicas");
     if available >= wanted {
         // Its pods follow as garbage.
-        writes.extend(old.iter().map(|set| Write::Delete(at("replicasets", set))));
+        writes.extend(old.iter().map(|set| delete("replicasets", set)));
     }
     let all = |field| -> usize {
         let old = old.iter().map(|set| count(set, field)).sum::<usize>();
@@ -278,7 +298,7 @@ fn collect_garbage(cluster: &Cluster, writes: &mut Vec<Write>) {
         let orphans = objects
             .iter()
             .filter(|one| !has_owner(one) && !is_ending(one));
-        writes.extend(orphans.map(|one| Write::Delete(at(resource, one))));
+        writes.extend(orphans.map(|one| delete(resource, one)));
     }
 }
 
@@ -294,9 +314,29 @@ fn at(resource: &str, object: &Value) -> ObjectRef {
     ObjectRef::new(resource, meta(object, "namespace"), meta(object, "name"))
 }
 
+fn delete(resource: &str, object: &Value) -> Write {
+    Write::Delete {
+        at: at(resource, object),
+        uid: meta(object, "uid").to_owned(),
+    }
+}
+
 fn has_failed(pod: &Value) -> bool {
     let phase = pod.pointer("/status/phase").and_then(Value::as_str);
     matches!(phase, Some("Failed" | "Succeeded"))
+}
+
+/// How long a failed pod stays from now on, at least a second; none if it may go.
+fn stays(pod: &Value, now: Timestamp) -> Option<Duration> {
+    let since = pod.pointer("/status/conditions")?.as_array()?;
+    let since = since.iter().find(|one| {
+        let field = |name| one.get(name).and_then(Value::as_str);
+        field("type") == Some("Ready") && field("status") == Some("False")
+    })?;
+    let since: Timestamp = since.get("lastTransitionTime")?.as_str()?.parse().ok()?;
+    let ends = since.checked_add(FAILED_STAYS).ok()?;
+    let rest = Duration::try_from(ends.duration_since(now)).ok()?;
+    (!rest.is_zero()).then(|| rest.max(Duration::from_secs(1)))
 }
 
 fn ready_condition(pod: &Value) -> Option<&Value> {

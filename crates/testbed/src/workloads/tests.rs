@@ -129,3 +129,50 @@ async fn a_pod_that_is_deleted_comes_again_and_a_deployment_takes_its_pods_along
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_look_that_panics_is_not_the_last() {
+    let server = ApiServer::start().await.unwrap();
+    let (looked, mut looks) = tokio::sync::mpsc::unbounded_channel();
+    let mut left = 2;
+    let task = tokio::spawn(run(server.store().clone(), move |_| {
+        looked.send(left).unwrap();
+        left -= 1;
+        assert!(left > 0, "scripted");
+        Some(Duration::ZERO)
+    }));
+    for expected in [2, 1, 0] {
+        let next = tokio::time::timeout(Duration::from_secs(20), looks.recv());
+        assert_eq!(next.await.unwrap(), Some(expected));
+    }
+    task.abort();
+}
+
+#[tokio::test]
+async fn a_replica_set_of_somebody_else_is_waited_for() {
+    let server = ApiServer::start().await.unwrap();
+    let store = server.store();
+    let workloads = Workloads::start(store, QUICK, Arc::new(|_| {}));
+    store.put(deployment(1)).unwrap();
+    let pods = until(store, |store| ready_pods(store, 1)).await;
+    let name = meta(&pods[0], "name").rsplit_once('-').unwrap().0;
+    let at = ObjectRef::new("replicasets", "shop", name);
+    let set = store.get(&at).unwrap();
+    drop(workloads);
+
+    store.delete(&at).unwrap();
+    let mut foreign = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {}, "spec": {"replicas": 0}});
+    foreign["metadata"] = json!({"name": name, "namespace": "shop"});
+    let foreign = store.put(foreign).unwrap();
+    let _workloads = Workloads::start(store, QUICK, Arc::new(|_| {}));
+    until(store, |store| {
+        store.list("pods", "shop").unwrap().is_empty().then_some(())
+    })
+    .await;
+    let stays = store.get(&at).unwrap();
+    assert_eq!(meta(&stays, "uid"), meta(&foreign, "uid"));
+    assert_eq!(stays["spec"], json!({"replicas": 0}));
+    store.delete(&at).unwrap();
+    until(store, |store| ready_pods(store, 1)).await;
+    assert_ne!(meta(&store.get(&at).unwrap(), "uid"), meta(&set, "uid"));
+}

@@ -100,6 +100,19 @@ impl Store {
         .map(|stored| Value::clone(&stored))
     }
 
+    /// Creates an object, `status` included; `409` (`AlreadyExists`) if there is one of its name. Makes
+    /// its namespace where that is missing.
+    pub fn create(&self, object: Value) -> Result<Value, Status> {
+        let resource = self.resource_of(&object)?;
+        let namespace = object::meta(&object, "namespace").to_owned();
+        if resource.namespaced {
+            self.ensure_namespace(&namespace)?;
+        }
+        let writer = writer(&resource);
+        self.write(|state| state.create(&resource, &namespace, object, whole(&writer)))
+            .map(|stored| Value::clone(&stored))
+    }
+
     /// Applies a JSON merge patch to the whole object, `status` included.
     pub fn patch(&self, at: &ObjectRef, merge: &Value) -> Result<Value, Status> {
         let resource = self.resource(&at.resource)?;
@@ -117,10 +130,22 @@ impl Store {
 
     /// Deletes an object, as the DELETE verb without options does, and answers with its last state.
     pub fn delete(&self, at: &ObjectRef) -> Result<Value, Status> {
+        self.delete_if(at, &Preconditions::default())
+    }
+
+    /// The same with the precondition that the object has this `uid`; `409` if another has its name.
+    pub fn delete_uid(&self, at: &ObjectRef, uid: &str) -> Result<Value, Status> {
+        let preconditions = Preconditions {
+            uid: Some(uid.to_owned()),
+            ..Preconditions::default()
+        };
+        self.delete_if(at, &preconditions)
+    }
+
+    fn delete_if(&self, at: &ObjectRef, preconditions: &Preconditions) -> Result<Value, Status> {
         let resource = self.resource(&at.resource)?;
         let key = Key::new(&resource, &at.namespace, &at.name);
-        let done =
-            self.write(|state| state.delete(&resource, &key, &Preconditions::default(), false))?;
+        let done = self.write(|state| state.delete(&resource, &key, preconditions, false))?;
         let (Deletion::Gone(last) | Deletion::Pending(last)) = done;
         Ok(Value::clone(&last))
     }

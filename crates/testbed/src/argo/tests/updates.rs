@@ -5,11 +5,13 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::scene::{hash, template};
 use super::world::{LIMIT, World, at, is_healthy};
+use crate::apiserver::ObjectRef;
 
 fn services() -> Value {
     json!({"spec": {"strategy": {"canary": {
@@ -232,6 +234,36 @@ async fn a_plugin_that_is_gone_is_started_again() {
     let World { engine, script, .. } = world;
     engine.kill().await;
     assert_eq!(script.alive.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_replica_set_of_somebody_else_is_left_alone() {
+    let world = World::new(json!([{"pause": {}}]), json!({})).await;
+    let name = format!("web-{}", hash("web:2"));
+    let set = json!({
+        "apiVersion": "apps/v1",
+        "kind": "ReplicaSet",
+        "metadata": {"name": name, "namespace": "shop"},
+        "spec": {"replicas": 0},
+    });
+    let foreign = world.store().put(set).unwrap();
+    world.set_image("web:2");
+    let line = format!(
+        "argo: rollout shop/web: 409 AlreadyExists: replicasets.apps \"{name}\" already exists"
+    );
+    let told = async {
+        while !world.log.lock().unwrap().contains(&line) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let in_time = tokio::time::timeout(LIMIT, told).await;
+    assert!(in_time.is_ok(), "{:?}", world.log.lock());
+    let there = ObjectRef::new("replicasets", "shop", &name);
+    let stays = world.store().get(&there).unwrap();
+    assert_eq!(stays["metadata"]["uid"], foreign["metadata"]["uid"]);
+    assert_eq!(stays["metadata"]["ownerReferences"], Value::Null);
+    world.store().delete(&there).unwrap();
+    world.until_paused_at(0).await;
 }
 
 #[tokio::test]

@@ -39,7 +39,7 @@ fn decide(set: Value, pods: Vec<Value>) -> Plan {
 
 fn deleted(plan: &Plan) -> Vec<&str> {
     let names = plan.writes.iter().filter_map(|write| match write {
-        Write::Delete(at) => Some(at.name.as_str()),
+        Write::Delete { at, .. } => Some(at.name.as_str()),
         _ => None,
     });
     names.collect()
@@ -90,12 +90,44 @@ fn pods_that_are_not_ready_go_first() {
     assert_eq!(deleted(&decide(set(0), pods)).len(), 4);
 }
 
+fn failed(name: &str, since: Option<&str>) -> Value {
+    let mut failed = pod(name, since);
+    failed["status"]["phase"] = json!("Failed");
+    if since.is_some() {
+        failed["status"]["conditions"][0]["status"] = json!("False");
+    }
+    failed
+}
+
+fn made(plan: &Plan) -> usize {
+    let writes = plan.writes.iter();
+    writes
+        .filter(|write| matches!(write, Write::Create(_)))
+        .count()
+}
+
 #[test]
-fn a_failed_pod_is_replaced() {
-    let mut dead = pod("a", None);
-    dead["status"]["phase"] = json!("Failed");
-    let plan = decide(set(1), vec![dead]);
-    assert!(matches!(plan.writes.first(), Some(Write::Create(_))));
+fn a_failed_pod_goes_and_is_replaced_after_a_while() {
+    let plan = decide(set(1), vec![failed("a", Some("03"))]);
+    assert_eq!((made(&plan), deleted(&plan)), (0, vec![]));
+    assert_eq!(plan.again_after, Some(Duration::from_secs(3)));
+    let plan = decide(set(1), vec![failed("a", Some("00"))]);
+    assert_eq!((made(&plan), deleted(&plan)), (1, vec!["a"]));
+    // Who knows since when.
+    let plan = decide(set(1), vec![failed("a", None)]);
+    assert_eq!((made(&plan), deleted(&plan)), (1, vec!["a"]));
+}
+
+#[test]
+fn a_failed_pod_keeps_no_place_that_is_taken() {
+    let pods = vec![failed("a", Some("09")), failed("b", Some("09"))];
+    let with = |more: &[Value]| [pods.clone(), more.to_vec()].concat();
+    let plan = decide(set(3), with(&[]));
+    assert_eq!((made(&plan), deleted(&plan)), (1, vec![]));
+    let plan = decide(set(2), with(&[pod("c", Some("00"))]));
+    assert_eq!((made(&plan), deleted(&plan)), (0, vec!["b"]));
+    let plan = decide(set(0), with(&[]));
+    assert_eq!((made(&plan), deleted(&plan)), (0, vec!["a", "b"]));
 }
 
 #[test]
