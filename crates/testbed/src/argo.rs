@@ -33,6 +33,7 @@ use crate::apiserver::Store;
 mod change;
 mod conditions;
 mod context;
+mod keeper;
 mod observe;
 pub mod plugin;
 mod queue;
@@ -48,6 +49,7 @@ mod validate;
 
 use run::Engine;
 
+pub use keeper::Keeper;
 pub use router::Patience;
 
 /// One call of the plugin.

@@ -6,13 +6,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Mutex;
-
 use serde_json::Value;
 
 use crate::apiserver::{ApiServer, ObjectRef, StartError, Store};
 use crate::argo::plugin::{LogSink, Plan, PluginError};
-use crate::argo::{CallObserver, Controller};
+use crate::argo::{CallObserver, Keeper};
 use crate::echo::Observer;
 use crate::mesh::{Mesh, MeshError, Via};
 use crate::workloads::{Manners, Workloads};
@@ -40,12 +38,12 @@ pub struct Observers {
 /// A running cluster.
 pub struct Embedded {
     // Dropped in this order: nobody writes to what is gone.
-    controller: Mutex<Option<Controller>>,
+    controller: Keeper,
     mesh: Mesh,
     _workloads: Workloads,
     server: ApiServer,
-    plan: Plan,
-    observers: Observers,
+    /// The plugin's file.
+    program: PathBuf,
 }
 
 /// Why there is no cluster.
@@ -104,7 +102,7 @@ impl Embedded {
                 source,
             }
         })?;
-        let workloads = Workloads::start(server.store(), manners, observers.requests.clone());
+        let workloads = Workloads::start(server.store(), manners, observers.requests);
         let mesh = Mesh::start(server.store(), &programs.envoy, folder).await?;
         let plan = Plan {
             program: programs.plugin.clone(),
@@ -115,16 +113,15 @@ impl Embedded {
                 ("TMPDIR".to_owned(), folder.display().to_string()),
             ],
         };
-        let cluster = Self {
-            controller: Mutex::new(None),
+        let program = programs.plugin.clone();
+        let started = Keeper::start(server.store(), plan, observers.log, observers.calls).await;
+        Ok(Self {
+            controller: started.map_err(|source| not_started(&program, source))?,
             mesh,
             _workloads: workloads,
             server,
-            plan,
-            observers,
-        };
-        cluster.start_controller().await?;
-        Ok(cluster)
+            program,
+        })
     }
 
     /// The API server: its objects, its faults, what was asked of it.
@@ -149,10 +146,7 @@ impl Embedded {
 
     /// The plugin's process, and how often it has been started by this controller.
     pub async fn plugin(&self) -> (Option<u32>, u64) {
-        let controller = self.controller.lock().await;
-        controller.as_ref().map_or((None, 0), |controller| {
-            (controller.plugin_process(), controller.plugin_starts())
-        })
+        self.controller.plugin().await
     }
 
     /// Waits until the Rollout at `at` is healthy and both proxies know of everything.
@@ -176,24 +170,17 @@ impl Embedded {
         Ok(self.mesh.settled().await?)
     }
 
-    /// Ends the controller and its plugin without warning, and starts both again after `pause`.
+    /// Ends the controller and its plugin without warning, and starts both again after `pause`; see
+    /// [`Keeper::restart`].
     pub async fn kill_controller(&self, pause: Duration) -> Result<(), EmbeddedError> {
-        let controller = self.controller.lock().await.take();
-        if let Some(controller) = controller {
-            controller.kill().await;
-        }
-        tokio::time::sleep(pause).await;
-        self.start_controller().await
+        let restarted = self.controller.restart(pause).await;
+        restarted.map_err(|source| not_started(&self.program, source))
     }
+}
 
-    async fn start_controller(&self) -> Result<(), EmbeddedError> {
-        let (log, calls) = (self.observers.log.clone(), self.observers.calls.clone());
-        let controller = Controller::start(self.store(), self.plan.clone(), log, calls);
-        let controller = controller.await.map_err(|source| EmbeddedError::Plugin {
-            program: self.plan.program.clone(),
-            source,
-        })?;
-        *self.controller.lock().await = Some(controller);
-        Ok(())
+fn not_started(program: &Path, source: PluginError) -> EmbeddedError {
+    EmbeddedError::Plugin {
+        program: program.to_path_buf(),
+        source,
     }
 }

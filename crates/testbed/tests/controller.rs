@@ -16,7 +16,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use testbed::apiserver::{ApiServer, ObjectRef, Store};
 use testbed::argo::plugin::Plan;
-use testbed::argo::{CallRecord, Controller, Patience};
+use testbed::argo::{CallRecord, Controller, Keeper, Patience};
 use testbed::workloads::{Manners, Workloads};
 
 /// Far longer than anything here takes: what hangs fails.
@@ -248,4 +248,62 @@ async fn a_program_that_is_no_plugin_is_an_error() {
     };
     let started = Controller::start(server.store(), plan, Arc::new(|_| {}), Arc::new(|_| {})).await;
     assert!(started.is_err(), "{started:?}");
+}
+
+/// Processes that were started with sockets under `tmp`.
+fn plugins(tmp: &Path) -> usize {
+    let variable = format!("TMPDIR={}", tmp.to_str().unwrap());
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let environments = processes.filter_map(|one| std::fs::read(one.path().join("environ")).ok());
+    environments
+        .filter(|environment| {
+            let mut variables = environment.split(|byte| *byte == 0);
+            variables.any(|one| one == variable.as_bytes())
+        })
+        .count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn controllers_that_are_restarted_at_once_come_one_after_the_other() {
+    let tmp = tempfile::tempdir().unwrap();
+    let server = ApiServer::start().await.unwrap();
+    let alive = Arc::new(Mutex::new(Vec::new()));
+    let (sink, folder) = (Arc::clone(&alive), tmp.path().to_path_buf());
+    let keeper = Keeper::start(
+        server.store(),
+        router(tmp.path()),
+        Arc::new(|_| {}),
+        Arc::new(move |_| sink.lock().unwrap().push(plugins(&folder))),
+    )
+    .await
+    .unwrap();
+    let pause = Duration::from_millis(50);
+    let (first, second) = tokio::join!(keeper.restart(pause), keeper.restart(pause));
+    first.unwrap();
+    second.unwrap();
+    assert_eq!(*alive.lock().unwrap(), [1, 1, 1], "at each InitPlugin");
+    let (process, starts) = keeper.plugin().await;
+    assert_eq!(starts, 1);
+    drop(keeper);
+    until_gone(process.unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_that_nobody_waits_for_still_brings_a_controller() {
+    let tmp = tempfile::tempdir().unwrap();
+    let server = ApiServer::start().await.unwrap();
+    let plan = router(tmp.path());
+    let keeper = Keeper::start(server.store(), plan, Arc::new(|_| {}), Arc::new(|_| {}))
+        .await
+        .unwrap();
+    let (first, _) = keeper.plugin().await;
+    let given_up = tokio::time::timeout(Duration::ZERO, keeper.restart(Duration::from_millis(50)));
+    assert!(given_up.await.is_err());
+    until_gone(first.unwrap()).await;
+    let another = async {
+        while keeper.plugin().await.0.is_none() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(HANGS, another).await.unwrap();
 }
