@@ -35,6 +35,7 @@ mod conditions;
 mod context;
 mod keeper;
 mod observe;
+mod patience;
 pub mod plugin;
 mod queue;
 mod reconcile;
@@ -50,7 +51,7 @@ mod validate;
 use run::Engine;
 
 pub use keeper::Keeper;
-pub use router::Patience;
+pub use patience::Patience;
 
 /// One call of the plugin.
 #[derive(Clone, Debug)]

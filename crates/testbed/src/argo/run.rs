@@ -14,10 +14,11 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::change::Change;
 use super::observe::{Key, Observed};
+use super::patience::Patience;
 use super::plugin::{Answer, LogSink};
 use super::queue::Queue;
 use super::reconcile::{Verdict, finish, prepare};
-use super::router::{Host, Patience, Router};
+use super::router::{Host, Router};
 use super::scaling::sooner;
 use super::traffic::{Route, RouterCall};
 use super::{CallObserver, observe, services, validate};

@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 use super::scene::{hash, rollout, template};
 use crate::apiserver::{ApiServer, ObjectRef, Store};
 use crate::argo::CallRecord;
+use crate::argo::patience::Patience;
 use crate::argo::plugin::{Answer, Call, LogSink};
-use crate::argo::router::{Patience, Router, RouterError};
+use crate::argo::router::{Router, RouterError};
 use crate::argo::run::Engine;
 use crate::workloads::{Manners, Workloads};
 
