@@ -115,11 +115,17 @@ impl Demo {
         loop {
             tokio::time::sleep(CHECKS).await;
             let failure = self.cluster.mesh().settled().await.err();
-            let sentence = failure.map(|failure| Chain(&failure).to_string());
-            if let Some(sentence) = &sentence
-                && self.trouble().as_ref() != Some(sentence)
+            let trouble = failure.map(|failure| Chain(&failure).to_string());
+            // What an Envoy's log says is for the terminal.
+            let sentence = trouble.as_deref().map(|trouble| {
+                let sentence = trouble.lines().next().unwrap_or_default();
+                let sentence = sentence.trim_end_matches("; its log ends with:");
+                format!("{sentence}: what you see from here on is not how Serin behaves. Start the demo again.")
+            });
+            if let Some(trouble) = &trouble
+                && *self.trouble() != sentence
             {
-                terminal::trouble(sentence);
+                terminal::trouble(trouble);
             }
             *self.trouble() = sentence;
         }

@@ -12,7 +12,7 @@ use crate::apiserver::{ApiServer, ObjectRef, StartError, Store};
 use crate::argo::plugin::{LogSink, Plan, PluginError};
 use crate::argo::{CallObserver, Keeper};
 use crate::echo::Observer;
-use crate::mesh::{Mesh, MeshError, Via};
+use crate::mesh::{Debounce, Mesh, MeshError, Via};
 use crate::workloads::{Manners, Workloads};
 
 /// The programs that are not embedded.
@@ -103,7 +103,8 @@ impl Embedded {
             }
         })?;
         let workloads = Workloads::start(server.store(), manners, observers.requests);
-        let mesh = Mesh::start(server.store(), &programs.envoy, folder).await?;
+        let mesh =
+            Mesh::start_with(server.store(), &programs.envoy, folder, Debounce::ISTIOD).await?;
         let plan = Plan {
             program: programs.plugin.clone(),
             arguments: Vec::new(),
