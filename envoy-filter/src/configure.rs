@@ -8,16 +8,6 @@ use serde_json::value::RawValue;
 use traffic_policy::config::{Policy, Trust};
 use traffic_policy::{CompiledPolicy, PolicySet, compile};
 
-/// One WasmPlugin's configuration, ready for requests.
-#[derive(Debug, Default)]
-pub(crate) struct Plugin {
-    /// As Envoy's attribute `plugin_name` has it: `<namespace>.<name>` of the WasmPlugin.
-    pub(crate) name: Vec<u8>,
-    /// Lane headers come from outside and are removed.
-    pub(crate) edge: bool,
-    pub(crate) policies: PolicySet,
-}
-
 /// The proxy that the filter runs in, from Istio's node id: `sidecar~10.1.2.3~pod.shop~shop.svc.cluster.local`
 /// (Istio 1.29.1 `pilot/pkg/model/context.go`, `ParseServiceNodeWithMetadata`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,10 +1,11 @@
 //! The filter of one VM: the plugins that are configured in it, and one request after the other.
 
-use traffic_policy::{ChosenRoute, HostSpace, LANE_HEADER_PREFIX, Lane, PolicySet, Request};
+use traffic_policy::{ChosenRoute, HostSpace, LANE_HEADER_PREFIX, Lane, Request};
 
-use crate::configure::{Plugin, Proxy, configure};
+use crate::configure::{Proxy, configure};
 use crate::header_map::HeaderMap;
 use crate::host::Host;
+use crate::plugins::{Plugin, Plugins};
 use crate::random::Random;
 use crate::report;
 
@@ -22,12 +23,10 @@ const OWN_LANES: &str = "serin.own_lanes";
 
 /// All that lives as long as the VM.
 ///
-/// Several plugins can share a VM, whose key is code and VM configuration; so can an old and a new
-/// configuration of one plugin, while requests of the old one end. Policies are kept by plugin name
-/// and the newest configuration counts. Each plugin's filter decides with its own policies, so one
-/// that is gone, or not in this listener's chain, has no say.
+/// Each plugin's filter decides with its own policies, so one that is gone, or not in this listener's
+/// chain, has no say.
 pub(crate) struct Filter {
-    plugins: Vec<Plugin>,
+    plugins: Plugins,
     random: Random,
     space: Space,
 }
@@ -55,15 +54,16 @@ struct Hit {
 impl Filter {
     pub(crate) fn new() -> Self {
         Self {
-            plugins: Vec::new(),
+            plugins: Plugins::default(),
             random: Random::seeded(),
             space: Space::default(),
         }
     }
 
-    /// Takes over the configuration, of `size` bytes, of the plugin that is being configured. What
-    /// can't be used is reported; in place of what can't be read, the last that could stays in force.
-    pub(crate) fn configure(&mut self, host: &mut impl Host, size: usize) {
+    /// Takes over the configuration, of `size` bytes, of the plugin that is being configured in the
+    /// context `root`. What can't be used is reported; in place of what can't be read, the last that
+    /// could stays in force.
+    pub(crate) fn configure(&mut self, host: &mut impl Host, root: u32, size: usize) {
         let (mut name, mut node_id) = (Vec::new(), Vec::new());
         host.property(PLUGIN_NAME, &mut name);
         if !host.property(NODE_ID, &mut node_id) {
@@ -73,23 +73,17 @@ impl Filter {
         let json = host.plugin_configuration(size).unwrap_or_default();
         let configured = configure(json, proxy);
         report::faults(host, &name, &configured);
-        let at = self.plugins.iter().position(|plugin| plugin.name == name);
-        let at = at.unwrap_or_else(|| {
-            self.plugins.push(Plugin {
-                name,
-                // Until something else is read, the safe side.
-                edge: true,
-                policies: PolicySet::default(),
-            });
-            self.plugins.len() - 1
-        });
-        let Some(plugin) = self.plugins.get_mut(at) else {
-            return;
-        };
-        plugin.edge = configured.edge.unwrap_or(plugin.edge);
-        if let Some(policies) = configured.policies {
-            plugin.policies = policies;
-        }
+        self.plugins.configured(root, name, configured);
+    }
+
+    /// A request begins, under the configuration of the context `root`.
+    pub(crate) fn begun(&mut self, root: u32) {
+        self.plugins.begun(root);
+    }
+
+    /// A context is gone.
+    pub(crate) fn deleted(&mut self, context: u32) {
+        self.plugins.deleted(context);
     }
 
     /// Decides about one request and writes its lanes. Leaves it as it is where anything is missing.
@@ -122,15 +116,14 @@ impl Filter {
 
 /// The plugin whose filter is called. There is one in nearly every VM, and then nobody is asked.
 fn current<'p>(
-    plugins: &'p [Plugin],
+    plugins: &'p Plugins,
     name: &mut Vec<u8>,
     host: &mut impl Host,
 ) -> Option<&'p Plugin> {
-    if let [only] = plugins {
-        return Some(only);
-    }
-    host.property(PLUGIN_NAME, name);
-    plugins.iter().find(|plugin| plugin.name == *name)
+    plugins.only().or_else(|| {
+        host.property(PLUGIN_NAME, name);
+        plugins.named(name)
+    })
 }
 
 /// Whether a look at the headers has led to decisions.

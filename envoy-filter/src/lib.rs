@@ -5,7 +5,7 @@
 //! to the VirtualService's weights.
 //!
 //! A crossing between Envoy and the module costs more than matching many rules, so crossings are what
-//! is counted here: one read for a request without a lane; one or two more and one write for a request
+//! is counted here: a request's begin and end, and one read for a request without a lane; one or two more and one write for a request
 //! with one. There is no SDK: it declares every callback, allocates for each header and panics on a
 //! status that it doesn't know.
 
@@ -16,5 +16,6 @@ mod configure;
 mod filter;
 mod header_map;
 mod host;
+mod plugins;
 mod random;
 mod report;

@@ -23,6 +23,8 @@ const PROXY: &str = "proxy_";
 const CALLBACKS: &[&str] = &[
     "proxy_on_vm_start",
     "proxy_on_configure",
+    "proxy_on_context_create",
+    "proxy_on_delete",
     "proxy_on_request_headers",
     "proxy_on_memory_allocate",
 ];

@@ -16,6 +16,8 @@ const LANE: &str = "x-rollout-lane.shop.reviews";
 struct Bench {
     filter: Filter,
     proxy: Script,
+    /// The context of the last configuration.
+    root: u32,
 }
 
 impl Bench {
@@ -27,6 +29,7 @@ impl Bench {
         Self {
             filter: Filter::new(),
             proxy,
+            root: 0,
         }
     }
 
@@ -35,7 +38,9 @@ impl Bench {
             .properties
             .insert("plugin_name".to_owned(), plugin.to_owned());
         self.proxy.configuration = json.as_bytes().to_vec();
-        self.filter.configure(&mut self.proxy, json.len());
+        self.root += 1;
+        self.filter
+            .configure(&mut self.proxy, self.root, json.len());
         self
     }
 
@@ -290,4 +295,20 @@ fn a_hit_on_an_unnamed_managed_route_takes_one_attribute_less() {
             "set x-rollout-lane.shop.reviews: canary"
         ]
     );
+}
+
+#[test]
+fn a_configuration_that_envoy_comes_back_to_decides_again() {
+    let mut bench = Bench::new(SIDECAR)
+        .configure("p", REVIEWS)
+        .configure("p", "{}")
+        .on_route("primary", "reviews");
+    let mut lane = |change: fn(&mut Filter)| {
+        change(&mut bench.filter);
+        bench.send("reviews", &[("x-beta", "1")]);
+        bench.lane().map(str::to_owned)
+    };
+    assert_eq!(lane(|_| {}), None);
+    assert_eq!(lane(|filter| filter.begun(1)).as_deref(), Some("canary"));
+    assert_eq!(lane(|filter| filter.deleted(1)), None);
 }

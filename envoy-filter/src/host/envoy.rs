@@ -108,10 +108,10 @@ extern "C" fn serin_on_vm_start(_root: u32, _size: usize) -> u32 {
 
 /// Always true: false would make Envoy refuse the whole update, even with FAIL_OPEN.
 #[unsafe(no_mangle)]
-extern "C" fn serin_on_configure(_root: u32, size: usize) -> u32 {
+extern "C" fn serin_on_configure(root: u32, size: usize) -> u32 {
     FILTER.with(|filter| {
         if let Ok(mut filter) = filter.try_borrow_mut() {
-            filter.configure(&mut Envoy, size);
+            filter.configure(&mut Envoy, root, size);
         }
     });
     ANSWER.with(|answer| {
@@ -122,6 +122,29 @@ extern "C" fn serin_on_configure(_root: u32, size: usize) -> u32 {
         }
     });
     TRUE
+}
+
+/// A request's context has the one as parent that its plugin was configured in; that one has none.
+#[unsafe(no_mangle)]
+extern "C" fn serin_on_context_create(_context: u32, parent: u32) {
+    if parent == 0 {
+        return;
+    }
+    FILTER.with(|filter| {
+        if let Ok(mut filter) = filter.try_borrow_mut() {
+            filter.begun(parent);
+        }
+    });
+}
+
+/// Of a request, or of a configuration that nothing uses any more.
+#[unsafe(no_mangle)]
+extern "C" fn serin_on_delete(context: u32) {
+    FILTER.with(|filter| {
+        if let Ok(mut filter) = filter.try_borrow_mut() {
+            filter.deleted(context);
+        }
+    });
 }
 
 #[unsafe(no_mangle)]

@@ -129,6 +129,8 @@ fn the_module_exports_what_is_used_and_the_abi_that_chooses_routes_again() {
             "memory",
             "proxy_abi_version_0_2_1",
             "proxy_on_configure",
+            "proxy_on_context_create",
+            "proxy_on_delete",
             "proxy_on_memory_allocate",
             "proxy_on_request_headers",
             "proxy_on_vm_start",

@@ -3,10 +3,12 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::bench::*;
 
@@ -35,15 +37,19 @@ const RESOURCE: &str = "resource.json";
 
 impl Discovered {
     pub(crate) fn start(configuration: &str) -> Self {
+        Self::start_with(configuration, &[reviews_host()], &[])
+    }
+
+    fn start_with(configuration: &str, virtual_hosts: &[Value], clusters: &[Value]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path(), 0, configuration);
         let plugin = json!({"name": "istio-system.serin", "config_discovery": {
             "config_source": {"path_config_source": {"path": folder.path().join(RESOURCE)}, "resource_api_version": "V3"},
             "type_urls": ["type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm"],
         }});
-        let listeners = [listener("main", &[plugin], &[reviews_host()])];
+        let listeners = [listener("main", &[plugin], virtual_hosts)];
         Self {
-            bench: Bench::start_in(folder, SIDECAR, &listeners, &[]),
+            bench: Bench::start_in(folder, SIDECAR, &listeners, clusters),
             version: Cell::new(0),
         }
     }
@@ -140,4 +146,44 @@ fn policies_change_under_load_without_a_failed_request() {
     let sent: u32 = answers.iter().flat_map(|worker| worker.values()).sum();
     println!("{sent} requests, none failed, over {changes} changes of the policy");
     assert_eq!(discovered.bench.said(), [""; 0]);
+}
+
+/// Envoy goes on with a configuration that something still uses, and configures nothing when it comes back.
+#[test]
+fn a_policy_that_comes_back_is_in_force_while_requests_of_its_first_time_are_open() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    let route =
+        json!([{"match": {"prefix": "/"}, "route": {"cluster": "silent", "timeout": "0s"}}]);
+    let endpoint =
+        json!({"socket_address": {"address": "127.0.0.1", "port_value": address.port()}});
+    let cluster = json!({"name": "silent", "type": "STATIC", "load_assignment": {
+        "cluster_name": "silent",
+        "endpoints": [{"lb_endpoints": [{"endpoint": {"address": endpoint}}]}],
+    }});
+    let policy = |lane: &str| policies(&[("shop/reviews", reviews(&beta(lane)))]);
+    let hosts = [reviews_host(), virtual_host(&["silent"], route)];
+    let discovered = Discovered::start_with(&policy("canary"), &hosts, &[cluster]);
+    // New connections, so that both workers are asked.
+    let all = |lane: &str| (0..20).all(|_| discovered.bench.get("reviews", &["x-beta: 1"]) == lane);
+    eventually("the first policy is in force", || all("canary"));
+    let target = discovered.bench.envoy.listener("main").unwrap();
+    let open: Vec<(TcpStream, TcpStream)> = (0..8)
+        .map(|_| {
+            let mut request = TcpStream::connect(target).unwrap();
+            request
+                .write_all(b"GET / HTTP/1.1\r\nhost: silent\r\n\r\n")
+                .unwrap();
+            (request, silent.accept().unwrap().0)
+        })
+        .collect();
+    for lane in ["stable", "canary", "stable", "canary"] {
+        discovered.publish(&policy(lane));
+        discovered.settle();
+        eventually("each policy is in force in its turn", || all(lane));
+    }
+    drop(open);
+    discovered.publish(&policy("stable"));
+    discovered.settle();
+    eventually("and after the requests are over", || all("stable"));
 }

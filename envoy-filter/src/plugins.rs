@@ -1,0 +1,139 @@
+//! The plugins of one VM, each with its configurations: the one in force, and older ones that Envoy may come back to.
+//!
+//! Several plugins can share a VM, whose key is code and VM configuration. Each configuration of each has a root context of
+//! its own, which lives as long as anything uses it, a request that was begun under it included. If Envoy is given the
+//! same configuration again meanwhile, it goes on with that root context and configures nothing (proxy-wasm-cpp-host
+//! `src/wasm.cc`, `getOrCreateThreadLocalPlugin`); so what is in force is told by the newest request's root context, not
+//! by the newest configuration.
+
+use std::rc::Rc;
+
+use traffic_policy::PolicySet;
+
+use crate::configure::Configured;
+
+/// One configuration of one plugin, ready for requests.
+#[derive(Debug)]
+pub(crate) struct Plugin {
+    /// As Envoy's attribute `plugin_name` has it: `<namespace>.<name>` of the WasmPlugin.
+    pub(crate) name: Vec<u8>,
+    /// The context that it was configured in.
+    root: u32,
+    /// Lane headers come from outside and are removed.
+    pub(crate) edge: bool,
+    pub(crate) policies: Rc<PolicySet>,
+}
+
+/// All of them; of those with one name the last is in force.
+#[derive(Debug, Default)]
+pub(crate) struct Plugins(Vec<Plugin>);
+
+impl Plugins {
+    /// Takes what was configured in the context `root`; it is in force from now on. In place of what could not be read
+    /// stays what was in force.
+    pub(crate) fn configured(&mut self, root: u32, name: Vec<u8>, configured: Configured) {
+        let before = self.named(&name);
+        let edge = configured
+            .edge
+            // Until something is read, the safe side.
+            .unwrap_or_else(|| before.is_none_or(|before| before.edge));
+        let policies = configured.policies.map(Rc::new);
+        let policies = policies.or_else(|| before.map(|before| Rc::clone(&before.policies)));
+        self.deleted(root);
+        self.0.push(Plugin {
+            name,
+            root,
+            edge,
+            policies: policies.unwrap_or_default(),
+        });
+    }
+
+    /// A request begins under the configuration of the context `root`, so that is the one in force.
+    pub(crate) fn begun(&mut self, root: u32) {
+        if self.0.last().is_some_and(|last| last.root == root) {
+            return;
+        }
+        let Some(at) = self.0.iter().position(|plugin| plugin.root == root) else {
+            return;
+        };
+        let (upto, after) = self.0.split_at(at + 1);
+        let name = upto.last().map(|plugin| &plugin.name);
+        if after.iter().any(|plugin| Some(&plugin.name) == name) {
+            let plugin = self.0.remove(at);
+            self.0.push(plugin);
+        }
+    }
+
+    /// A context is gone; nobody comes back to it.
+    pub(crate) fn deleted(&mut self, context: u32) {
+        self.0.retain(|plugin| plugin.root != context);
+    }
+
+    /// The plugin in force of that name.
+    pub(crate) fn named(&self, name: &[u8]) -> Option<&Plugin> {
+        self.0.iter().rev().find(|plugin| plugin.name == *name)
+    }
+
+    /// The one plugin in force, if all configurations are one plugin's.
+    pub(crate) fn only(&self) -> Option<&Plugin> {
+        let last = self.0.last()?;
+        let all = self.0.iter().all(|plugin| plugin.name == last.name);
+        all.then_some(last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn configured(edge: Option<bool>) -> Configured {
+        Configured {
+            edge,
+            policies: None,
+            faults: Vec::new(),
+        }
+    }
+
+    fn edge(plugins: &Plugins, name: &[u8]) -> Option<bool> {
+        plugins.named(name).map(|plugin| plugin.edge)
+    }
+
+    #[test]
+    fn what_a_request_begins_under_is_in_force() {
+        let mut plugins = Plugins::default();
+        plugins.configured(1, b"p".to_vec(), configured(Some(true)));
+        plugins.configured(2, b"q".to_vec(), configured(Some(true)));
+        plugins.configured(3, b"p".to_vec(), configured(Some(false)));
+        assert_eq!(
+            (edge(&plugins, b"p"), edge(&plugins, b"q")),
+            (Some(false), Some(true))
+        );
+        for root in [2, 3, 2, 3] {
+            plugins.begun(root);
+            assert_eq!(edge(&plugins, b"p"), Some(false));
+        }
+        plugins.begun(1);
+        assert_eq!(
+            (edge(&plugins, b"p"), edge(&plugins, b"q")),
+            (Some(true), Some(true))
+        );
+        plugins.deleted(1);
+        assert_eq!(edge(&plugins, b"p"), Some(false));
+        plugins.deleted(77);
+        plugins.begun(77);
+        assert_eq!(plugins.0.len(), 2);
+    }
+
+    #[test]
+    fn one_plugin_with_two_configurations_is_the_only_one() {
+        let mut plugins = Plugins::default();
+        assert!(plugins.only().is_none());
+        plugins.configured(1, b"p".to_vec(), configured(Some(true)));
+        plugins.configured(2, b"p".to_vec(), configured(None));
+        assert_eq!(plugins.only().map(|plugin| plugin.root), Some(2));
+        assert_eq!(edge(&plugins, b"p"), Some(true), "what was in force stays");
+        plugins.configured(3, b"q".to_vec(), configured(None));
+        assert!(plugins.only().is_none());
+        assert_eq!(edge(&plugins, b"q"), Some(true), "the safe side");
+    }
+}
