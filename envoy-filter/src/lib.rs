@@ -5,9 +5,9 @@
 //! to the VirtualService's weights.
 //!
 //! A crossing between Envoy and the module costs more than matching many rules, so crossings are what
-//! is counted here: a request's begin and end, and one read for a request without a lane; one or two more and one write for a request
-//! with one. There is no SDK: it declares every callback, allocates for each header and panics on a
-//! status that it doesn't know.
+//! is counted here: the begin and the end of each request, and one read; one or two more and one write
+//! for a request with a lane. There is no SDK: it declares every callback, allocates for each header
+//! and panics on a status that it doesn't know.
 
 // The entry points are those of the module; elsewhere only the tests call what is behind them.
 #![cfg_attr(not(any(test, target_arch = "wasm32")), allow(dead_code))]
