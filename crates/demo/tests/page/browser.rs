@@ -17,6 +17,8 @@ use tokio::process::{Child, Command};
 
 /// How long a browser may take to be there.
 const START_LIMIT: Duration = Duration::from_mins(1);
+/// How often a driver is started.
+const TRIES: usize = 5;
 /// How long a condition may take to come true.
 const LIMIT: Duration = Duration::from_secs(90);
 
@@ -31,28 +33,15 @@ pub(crate) struct Browser {
 impl Browser {
     /// `chromedriver` is the program; its browser is the system's.
     pub(crate) async fn start(chromedriver: &str) -> Self {
-        let mut process = Command::new(chromedriver)
-            .arg("--port=0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("chromedriver starts");
-        let mut lines = BufReader::new(process.stdout.take().expect("piped")).lines();
-        let port = tokio::time::timeout(START_LIMIT, async {
-            loop {
-                let line = lines.next_line().await.expect("readable");
-                let line = line.expect("chromedriver says its port before it ends");
-                let port = line
-                    .strip_prefix("ChromeDriver was started successfully on port ")
-                    .and_then(|rest| rest.trim_end_matches('.').parse::<u16>().ok());
-                if let Some(port) = port {
-                    return port;
-                }
+        let mut tries = Vec::new();
+        let (process, port) = loop {
+            match driver(chromedriver).await {
+                Ok(driver) => break driver,
+                // It ends if the free port that it has chosen is taken on its other address meanwhile.
+                Err(said) => tries.push(said),
             }
-        });
-        let port = port.await.expect("chromedriver says its port in time");
+            assert!(tries.len() < TRIES, "chromedriver doesn't start: {tries:?}");
+        };
         let mut browser = Self {
             driver: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
             session: String::new(),
@@ -150,6 +139,34 @@ impl Browser {
         );
         answer["value"].clone()
     }
+}
+
+/// A driver on a free port; if it ends, what it said.
+async fn driver(program: &str) -> Result<(Child, u16), String> {
+    let mut process = Command::new(program)
+        .arg("--port=0")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("chromedriver starts");
+    let mut lines = BufReader::new(process.stdout.take().expect("piped")).lines();
+    let mut said = String::new();
+    let port = tokio::time::timeout(START_LIMIT, async {
+        while let Some(line) = lines.next_line().await.expect("readable") {
+            let port = line
+                .strip_prefix("ChromeDriver was started successfully on port ")
+                .and_then(|rest| rest.trim_end_matches('.').parse::<u16>().ok());
+            if port.is_some() {
+                return port;
+            }
+            said.push_str(&line);
+        }
+        None
+    });
+    let port = port.await.expect("chromedriver says its port in time");
+    port.map(|port| (process, port)).ok_or(said)
 }
 
 /// The element with this `data-testid`, as an expression.
