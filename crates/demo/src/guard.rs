@@ -48,14 +48,13 @@ pub(crate) fn duty() -> Option<ExitCode> {
     // However it ends, nobody holds it open any more.
     let _ = io::stdin().read_to_end(&mut Vec::new());
     let folder = Path::new(&folder);
-    if folder.is_dir() {
-        for process in processes_of(folder) {
-            // One that has ended meanwhile needs no end.
-            let _ = kill_process(process, Signal::KILL);
-        }
-        // Files of a process that is just ending may come in between; what stays is a few files.
-        let _ = std::fs::remove_dir_all(folder);
+    // Also where somebody else has removed the folder: its name is nobody else's.
+    for process in processes_of(folder) {
+        // One that has ended meanwhile needs no end.
+        let _ = kill_process(process, Signal::KILL);
     }
+    // Usually it has gone. Files of a process that is just ending may come in between; a few files stay then.
+    let _ = std::fs::remove_dir_all(folder);
     Some(ExitCode::SUCCESS)
 }
 

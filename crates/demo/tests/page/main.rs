@@ -82,6 +82,9 @@ async fn nothing_is_left_of_a_demo_that_was_killed() {
     let (mut demo, _) = demo(folder.path()).await;
     assert!(!processes_with(folder.path()).is_empty());
     demo.kill().await.unwrap();
+    // As when a test fails, or somebody clears up the temporary folder.
+    std::fs::remove_dir_all(folder.path()).unwrap();
+    std::fs::create_dir(folder.path()).unwrap();
     let gone = async {
         while !processes_with(folder.path()).is_empty()
             || std::fs::read_dir(folder.path()).unwrap().count() > 0
