@@ -292,8 +292,11 @@ fn versions(store: &Store, rollout: &Rollout) -> Vec<Version> {
         })
         .filter(|version| version.pods > 0)
         .collect();
-    versions.sort_by(|left, right| (left.role, &left.image).cmp(&(right.role, &right.image)));
-    versions.sort_by_key(|version| version.role != "stable");
+    let place = |version: &Version| {
+        let others = version.role != "stable";
+        (others, version.role, version.image.clone())
+    };
+    versions.sort_by_cached_key(place);
     versions
 }
 

@@ -137,20 +137,14 @@ impl ApiServer {
         &self.server.faults
     }
 
-    /// All requests since the start or the last [`clear_requests`](Self::clear_requests).
+    /// All requests since the start or the last [`take_requests`](Self::take_requests).
     pub fn requests(&self) -> Vec<Request> {
         self.server.log.all()
     }
 
-    /// The requests since the start or the last call of this or of [`clear_requests`](Self::clear_requests); forgets
-    /// them.
+    /// As [`requests`](Self::requests), and forgets them.
     pub fn take_requests(&self) -> Vec<Request> {
         self.server.log.take()
-    }
-
-    /// Forgets the requests so far.
-    pub fn clear_requests(&self) {
-        self.server.log.clear();
     }
 
     /// Closes every connection and frees the port, and waits until that is done.

@@ -363,7 +363,7 @@ async fn logs_what_clients_ask() {
     let server = ApiServer::start().await.unwrap();
     server.store().put(virtual_service("reviews", "a")).unwrap();
     let api = virtual_services(client(&server).await);
-    server.clear_requests();
+    server.take_requests();
     let body = json!({"spec": {"hosts": ["b"]}});
     let params = PatchParams::default();
     api.patch("reviews", &params, &Patch::Merge(body.clone()))

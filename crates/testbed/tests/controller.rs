@@ -8,6 +8,9 @@
     reason = "a test's helpers fail by panicking, like the test"
 )]
 
+#[path = "support/router.rs"]
+mod router;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
@@ -19,6 +22,8 @@ use testbed::argo::plugin::Plan;
 use testbed::argo::{CallRecord, Controller, Keeper, Patience};
 use testbed::workloads::{Manners, Workloads};
 
+use crate::router::router;
+
 /// Far longer than anything here takes: what hangs fails.
 const HANGS: Duration = Duration::from_mins(1);
 
@@ -26,22 +31,6 @@ const HANGS: Duration = Duration::from_mins(1);
 const NAME: &str = "quiet";
 /// The example doesn't answer calls for a Rollout of this name.
 const STUCK: &str = "wait";
-
-/// Cargo builds examples with the tests, beside them. `tmp` takes the socket.
-fn router(tmp: &Path) -> Plan {
-    let test = std::env::current_exe().unwrap();
-    let folder = test.parent().and_then(Path::parent).unwrap();
-    let program = folder.join("examples/router");
-    assert!(
-        program.exists(),
-        "the example is not built, which `cargo test --test` does not: cargo build -p testbed --example router"
-    );
-    Plan {
-        program,
-        arguments: Vec::new(),
-        environment: vec![("TMPDIR".into(), tmp.to_str().unwrap().into())],
-    }
-}
 
 const MANNERS: Manners = Manners {
     ready_after: Duration::from_millis(20),

@@ -7,6 +7,9 @@
     reason = "a test's helpers fail by panicking, like the test"
 )]
 
+#[path = "support/router.rs"]
+mod router;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
@@ -15,6 +18,8 @@ use std::time::Duration;
 use argo_rollouts::Rollout;
 use serde_json::{Value, json};
 use testbed::argo::plugin::{Answer, Call, LogSink, Plan, Plugin, PluginError};
+
+use crate::router::router;
 
 /// Far longer than anything here takes: what hangs fails.
 const HANGS: Duration = Duration::from_mins(1);
@@ -40,21 +45,6 @@ fn plan(program: impl Into<PathBuf>, arguments: &[&str]) -> Plan {
 
 fn shell(script: &str) -> Plan {
     plan("sh", &["-c", script])
-}
-
-/// Cargo builds examples with the tests, beside them. `tmp` takes the socket.
-fn router(tmp: &Path) -> Plan {
-    let test = std::env::current_exe().unwrap();
-    let folder = test.parent().and_then(Path::parent).unwrap();
-    let program = folder.join("examples/router");
-    assert!(
-        program.exists(),
-        "the example is not built, which `cargo test --test` does not: cargo build -p testbed --example router"
-    );
-    Plan {
-        environment: vec![("TMPDIR".into(), tmp.to_str().unwrap().into())],
-        ..plan(program, &[])
-    }
 }
 
 async fn start(plan: &Plan) -> (Plugin, Log) {

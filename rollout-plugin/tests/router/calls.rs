@@ -94,7 +94,7 @@ async fn an_unchanged_reconcile_makes_no_request_and_a_changed_weight_one_patch(
         ..Default::default()
     };
     // The subset moved and the second lane came with the weight; from here on nothing is new.
-    world.server.clear_requests();
+    world.server.take_requests();
     for _ in 0..10 {
         router.update_hash(hashes.clone()).await.unwrap();
         router.set_weight(weight(2, 20)).await.unwrap();

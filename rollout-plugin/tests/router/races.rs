@@ -22,7 +22,7 @@ async fn a_lost_race_is_read_again_and_the_other_writers_change_stays() {
     http.as_array_mut().unwrap().retain(|route| !lane(route));
     http[0]["timeout"] = json!("9s");
     world.patch("virtualservices", &json!({"spec": {"http": http}}));
-    world.server.clear_requests();
+    world.server.take_requests();
     router.set_weight(weight(2, 30)).await.unwrap();
     assert_eq!(
         world.writes(),

@@ -54,10 +54,6 @@ impl Log {
         std::mem::take(&mut *self.lock())
     }
 
-    pub(super) fn clear(&self) {
-        self.lock().clear();
-    }
-
     fn lock(&self) -> MutexGuard<'_, Vec<Request>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
