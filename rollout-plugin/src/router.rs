@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use argo_rollouts::{
     RemoveManagedRoutesArgs, Rollout, SetHeaderArgs, SetMirrorArgs, SetWeightAndVerifyWeightArgs,
-    TrafficRouter, UpdateHashArgs, Verified, WeightDestination,
+    TrafficRouter, UpdateHashArgs, Verified,
 };
 use tracing::debug;
 
 use crate::cluster::{Cluster, ClusterError, Written};
 use crate::config::PLUGIN_NAME;
-use crate::core::error::{CoreError, Fault};
-use crate::core::plan::{Call, Observed, Versions, Write, weight_is_live, writes};
+use crate::core::error::CoreError;
+use crate::core::plan::{
+    Call, Observed, PodHashes, Versions, Weights, Write, weight_is_live, writes,
+};
 use crate::core::policy;
 use crate::core::routing::Routing;
 use crate::core::rules::{RouteStep, has_canary};
@@ -170,7 +172,7 @@ async fn observe(
             observed.replica_sets = cache.list(Kind::ReplicaSet, namespace).await?;
         }
     }
-    if matches!(call, Call::UpdateHash { .. }) {
+    if matches!(call, Call::UpdateHash(_)) {
         return Ok(observed);
     }
     let mut lanes_stand = false;
@@ -197,25 +199,10 @@ async fn observe(
     Ok(observed)
 }
 
-/// Weights of experiments are not moved: refusing is better than a split that nobody asked for.
-fn refuse_experiments(
-    rollout: &Rollout,
-    additional: &[WeightDestination],
-) -> Result<(), CallError> {
-    match additional.first() {
-        None => Ok(()),
-        Some(first) => {
-            let rollout = Routing::of(rollout)?.rollout;
-            let fault = Fault::new(
-                "additionalDestinations",
-                format!(
-                    "weight {} for the experiment's service {:?}",
-                    first.weight, first.service_name
-                ),
-                "none: experiments with weights are not supported",
-            );
-            Err(CoreError::Rollout { rollout, fault }.into())
-        }
+fn weights(args: &SetWeightAndVerifyWeightArgs) -> Weights<'_> {
+    Weights {
+        canary: args.desired_weight,
+        additional: &args.additional_destinations,
     }
 }
 
@@ -237,17 +224,16 @@ impl TrafficRouter for IstioRouter {
     }
 
     async fn update_hash(&self, args: UpdateHashArgs) -> Result<(), CallError> {
-        refuse_experiments(&args.rollout, &args.additional_destinations)?;
-        let call = Call::UpdateHash {
+        let hashes = PodHashes {
             canary: &args.canary_hash,
             stable: &args.stable_hash,
+            additional: &args.additional_destinations,
         };
-        self.settle(&args.rollout, call).await
+        self.settle(&args.rollout, Call::UpdateHash(hashes)).await
     }
 
     async fn set_weight(&self, args: SetWeightAndVerifyWeightArgs) -> Result<(), CallError> {
-        refuse_experiments(&args.rollout, &args.additional_destinations)?;
-        self.settle(&args.rollout, Call::SetWeight(args.desired_weight))
+        self.settle(&args.rollout, Call::SetWeight(weights(&args)))
             .await
     }
 
@@ -271,15 +257,10 @@ impl TrafficRouter for IstioRouter {
         &self,
         args: SetWeightAndVerifyWeightArgs,
     ) -> Result<Verified, CallError> {
-        refuse_experiments(&args.rollout, &args.additional_destinations)?;
         let routing = Routing::of(&args.rollout)?;
-        let observed = observe(
-            self.cluster()?,
-            &routing,
-            Call::SetWeight(args.desired_weight),
-        )
-        .await?;
-        let live = weight_is_live(&args.rollout, &routing, &observed, args.desired_weight)?;
+        let weights = weights(&args);
+        let observed = observe(self.cluster()?, &routing, Call::SetWeight(weights)).await?;
+        let live = weight_is_live(&args.rollout, &routing, &observed, weights)?;
         Ok(if live {
             Verified::Verified
         } else {

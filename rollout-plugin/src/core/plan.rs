@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use argo_rollouts::Rollout;
+use argo_rollouts::{Rollout, WeightDestination};
 use serde_json::Value;
 
 use crate::core::destination_rule::{self, Hashes};
@@ -22,18 +22,44 @@ use crate::object::{Object, ObjectId, POD_TEMPLATE_HASH};
 #[derive(Clone, Copy, Debug)]
 pub enum Call<'a> {
     /// Subsets follow these hashes.
-    UpdateHash {
-        /// The canary's pod hash; empty where there is none.
-        canary: &'a str,
-        /// The stable version's pod hash.
-        stable: &'a str,
-    },
-    /// The canary gets this weight out of `maxTrafficWeight`.
-    SetWeight(i32),
+    UpdateHash(PodHashes<'a>),
+    /// The managed routes get these weights.
+    SetWeight(Weights<'a>),
     /// A header or mirror step is current.
     SetRoute(RouteStep<'a>),
     /// No header or mirror route shall be left.
     RemoveManagedRoutes,
+    /// Nothing new: what earlier calls have brought about shall stand. Not the controller's, but Serin's own.
+    Keep(Standing<'a>),
+}
+
+/// The pod hashes that subsets shall be at.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PodHashes<'a> {
+    /// The canary's; empty where there is none.
+    pub canary: &'a str,
+    /// The stable version's.
+    pub stable: &'a str,
+    /// Experiments' Services, each with its own hash.
+    pub additional: &'a [WeightDestination],
+}
+
+/// How a managed route's weight is split.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Weights<'a> {
+    /// The canary's, out of `maxTrafficWeight`.
+    pub canary: i32,
+    /// Experiments' Services, whose weights come off the stable version's.
+    pub additional: &'a [WeightDestination],
+}
+
+/// What earlier calls have brought about; `None` where there has been no such call.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Standing<'a> {
+    /// By the last UpdateHash.
+    pub hashes: Option<PodHashes<'a>>,
+    /// By the last SetWeight.
+    pub weights: Option<Weights<'a>>,
 }
 
 /// The objects as last seen.
@@ -107,20 +133,58 @@ pub fn writes(
     call: Call<'_>,
 ) -> Result<Vec<Write>, CoreError> {
     match call {
-        Call::UpdateHash { canary, stable } => {
-            let hashes = Hashes {
-                canary: Some(canary),
-                stable: Some(stable),
-            };
-            Ok(subsets(routing, observed, hashes)?.into_iter().collect())
+        Call::UpdateHash(hashes) => {
+            let subsets = subsets(routing, observed, both(routing, hashes)?)?;
+            Ok(subsets.into_iter().collect())
         }
-        Call::SetWeight(weight) => {
-            let weight = checked_weight(routing, weight)?;
+        Call::SetWeight(weights) => {
+            let weight = checked_weight(routing, weights)?;
             routes(rollout, routing, observed, Some(weight), None)
         }
         Call::SetRoute(step) => routes(rollout, routing, observed, None, Some(step)),
         Call::RemoveManagedRoutes => Ok(removal(routing, observed)),
+        Call::Keep(Standing { hashes, weights }) => {
+            let subsets = match hashes {
+                Some(hashes) => subsets(routing, observed, both(routing, hashes)?)?,
+                None => None,
+            };
+            if let Some(subsets) = subsets {
+                return Ok(vec![subsets]);
+            }
+            let weight = weights.map(|weights| checked_weight(routing, weights));
+            routes(rollout, routing, observed, weight.transpose()?, None)
+        }
     }
+}
+
+/// Both subsets' hashes.
+fn both<'a>(routing: &Routing, hashes: PodHashes<'a>) -> Result<Hashes<'a>, CoreError> {
+    refuse_experiments(routing, hashes.additional)?;
+    Ok(Hashes {
+        canary: Some(hashes.canary),
+        stable: Some(hashes.stable),
+    })
+}
+
+/// Weights of experiments are not moved: refusing is better than a split that nobody asked for.
+fn refuse_experiments(
+    routing: &Routing,
+    additional: &[WeightDestination],
+) -> Result<(), CoreError> {
+    let Some(first) = additional.first() else {
+        return Ok(());
+    };
+    Err(CoreError::Rollout {
+        rollout: routing.rollout.clone(),
+        fault: Fault::new(
+            "additionalDestinations",
+            format!(
+                "weight {} for the experiment's service {:?}",
+                first.weight, first.service_name
+            ),
+            "none: experiments with weights are not supported",
+        ),
+    })
 }
 
 /// Weights, lanes and policy as the Rollout's steps want them.
@@ -230,9 +294,9 @@ pub fn weight_is_live(
     rollout: &Rollout,
     routing: &Routing,
     observed: &Observed,
-    weight: i32,
+    weights: Weights<'_>,
 ) -> Result<bool, CoreError> {
-    match writes(rollout, routing, observed, Call::SetWeight(weight)) {
+    match writes(rollout, routing, observed, Call::SetWeight(weights)) {
         Err(CoreError::NoPods { .. }) => Ok(false),
         writes => Ok(writes?.is_empty()),
     }
@@ -240,14 +304,15 @@ pub fn weight_is_live(
 
 /// A weight above the maximum is the maximum: with `dynamicStableScale` the controller asks for more while more pods
 /// than wanted are available.
-fn checked_weight(routing: &Routing, weight: i32) -> Result<u32, CoreError> {
-    match u32::try_from(weight) {
+fn checked_weight(routing: &Routing, weights: Weights<'_>) -> Result<u32, CoreError> {
+    refuse_experiments(routing, weights.additional)?;
+    match u32::try_from(weights.canary) {
         Ok(weight) => Ok(weight.min(routing.max_weight)),
         Err(_) => Err(CoreError::Rollout {
             rollout: routing.rollout.clone(),
             fault: Fault::new(
                 "the desired weight",
-                weight.to_string(),
+                weights.canary.to_string(),
                 format!("a number from 0 to {}", routing.max_weight),
             ),
         }),

@@ -54,6 +54,25 @@ fn with_steps(change: Value) -> Rollout {
     rollout(object)
 }
 
+fn weights(canary: i32) -> Weights<'static> {
+    Weights {
+        canary,
+        additional: &[],
+    }
+}
+
+fn set_weight(canary: i32) -> Call<'static> {
+    Call::SetWeight(weights(canary))
+}
+
+fn update_hash<'a>(canary: &'a str, stable: &'a str) -> Call<'a> {
+    Call::UpdateHash(PodHashes {
+        canary,
+        stable,
+        additional: &[],
+    })
+}
+
 fn header_step(rollout: &Rollout) -> Call<'_> {
     let steps = &rollout.spec.strategy.canary.as_ref().unwrap().steps;
     Call::SetRoute(RouteStep::Header(
@@ -78,16 +97,16 @@ fn subsets_stand_before_lanes_and_lanes_before_the_policy() {
         "the same call again writes nothing"
     );
     assert_eq!(
-        settle(&rollout, &mut observed, Call::SetWeight(0)).unwrap(),
+        settle(&rollout, &mut observed, set_weight(0)).unwrap(),
         [""; 0]
     );
 
     assert_eq!(
-        settle(&rollout, &mut observed, Call::SetWeight(20)).unwrap(),
+        settle(&rollout, &mut observed, set_weight(20)).unwrap(),
         ["VirtualService"]
     );
-    assert!(weight_is_live(&rollout, &routing(), &observed, 20).unwrap());
-    assert!(!weight_is_live(&rollout, &routing(), &observed, 50).unwrap());
+    assert!(weight_is_live(&rollout, &routing(), &observed, weights(20)).unwrap());
+    assert!(!weight_is_live(&rollout, &routing(), &observed, weights(50)).unwrap());
 
     let promoted = with_steps(json!({"status": {"stableRS": "c2"}}));
     let removed = settle(&promoted, &mut observed, Call::RemoveManagedRoutes).unwrap();
@@ -100,16 +119,13 @@ fn subsets_stand_before_lanes_and_lanes_before_the_policy() {
         settle(&promoted, &mut observed, Call::RemoveManagedRoutes).unwrap(),
         [""; 0]
     );
-    let hashes = Call::UpdateHash {
-        canary: "c2",
-        stable: "c2",
-    };
+    let hashes = update_hash("c2", "c2");
     assert_eq!(
         settle(&promoted, &mut observed, hashes).unwrap(),
         ["DestinationRule"]
     );
     assert_eq!(
-        settle(&promoted, &mut observed, Call::SetWeight(0)).unwrap(),
+        settle(&promoted, &mut observed, set_weight(0)).unwrap(),
         ["VirtualService"]
     );
     assert_eq!(
@@ -123,21 +139,21 @@ fn subsets_stand_before_lanes_and_lanes_before_the_policy() {
 fn a_header_route_is_lost_with_the_pods_and_comes_back_with_them() {
     let rollout = with_steps(json!({"status": {"currentStepIndex": 1}}));
     let mut observed = observed(json!([primary(json!({}))]));
-    settle(&rollout, &mut observed, Call::SetWeight(20)).unwrap();
+    settle(&rollout, &mut observed, set_weight(20)).unwrap();
     let standing = observed.virtual_services[0].clone();
     observed.replica_sets = vec![
         Arc::new(replica_set("s1", 3)),
         Arc::new(replica_set("c2", 0)),
     ];
     settle(&rollout, &mut observed, Call::RemoveManagedRoutes).unwrap();
-    settle(&rollout, &mut observed, Call::SetWeight(0)).unwrap();
+    settle(&rollout, &mut observed, set_weight(0)).unwrap();
     assert!(!virtual_service::has_lane_routes(
         observed.virtual_services[0].as_ref().unwrap(),
         &routing()
     ));
     observed.replica_sets[1] = Arc::new(replica_set("c2", 1));
     assert_eq!(
-        settle(&rollout, &mut observed, Call::SetWeight(20)).unwrap(),
+        settle(&rollout, &mut observed, set_weight(20)).unwrap(),
         ["VirtualService", "WasmPlugin"]
     );
     assert_eq!(observed.virtual_services[0], standing);
@@ -151,18 +167,18 @@ fn weight_never_goes_to_a_version_without_pods() {
     observed.replica_sets = vec![Arc::new(replica_set("s1", 3))];
     let before = observed.clone();
     assert_eq!(
-        settle(&rollout, &mut observed, Call::SetWeight(20)).unwrap_err(),
+        settle(&rollout, &mut observed, set_weight(20)).unwrap_err(),
         r#"DestinationRule shop/reviews: subset "canary" has no available pods of pod hash "c2" behind it: no traffic of rollout shop/reviews goes there until it has"#
     );
-    assert!(!weight_is_live(&rollout, &routing(), &observed, 20).unwrap());
+    assert!(!weight_is_live(&rollout, &routing(), &observed, weights(20)).unwrap());
     assert_eq!(observed.virtual_services, before.virtual_services);
 
     // At the stable version's pods it would be the wrong version.
     observed.destination_rule = Some(Arc::new(destination_rule("s1", "s1")));
-    assert!(settle(&rollout, &mut observed, Call::SetWeight(20)).is_err());
+    assert!(settle(&rollout, &mut observed, set_weight(20)).is_err());
     observed.replica_sets.push(Arc::new(replica_set("c2", 1)));
     assert_eq!(
-        settle(&rollout, &mut observed, Call::SetWeight(20)).unwrap()[0],
+        settle(&rollout, &mut observed, set_weight(20)).unwrap()[0],
         "DestinationRule"
     );
 }
@@ -176,8 +192,8 @@ fn on_the_way_back_to_stable_a_weight_can_be_kept_though_the_canary_is_dead() {
         let mut observed = observed(json!([primary(json!({}))]));
         observed.destination_rule = Some(Arc::new(destination_rule("c2", "s1")));
         observed.replica_sets = vec![Arc::new(replica_set("s1", 1))];
-        settle(&rollout, &mut observed, Call::SetWeight(50)).unwrap();
-        assert!(weight_is_live(&rollout, &routing(), &observed, 50).unwrap());
+        settle(&rollout, &mut observed, set_weight(50)).unwrap();
+        assert!(weight_is_live(&rollout, &routing(), &observed, weights(50)).unwrap());
     }
 }
 
@@ -188,7 +204,7 @@ fn a_removal_takes_the_policy_and_the_lanes_of_a_route_that_is_gone() {
     settle(&rollout, &mut observed, header_step(&rollout)).unwrap();
     let object = Arc::make_mut(observed.virtual_services[0].as_mut().unwrap());
     object.spec["http"][1]["name"] = json!("renamed");
-    assert!(settle(&rollout, &mut observed, Call::SetWeight(0)).is_err());
+    assert!(settle(&rollout, &mut observed, set_weight(0)).is_err());
     assert_eq!(
         settle(&rollout, &mut observed, Call::RemoveManagedRoutes).unwrap(),
         ["WasmPlugin", "VirtualService"]
@@ -209,7 +225,7 @@ fn a_plain_weighted_canary_needs_no_wasm_plugin() {
         wasm_plugin: None,
         ..observed(json!([primary(json!({}))]))
     };
-    let written = settle(&rollout, &mut observed, Call::SetWeight(20)).unwrap();
+    let written = settle(&rollout, &mut observed, set_weight(20)).unwrap();
     assert_eq!(written, ["DestinationRule", "VirtualService"]);
     assert_eq!(
         settle(&rollout, &mut observed, Call::RemoveManagedRoutes).unwrap(),
@@ -267,11 +283,11 @@ fn a_weight_stays_within_the_range() {
     let rollout = with_steps(json!({}));
     let mut observed = observed(json!([primary(json!({}))]));
     assert_eq!(
-        settle(&rollout, &mut observed, Call::SetWeight(-1)).unwrap_err(),
+        settle(&rollout, &mut observed, set_weight(-1)).unwrap_err(),
         "rollout shop/reviews: the desired weight: found -1, expected a number from 0 to 100"
     );
-    settle(&rollout, &mut observed, Call::SetWeight(120)).unwrap();
-    assert!(weight_is_live(&rollout, &routing(), &observed, 100).unwrap());
+    settle(&rollout, &mut observed, set_weight(120)).unwrap();
+    assert!(weight_is_live(&rollout, &routing(), &observed, weights(100)).unwrap());
 }
 
 #[test]
@@ -290,5 +306,28 @@ fn a_removal_takes_away_lanes_that_stand_without_a_policy() {
     assert_eq!(
         left.virtual_services[0].as_ref().unwrap().spec,
         virtual_service(json!([primary(json!({}))])).spec
+    );
+}
+
+#[test]
+fn keeping_brings_back_what_earlier_calls_have_set() {
+    let rollout = with_steps(json!({}));
+    let mut observed = observed(json!([primary(json!({}))]));
+    let standing = Standing {
+        hashes: Some(PodHashes {
+            canary: "c2",
+            stable: "s1",
+            additional: &[],
+        }),
+        weights: Some(weights(20)),
+    };
+    assert_eq!(
+        settle(&rollout, &mut observed, Call::Keep(standing)).unwrap(),
+        ["DestinationRule", "VirtualService", "WasmPlugin"]
+    );
+    assert!(weight_is_live(&rollout, &routing(), &observed, weights(20)).unwrap());
+    assert_eq!(
+        settle(&rollout, &mut observed, Call::Keep(standing)).unwrap(),
+        [""; 0]
     );
 }
