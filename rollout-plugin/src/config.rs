@@ -32,6 +32,33 @@ pub struct VirtualServiceConfig {
     /// The names of the managed HTTP routes; may be left out where there is a single route.
     #[serde(default)]
     pub routes: Vec<String>,
+    /// The managed TLS routes; may be left out where there is a single one.
+    #[serde(default)]
+    pub tls_routes: Vec<TlsRouteConfig>,
+    /// The managed TCP routes; may be left out where there is a single one.
+    #[serde(default)]
+    pub tcp_routes: Vec<TcpRouteConfig>,
+}
+
+/// TLS routes, told by what they match (Argo's `TLSRoute`). What is left out must be absent in the route too.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TlsRouteConfig {
+    /// The one port of all their match entries; 0 for none.
+    #[serde(default)]
+    pub port: u32,
+    /// All SNI hosts of their match entries, in any order.
+    #[serde(default)]
+    pub sni_hosts: Vec<String>,
+}
+
+/// TCP routes, told by what they match (Argo's `TCPRoute`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TcpRouteConfig {
+    /// The one port of all their match entries; 0 for none.
+    #[serde(default)]
+    pub port: u32,
 }
 
 /// The DestinationRule of a subset-level split (Argo's `IstioDestinationRule`); in the Rollout's namespace.
@@ -44,4 +71,8 @@ pub struct DestinationRuleConfig {
     pub canary_subset_name: String,
     /// The subset that follows the stable version's pod hash.
     pub stable_subset_name: String,
+    /// Subsets, of this or another DestinationRule, whose destinations keep their weight and come off the stable
+    /// version's share. Their labels are the user's.
+    #[serde(default)]
+    pub additional_subset_names: Vec<String>,
 }

@@ -3,11 +3,13 @@
 pub mod destination_rule;
 pub mod error;
 pub(crate) mod lane_route;
+pub(crate) mod managed_routes;
 pub mod plan;
 pub mod policy;
 pub mod routing;
 pub mod rules;
 pub mod virtual_service;
+pub mod weights;
 
 #[cfg(test)]
 mod fixtures;

@@ -1,97 +1,242 @@
-//! The subsets that a DestinationRule must have: two labels that follow the pod hashes, and only when pods stand
-//! behind them.
+//! The subsets that a DestinationRule must have: labels that follow the pod hashes, only when pods stand behind them,
+//! and subsets of experiments.
+//!
+//! The `metadata` is never touched: the controller would take a DestinationRule with the annotation
+//! `argo-rollouts.argoproj.io/managed-by-rollouts` for its own and strip the hashes.
 
-use serde_json::{Map, Value};
+use std::collections::BTreeSet;
+
+use argo_rollouts::WeightDestination;
+use serde_json::{Map, Value, json};
 
 use crate::core::error::{CoreError, Fault};
 use crate::core::plan::Versions;
-use crate::core::routing::DestinationRuleRef;
+use crate::core::routing::{DestinationRuleRef, Routing};
 use crate::object::{Object, POD_TEMPLATE_HASH};
 
 /// The pod hashes that the subsets shall be at; `None` leaves one where it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Hashes<'a> {
     /// The canary subset's. Empty takes the label away (as the built-in reconciler does).
     pub canary: Option<&'a str>,
     /// The stable subset's.
     pub stable: Option<&'a str>,
+    /// Experiments, each with its own hash.
+    pub additional: &'a [WeightDestination],
 }
 
-/// The `spec` that `object` must have.
+/// One change of a subset that stands.
+enum Label<'a> {
+    At(&'a str),
+    Gone,
+}
+
+/// The `spec` that `object` must have; `None` when it has it.
 ///
 /// A subset moves to a hash only when that ReplicaSet has available pods: until then the old hash stays, so that no
-/// request meets a subset without endpoints. Where the old one has none either, holding it would help nobody. The
-/// built-in reconciler (argo-rollouts v1.10.1 `istio.UpdateHash`) refuses instead when there are no Services, and
-/// moves at once when there are.
+/// request meets a subset without endpoints. Where the old one has none either, the canary subset goes to the stable
+/// version (where `hashes` says which that is and it has pods), and else where it was wanted. The built-in reconciler
+/// (argo-rollouts v1.10.1 `istio.UpdateHash`) refuses instead when there are no Services, and moves at once when
+/// there are.
+///
+/// As with the built-in reconciler an experiment gets a subset named as its Service is, though no route leads to it:
+/// the route's destination is the Service. It doesn't remove foreign subsets nor those of `additionalSubsetNames`, as
+/// that one does, and adds none without a hash; subsets of experiments that have ended go by [`without_leftovers`].
 ///
 /// # Errors
-/// A subset that the Rollout names and the object lacks.
+/// A subset that the Rollout names and the object lacks (the built-in reconciler goes on without).
 pub fn desired_spec(
     object: &Object,
     reference: &DestinationRuleRef,
     hashes: Hashes<'_>,
     versions: &Versions<'_>,
-) -> Result<Value, CoreError> {
-    let mut spec = object.spec.clone();
-    for (name, hash) in [
-        (&reference.canary_subset, hashes.canary),
-        (&reference.stable_subset, hashes.stable),
+) -> Result<Option<Value>, CoreError> {
+    let stable = hashes.stable.filter(|hash| versions.has_pods(hash));
+    let mut changes = Vec::new();
+    for (name, hash, refuge) in [
+        (&reference.canary_subset, hashes.canary, stable),
+        (&reference.stable_subset, hashes.stable, None),
     ] {
-        let subset = subset_mut(&mut spec, name).map_err(|fault| fault.of(&object.id))?;
-        let old = hash_of(object, name);
-        match hash {
-            Some("") => {
-                if let Some(labels) = subset.get_mut("labels").and_then(Value::as_object_mut) {
-                    labels.remove(POD_TEMPLATE_HASH);
-                }
+        let subset = position(object, name).map_err(|fault| fault.of(&object.id))?;
+        let change = hash.and_then(|hash| change(object, subset, hash, refuge, versions));
+        changes.extend(change.map(|label| (subset, label)));
+    }
+    let mut new: Vec<&WeightDestination> = Vec::new();
+    for experiment in hashes.additional {
+        let (name, hash) = (&*experiment.service_name, &*experiment.pod_template_hash);
+        let named = !name.is_empty() && !hash.is_empty() && !names_subset(reference, name);
+        match position(object, name) {
+            _ if !named => {}
+            Ok(subset) => {
+                let change = change(object, subset, hash, None, versions);
+                changes.extend(change.map(|label| (subset, label)));
             }
-            Some(hash)
-                if versions.has_pods(hash) || old.is_some_and(|old| !versions.has_pods(old)) =>
-            {
-                let labels = subset.entry("labels").or_insert(Value::Null);
-                if !labels.is_object() {
-                    *labels = Value::Object(Map::new());
-                }
-                if let Some(labels) = labels.as_object_mut() {
-                    labels.insert(POD_TEMPLATE_HASH.to_owned(), Value::from(hash));
-                }
-            }
-            Some(_) | None => {}
+            Err(_) if new.iter().any(|earlier| earlier.service_name == name) => {}
+            Err(_) => new.push(experiment),
         }
     }
-    Ok(spec)
+    if changes.is_empty() && new.is_empty() {
+        return Ok(None);
+    }
+    let mut spec = object.spec.clone();
+    if let Some(subsets) = spec.get_mut("subsets").and_then(Value::as_array_mut) {
+        for (index, label) in changes {
+            if let Some(subset) = subsets.get_mut(index).and_then(Value::as_object_mut) {
+                set_label(subset, &label);
+            }
+        }
+        subsets.extend(new.into_iter().map(|experiment| {
+            json!({
+                "name": experiment.service_name,
+                "labels": {POD_TEMPLATE_HASH: experiment.pod_template_hash},
+            })
+        }));
+    }
+    Ok(Some(spec))
+}
+
+/// What has to change for the subset to be at `hash`, or at what is as near to it as there are pods.
+fn change<'a>(
+    object: &Object,
+    subset: usize,
+    hash: &'a str,
+    refuge: Option<&'a str>,
+    versions: &Versions<'_>,
+) -> Option<Label<'a>> {
+    let old = subsets(object).get(subset).and_then(label_of);
+    if hash.is_empty() {
+        return old.map(|_| Label::Gone);
+    }
+    let wanted = if versions.has_pods(hash) {
+        hash
+    } else if old.is_none_or(|old| versions.has_pods(old)) {
+        return None;
+    } else {
+        refuge.unwrap_or(hash)
+    };
+    (old != Some(wanted)).then_some(Label::At(wanted))
+}
+
+fn set_label(subset: &mut Map<String, Value>, label: &Label<'_>) {
+    match label {
+        Label::At(hash) => {
+            let labels = subset.entry("labels").or_insert(Value::Null);
+            if !labels.is_object() {
+                *labels = Value::Object(Map::new());
+            }
+            if let Some(labels) = labels.as_object_mut() {
+                labels.insert(POD_TEMPLATE_HASH.to_owned(), Value::from(*hash));
+            }
+        }
+        Label::Gone => {
+            if let Some(labels) = subset.get_mut("labels").and_then(Value::as_object_mut) {
+                labels.remove(POD_TEMPLATE_HASH);
+            }
+        }
+    }
+}
+
+/// The `spec` without the subsets of experiments that have ended; `None` where there is none.
+///
+/// A subset counts for one if it has nothing but its name and the pod hash's label, neither the Rollout's
+/// configuration nor an experiment in `additional` names it, and its name says that it was made for this Rollout:
+/// either the status still lists it among the weights last set, or it is as the controller names an experiment's
+/// Service, `<rollout>-<hash>-<revision>-<step>-<template>` (argo-rollouts v1.10.1 `rollout.GetExperimentFromTemplate`).
+/// The shape alone would not do: subsets of another Rollout that shares the DestinationRule may look the same. So one
+/// with a name of the user's own, left over while the plugin was away, stays; no route leads to it.
+pub fn without_leftovers(
+    object: &Object,
+    reference: &DestinationRuleRef,
+    routing: &Routing,
+    additional: &[WeightDestination],
+) -> Option<Value> {
+    let current: BTreeSet<&str> = additional
+        .iter()
+        .map(|experiment| &*experiment.service_name)
+        .collect();
+    let leftover = |subset: &Value| {
+        let name = subset
+            .get("name")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let known = || routing.known_experiments.iter().any(|known| known == name);
+        is_bare(subset)
+            && !current.contains(name)
+            && !names_subset(reference, name)
+            && (known() || is_experiments_name(name, &routing.rollout.name))
+    };
+    if !subsets(object).iter().any(leftover) {
+        return None;
+    }
+    let mut spec = object.spec.clone();
+    if let Some(subsets) = spec.get_mut("subsets").and_then(Value::as_array_mut) {
+        subsets.retain(|subset| !leftover(subset));
+    }
+    Some(spec)
+}
+
+/// True for a subset that holds its name and the pod hash's label, and nothing else.
+fn is_bare(subset: &Value) -> bool {
+    let fields = subset.as_object();
+    fields.is_some_and(|fields| fields.keys().all(|key| key == "name" || key == "labels"))
+        && subset
+            .get("labels")
+            .and_then(Value::as_object)
+            .is_some_and(|labels| labels.len() == 1 && labels.contains_key(POD_TEMPLATE_HASH))
+}
+
+fn is_experiments_name(name: &str, rollout: &str) -> bool {
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let rest = name
+        .strip_prefix(rollout)
+        .and_then(|rest| rest.strip_prefix('-'));
+    let parts: Vec<&str> = rest
+        .map(|rest| rest.splitn(4, '-').collect())
+        .unwrap_or_default();
+    match parts[..] {
+        [hash, revision, step, template] => {
+            !hash.is_empty() && number(revision) && number(step) && !template.is_empty()
+        }
+        _ => false,
+    }
+}
+
+/// True if the Rollout's configuration names the subset.
+fn names_subset(reference: &DestinationRuleRef, name: &str) -> bool {
+    name == reference.canary_subset
+        || name == reference.stable_subset
+        || reference
+            .additional_subsets
+            .iter()
+            .any(|additional| additional == name)
 }
 
 /// The pod hash that a subset is at; `None` where it has no such label or there is no such subset.
 pub fn hash_of<'a>(object: &'a Object, subset: &str) -> Option<&'a str> {
-    subset_of(&object.spec, Some(&Value::from(subset)))?
-        .get("labels")?
-        .get(POD_TEMPLATE_HASH)?
-        .as_str()
+    let index = position(object, subset).ok()?;
+    label_of(subsets(object).get(index)?)
 }
 
-fn subset_of<'a>(spec: &'a Value, name: Option<&Value>) -> Option<&'a Value> {
-    spec.get("subsets")?
-        .as_array()?
+fn label_of(subset: &Value) -> Option<&str> {
+    subset.get("labels")?.get(POD_TEMPLATE_HASH)?.as_str()
+}
+
+fn subsets(object: &Object) -> &[Value] {
+    object
+        .spec
+        .get("subsets")
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
+}
+
+fn position(object: &Object, name: &str) -> Result<usize, Fault> {
+    let subsets = subsets(object);
+    subsets
         .iter()
-        .find(|subset| subset.get("name") == name)
-}
-
-fn subset_mut<'a>(spec: &'a mut Value, name: &str) -> Result<&'a mut Map<String, Value>, Fault> {
-    let subsets = spec.get("subsets").and_then(Value::as_array);
-    let names: Vec<String> = subsets
-        .into_iter()
-        .flatten()
-        .filter_map(|subset| subset.get("name"))
-        .map(Value::to_string)
-        .collect();
-    spec.get_mut("subsets")
-        .and_then(Value::as_array_mut)
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_object_mut)
-        .find(|subset| subset.get("name").and_then(Value::as_str) == Some(name))
+        .position(|subset| subset.get("name").and_then(Value::as_str) == Some(name))
         .ok_or_else(|| {
+            let names = subsets.iter().filter_map(|subset| subset.get("name"));
+            let names: Vec<String> = names.map(Value::to_string).collect();
             Fault::new(
                 "spec.subsets[].name",
                 format!("[{}]", names.join(", ")),

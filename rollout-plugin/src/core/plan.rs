@@ -5,6 +5,7 @@
 //! subsets first, then lane routes, then the policy that uses them; and lane routes go only when the observed policy
 //! has stopped using them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use argo_rollouts::{Rollout, WeightDestination};
@@ -15,7 +16,8 @@ use crate::core::error::{CoreError, Fault};
 use crate::core::policy;
 use crate::core::routing::{CONFIG_FIELD, Routing, VirtualServiceRef};
 use crate::core::rules::{RouteStep, rules_in_force};
-use crate::core::virtual_service;
+use crate::core::virtual_service::{self, Desired};
+use crate::core::weights::Split;
 use crate::object::{Object, ObjectId, POD_TEMPLATE_HASH};
 
 /// What the controller asks for.
@@ -134,57 +136,131 @@ pub fn writes(
 ) -> Result<Vec<Write>, CoreError> {
     match call {
         Call::UpdateHash(hashes) => {
-            let subsets = subsets(routing, observed, both(routing, hashes)?)?;
+            let subsets = subsets(routing, observed, all_of(hashes))?;
             Ok(subsets.into_iter().collect())
         }
         Call::SetWeight(weights) => {
-            let weight = checked_weight(routing, weights)?;
-            routes(rollout, routing, observed, Some(weight), None)
-        }
-        Call::SetRoute(step) => routes(rollout, routing, observed, None, Some(step)),
-        Call::RemoveManagedRoutes => Ok(removal(routing, observed)),
-        Call::Keep(Standing { hashes, weights }) => {
-            let subsets = match hashes {
-                Some(hashes) => subsets(routing, observed, both(routing, hashes)?)?,
-                None => None,
+            let aim = Aim {
+                weights: Some(Shares::of(routing, weights)?),
+                ..Aim::default()
             };
-            if let Some(subsets) = subsets {
-                return Ok(vec![subsets]);
-            }
-            let weight = weights.map(|weights| checked_weight(routing, weights));
-            routes(rollout, routing, observed, weight.transpose()?, None)
+            routes(rollout, routing, observed, &aim)
         }
+        Call::SetRoute(step) => {
+            let aim = Aim {
+                step: Some(step),
+                ..Aim::default()
+            };
+            routes(rollout, routing, observed, &aim)
+        }
+        Call::RemoveManagedRoutes => Ok(removal(routing, observed)),
+        Call::Keep(standing) => keep(rollout, routing, observed, standing),
     }
 }
 
-/// Both subsets' hashes.
-fn both<'a>(routing: &Routing, hashes: PodHashes<'a>) -> Result<Hashes<'a>, CoreError> {
-    refuse_experiments(routing, hashes.additional)?;
-    Ok(Hashes {
-        canary: Some(hashes.canary),
-        stable: Some(hashes.stable),
-    })
+/// What [`routes`] shall bring about.
+#[derive(Clone, Debug, Default)]
+struct Aim<'a> {
+    /// `None` leaves the weights alone.
+    weights: Option<Shares<'a>>,
+    /// The step that a call brings.
+    step: Option<RouteStep<'a>>,
+    /// The canary's pod hash where the subset is to stay at it; `None` brings the canary subset to the Rollout's
+    /// current version where traffic is sent there.
+    canary: Option<&'a str>,
 }
 
-/// Weights of experiments are not moved: refusing is better than a split that nobody asked for.
-fn refuse_experiments(
+/// Weights as checked.
+#[derive(Clone, Debug, Default)]
+struct Shares<'a> {
+    split: Split<'a>,
+    additional: &'a [WeightDestination],
+}
+
+impl<'a> Shares<'a> {
+    /// A weight above the maximum is the maximum: with `dynamicStableScale` the controller asks for more while more
+    /// pods than wanted are available. An experiment whose Service is not there yet has no share, and one Service that
+    /// several templates name has the sum of theirs.
+    fn of(routing: &Routing, weights: Weights<'a>) -> Result<Self, CoreError> {
+        let checked = |field: &str, weight: i32| {
+            u32::try_from(weight).map_err(|_| CoreError::Rollout {
+                rollout: routing.rollout.clone(),
+                fault: Fault::new(
+                    field,
+                    weight.to_string(),
+                    format!("a number from 0 to {}", routing.max_weight),
+                ),
+            })
+        };
+        let canary = checked("the desired weight", weights.canary)?.min(routing.max_weight);
+        let mut experiments: Vec<(&str, u32)> = Vec::new();
+        for destination in weights.additional {
+            let name = &*destination.service_name;
+            let weight = checked(
+                &format!("the weight of the experiment's service {name:?}"),
+                destination.weight,
+            )?;
+            match experiments.iter_mut().find(|(earlier, _)| *earlier == name) {
+                Some((_, sum)) => *sum = sum.saturating_add(weight),
+                None if name.is_empty() => {}
+                None => experiments.push((name, weight)),
+            }
+        }
+        Ok(Self {
+            split: Split {
+                canary,
+                experiments,
+            },
+            additional: weights.additional,
+        })
+    }
+}
+
+/// All subsets' hashes.
+fn all_of(hashes: PodHashes<'_>) -> Hashes<'_> {
+    Hashes {
+        canary: Some(hashes.canary),
+        stable: Some(hashes.stable),
+        additional: hashes.additional,
+    }
+}
+
+/// Subsets first, then weights, lanes and policy. What no longer fits the Rollout is left alone until the controller
+/// calls again, which it does at once: weights where the canary subset has no pods of its own behind it, or where the
+/// ping-pong Services have swapped sides since.
+fn keep(
+    rollout: &Rollout,
     routing: &Routing,
-    additional: &[WeightDestination],
-) -> Result<(), CoreError> {
-    let Some(first) = additional.first() else {
-        return Ok(());
+    observed: &Observed,
+    standing: Standing<'_>,
+) -> Result<Vec<Write>, CoreError> {
+    if let Some(hashes) = standing.hashes
+        && let Some(subsets) = subsets(routing, observed, all_of(hashes))?
+    {
+        return Ok(vec![subsets]);
+    }
+    let swapped = standing
+        .hashes
+        .is_some_and(|hashes| has_swapped(rollout, hashes));
+    let unfounded = check_canary_subset(rollout, routing, observed).is_err();
+    let weights = standing
+        .weights
+        .filter(|weights| !swapped && (weights.canary <= 0 || !unfounded));
+    let weights = weights.map(|weights| Shares::of(routing, weights));
+    let aim = Aim {
+        weights: weights.transpose()?,
+        step: None,
+        canary: standing.hashes.map(|hashes| hashes.canary),
     };
-    Err(CoreError::Rollout {
-        rollout: routing.rollout.clone(),
-        fault: Fault::new(
-            "additionalDestinations",
-            format!(
-                "weight {} for the experiment's service {:?}",
-                first.weight, first.service_name
-            ),
-            "none: experiments with weights are not supported",
-        ),
-    })
+    routes(rollout, routing, observed, &aim)
+}
+
+/// True if the version that was the canary at the last UpdateHash has become the stable one behind ping-pong Services.
+fn has_swapped(rollout: &Rollout, hashes: PodHashes<'_>) -> bool {
+    let canary = rollout.spec.strategy.canary.as_ref();
+    canary.is_some_and(|canary| canary.ping_pong.is_some())
+        && hashes.canary == rollout.status.stable_rs
+        && hashes.stable != rollout.status.stable_rs
 }
 
 /// Weights, lanes and policy as the Rollout's steps want them.
@@ -192,44 +268,72 @@ fn routes(
     rollout: &Rollout,
     routing: &Routing,
     observed: &Observed,
-    weight: Option<u32>,
-    step: Option<RouteStep<'_>>,
+    aim: &Aim<'_>,
 ) -> Result<Vec<Write>, CoreError> {
     check_present(routing, observed)?;
     let current = &*rollout.status.current_pod_hash;
-    let rules = if routing.may_need_policy() {
+    // Where the subset is to stay at another version, no rule may send anything to it.
+    let is_canary = aim.canary.is_none_or(|canary| canary == current);
+    let rules = if routing.may_need_policy() && is_canary {
         let has_pods = Versions::of(&observed.replica_sets).has_pods(current);
-        rules_in_force(rollout, routing, has_pods, step)?
+        rules_in_force(rollout, routing, has_pods, aim.step)?
     } else {
         Vec::new()
     };
-    let sends_to_canary = weight.is_some_and(|weight| weight > 0) || !rules.is_empty();
+    let split = aim.weights.as_ref().map(|weights| &weights.split);
+    let sends_to_canary = split.is_some_and(|split| split.canary > 0) || !rules.is_empty();
     let observed_policy =
         policy::observed_policy(observed.wasm_plugin.as_deref(), &routing.rollout);
+    let standing_rules = rule_names(observed_policy);
+    let leftovers = rules
+        .iter()
+        .map(|rule| rule.name.clone())
+        .filter(|name| !standing_rules.contains(&**name))
+        .collect::<BTreeSet<String>>();
     let desired_policy = policy::desired_policy(rules, routing, observed)?;
     if desired_policy.is_some() && observed.wasm_plugin.is_none() {
         let field = format!("{CONFIG_FIELD}.wasmPlugin");
         return Err(missing(routing, &routing.wasm_plugin, &field));
     }
 
+    let additional = aim
+        .weights
+        .as_ref()
+        .map_or(&[][..], |weights| weights.additional);
+    let moves = sends_to_canary && aim.canary.is_none() && current != rollout.status.stable_rs;
     let mut writes = Vec::new();
-    if sends_to_canary {
-        if current != rollout.status.stable_rs {
-            let hashes = Hashes {
-                canary: Some(current),
-                stable: None,
-            };
-            writes.extend(subsets(routing, observed, hashes)?);
-        }
-        if writes.is_empty() {
-            check_canary_subset(rollout, routing, observed)?;
-        }
+    if moves || !additional.is_empty() {
+        let hashes = Hashes {
+            canary: moves.then_some(current),
+            stable: None,
+            additional,
+        };
+        writes.extend(subsets(routing, observed, hashes)?);
+    }
+    if sends_to_canary && writes.is_empty() {
+        check_canary_subset(rollout, routing, observed)?;
     }
     // Those of the policy that goes too: they go when no filter sends anything to them any more.
     let mut lanes = policy::lanes_of(observed_policy);
     lanes.extend(policy::lanes_of(desired_policy.as_ref()));
+    let desired = Desired {
+        split,
+        lanes,
+        leftovers: leftovers.iter().map(String::as_str).collect(),
+    };
     for (reference, object) in present(routing, observed) {
-        let spec = virtual_service::desired_spec(object, reference, routing, weight, &lanes)?;
+        let spec = virtual_service::desired_spec(object, reference, routing, &desired)?;
+        writes.extend(change(object, spec));
+    }
+    // Of an experiment that has ended: after the routes, and not in a plan that writes the same object already.
+    if aim.weights.is_some()
+        && let (Some(reference), Some(object)) =
+            (&routing.destination_rule, &observed.destination_rule)
+        && !writes
+            .iter()
+            .any(|write| matches!(write, Write::Spec { object, .. } if object.id == reference.id))
+    {
+        let spec = destination_rule::without_leftovers(object, reference, routing, additional);
         writes.extend(change(object, spec));
     }
     writes.extend(policy_change(
@@ -240,16 +344,22 @@ fn routes(
     Ok(writes)
 }
 
+fn rule_names(policy: Option<&Value>) -> BTreeSet<&str> {
+    let rules = policy.and_then(|policy| policy.get("rules")?.as_array());
+    let names = rules.into_iter().flatten();
+    names
+        .filter_map(|rule| rule.get("name")?.as_str())
+        .collect()
+}
+
 /// The policy goes, then all lane routes, whatever else has become of the objects: a removal must not stumble over a
 /// VirtualService that has lost its managed route.
 fn removal(routing: &Routing, observed: &Observed) -> Vec<Write> {
     let observed_policy =
         policy::observed_policy(observed.wasm_plugin.as_deref(), &routing.rollout);
-    let lane_routes = present(routing, observed).filter_map(|(_, object)| {
-        change(
-            object,
-            virtual_service::without_lane_routes(object, routing),
-        )
+    let lane_routes = present(routing, observed).filter_map(|(reference, object)| {
+        let spec = virtual_service::without_lane_routes(object, reference, routing);
+        change(object, spec)
     });
     policy_change(routing, observed_policy, None)
         .into_iter()
@@ -267,10 +377,10 @@ pub(crate) fn present<'a>(
     pairs.filter_map(|(reference, object)| Some((reference, object.as_ref()?)))
 }
 
-fn change(object: &Arc<Object>, spec: Value) -> Option<Write> {
-    (spec != object.spec).then(|| Write::Spec {
+fn change(object: &Arc<Object>, spec: Option<Value>) -> Option<Write> {
+    Some(Write::Spec {
         object: Arc::clone(object),
-        spec,
+        spec: spec?,
     })
 }
 
@@ -299,23 +409,6 @@ pub fn weight_is_live(
     match writes(rollout, routing, observed, Call::SetWeight(weights)) {
         Err(CoreError::NoPods { .. }) => Ok(false),
         writes => Ok(writes?.is_empty()),
-    }
-}
-
-/// A weight above the maximum is the maximum: with `dynamicStableScale` the controller asks for more while more pods
-/// than wanted are available.
-fn checked_weight(routing: &Routing, weights: Weights<'_>) -> Result<u32, CoreError> {
-    refuse_experiments(routing, weights.additional)?;
-    match u32::try_from(weights.canary) {
-        Ok(weight) => Ok(weight.min(routing.max_weight)),
-        Err(_) => Err(CoreError::Rollout {
-            rollout: routing.rollout.clone(),
-            fault: Fault::new(
-                "the desired weight",
-                weights.canary.to_string(),
-                format!("a number from 0 to {}", routing.max_weight),
-            ),
-        }),
     }
 }
 

@@ -4,7 +4,9 @@ use std::fmt;
 
 use argo_rollouts::{CanaryStrategy, Rollout};
 
-use crate::config::{Config, DEFAULT_WASM_PLUGIN, PLUGIN_NAME, VirtualServiceConfig};
+use crate::config::{
+    Config, DEFAULT_WASM_PLUGIN, PLUGIN_NAME, TcpRouteConfig, TlsRouteConfig, VirtualServiceConfig,
+};
 use crate::core::error::{CoreError, Fault};
 use crate::object::{Kind, ObjectId};
 
@@ -31,8 +33,12 @@ impl fmt::Display for RolloutKey {
 pub struct VirtualServiceRef {
     /// Which one.
     pub id: ObjectId,
-    /// The managed routes' names; empty means its only route.
+    /// The managed HTTP routes' names; empty means the only one.
     pub routes: Vec<String>,
+    /// What the managed TLS routes match; empty means the only one.
+    pub tls_routes: Vec<TlsRouteConfig>,
+    /// What the managed TCP routes match; empty means the only one.
+    pub tcp_routes: Vec<TcpRouteConfig>,
     /// The Rollout's field that names it.
     pub field: String,
 }
@@ -46,6 +52,8 @@ pub struct DestinationRuleRef {
     pub canary_subset: String,
     /// The stable version's subset.
     pub stable_subset: String,
+    /// Subsets whose destinations keep their weight.
+    pub additional_subsets: Vec<String>,
 }
 
 /// Everything about a Rollout's traffic that doesn't change from step to step.
@@ -67,6 +75,9 @@ pub struct Routing {
     pub max_weight: u32,
     /// The names of the header and mirror routes, first has precedence (`trafficRouting.managedRoutes`).
     pub managed_routes: Vec<String>,
+    /// The Services of experiments that the controller has last given weight to (`status.canary.weights.additional`):
+    /// what is named so in the objects was put there for the Rollout.
+    pub known_experiments: Vec<String>,
 }
 
 impl Routing {
@@ -137,6 +148,7 @@ impl Routing {
                 .iter()
                 .map(|route| route.name.clone())
                 .collect(),
+            known_experiments: known_experiments(rollout),
             rollout: key.clone(),
         })
     }
@@ -162,6 +174,16 @@ fn services(rollout: &Rollout, canary: &CanaryStrategy) -> (String, String) {
     }
 }
 
+fn known_experiments(rollout: &Rollout) -> Vec<String> {
+    let weights = rollout.status.canary.weights.as_ref();
+    weights
+        .into_iter()
+        .flat_map(|weights| &weights.additional)
+        .map(|destination| destination.service_name.clone())
+        .filter(|name| !name.is_empty())
+        .collect()
+}
+
 fn virtual_services(key: &RolloutKey, config: &Config) -> Result<Vec<VirtualServiceRef>, Fault> {
     let field = |name: &str| format!("{CONFIG_FIELD}.{name}");
     let resolve = |written: &VirtualServiceConfig, at: String| {
@@ -180,6 +202,8 @@ fn virtual_services(key: &RolloutKey, config: &Config) -> Result<Vec<VirtualServ
                 name,
             ),
             routes: written.routes.clone(),
+            tls_routes: written.tls_routes.clone(),
+            tcp_routes: written.tcp_routes.clone(),
             field: format!("{at}.name"),
         })
     };
@@ -245,6 +269,7 @@ fn destination_rule(
         id: ObjectId::new(Kind::DestinationRule, &*key.namespace, &*written.name),
         canary_subset: written.canary_subset_name.clone(),
         stable_subset: written.stable_subset_name.clone(),
+        additional_subsets: written.additional_subset_names.clone(),
     }))
 }
 

@@ -1,8 +1,9 @@
-//! The HTTP routes that a VirtualService must have: the user's own with the weights moved, and lane routes above the
-//! managed ones.
+//! The routes that a VirtualService must have: the user's own with the weights moved, and lane routes above the
+//! managed HTTP ones.
 //!
 //! Everything else in the object is the user's and comes back as it was, unknown fields too.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use serde_json::Value;
@@ -10,20 +11,29 @@ use traffic_policy::Lane;
 
 use crate::core::error::{CoreError, Fault};
 use crate::core::lane_route::{self, LaneRoute};
-use crate::core::routing::{CONFIG_FIELD, Routing, VirtualServiceRef};
+use crate::core::managed_routes::{ManagedRoutes, Protocol, has_both_sides, is_leftover};
+use crate::core::routing::{Routing, VirtualServiceRef};
+use crate::core::weights::{Split, desired_destinations};
 use crate::object::Object;
 
-/// Which side of the Rollout a destination leads to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
-    Canary,
-    Stable,
+pub(crate) use crate::core::managed_routes::route_name;
+pub(crate) use crate::core::weights::{Side, destinations, side_of};
+
+/// What a VirtualService shall be like.
+#[derive(Clone, Debug, Default)]
+pub struct Desired<'a> {
+    /// The managed routes' weights; `None` leaves them alone.
+    pub split: Option<&'a Split<'a>>,
+    /// Which lane routes stand above each managed HTTP route.
+    pub lanes: BTreeSet<Lane>,
+    /// Names of `managedRoutes` whose routes, left over from the built-in reconciler, are still needed.
+    pub leftovers: BTreeSet<&'a str>,
 }
 
-/// The `spec` that `object` must have.
+/// The `spec` that `object` must have; `None` when it has it.
 ///
-/// `canary_weight`: out of `routing.max_weight`; `None` leaves the weights alone. `lanes`: which lane routes stand
-/// above each managed route. The result equals the observed `spec` when nothing has to change.
+/// A route of the built-in reconciler's that mirrors follows the weights as long as it stands
+/// (argo-rollouts v1.10.1 `istio.generateVirtualServicePatches`).
 ///
 /// # Errors
 /// A managed route that is missing, is no weighted route (redirect, direct response, delegate), or lacks one side.
@@ -31,52 +41,142 @@ pub fn desired_spec(
     object: &Object,
     reference: &VirtualServiceRef,
     routing: &Routing,
-    canary_weight: Option<u32>,
-    lanes: &BTreeSet<Lane>,
-) -> Result<Value, CoreError> {
-    let (mut routes, managed) =
-        users_routes(object, reference, routing).map_err(|fault| fault.of(&object.id))?;
-    let several = managed.len() > 1;
+    desired: &Desired<'_>,
+) -> Result<Option<Value>, CoreError> {
+    let managed = ManagedRoutes::of(object, reference, routing)
+        .map_err(|fault: Fault| fault.of(&object.id))?;
+    let mut changes = Vec::new();
+    for protocol in Protocol::ALL {
+        let indexes = managed.indexes(protocol);
+        let routes = match protocol {
+            Protocol::Http => http_routes(object, reference, routing, desired, indexes),
+            Protocol::Tls | Protocol::Tcp => {
+                let routes = protocol.routes(object).iter().enumerate();
+                let moved = routes
+                    .map(|(index, route)| {
+                        let split = desired.split.filter(|_| indexes.contains(&index));
+                        with_weights(route, routing, split)
+                    })
+                    .collect();
+                changed(protocol.routes(object), moved)
+            }
+        };
+        changes.extend(routes.map(|routes| (protocol, routes)));
+    }
+    Ok(with_routes(object, changes))
+}
+
+/// The HTTP routes with weights, lane routes and without what is left over; `None` where they are so.
+fn http_routes(
+    object: &Object,
+    reference: &VirtualServiceRef,
+    routing: &Routing,
+    desired: &Desired<'_>,
+    managed: &[usize],
+) -> Option<Vec<Value>> {
+    let observed = Protocol::Http.routes(object);
+    let mut routes: Vec<Cow<'_, Value>> = Vec::with_capacity(observed.len());
+    let mut places = Vec::with_capacity(managed.len());
+    for (index, route) in observed.iter().enumerate() {
+        if lane_route::belongs_to(route_name(route), &routing.rollout) {
+            continue;
+        }
+        let mut split = desired.split;
+        if managed.contains(&index) {
+            places.push(routes.len());
+        } else if is_leftover(route, observed, reference, routing) {
+            if !desired.leftovers.contains(route_name(route)) {
+                continue;
+            }
+            let mirrors = route.get("mirror").is_some() && has_both_sides(route, routing);
+            split = split.filter(|_| mirrors);
+        } else {
+            split = None;
+        }
+        routes.push(with_weights(route, routing, split));
+    }
     // From the last to the first, so that indexes stay valid while lane routes go in.
-    for &index in managed.iter().rev() {
-        let Some(route) = routes.get_mut(index) else {
+    for &place in places.iter().rev() {
+        let Some(route) = routes.get(place) else {
             continue;
         };
-        if let Some(weight) = canary_weight {
-            set_weights(route, routing, weight);
-        }
-        let clones = lanes
+        let clones = desired
+            .lanes
             .iter()
             .map(|lane| {
-                LaneRoute {
+                let clone = LaneRoute {
                     rollout: &routing.rollout,
                     lane: *lane,
-                    several,
-                }
-                .clone_of(route, routing)
+                    several: places.len() > 1,
+                };
+                Cow::Owned(clone.clone_of(route, routing))
             })
             .collect::<Vec<_>>();
-        insert_above(&mut routes, index, clones);
+        insert_above(&mut routes, place, clones);
+    }
+    changed(observed, routes)
+}
+
+fn with_weights<'a>(
+    route: &'a Value,
+    routing: &Routing,
+    split: Option<&Split<'_>>,
+) -> Cow<'a, Value> {
+    let moved = split.and_then(|split| desired_destinations(route, routing, split));
+    let Some(moved) = moved else {
+        return Cow::Borrowed(route);
+    };
+    let mut route = route.clone();
+    if let Some(fields) = route.as_object_mut() {
+        fields.insert("route".to_owned(), Value::Array(moved));
+    }
+    Cow::Owned(route)
+}
+
+fn changed(observed: &[Value], desired: Vec<Cow<'_, Value>>) -> Option<Vec<Value>> {
+    let equal = observed.len() == desired.len()
+        && observed
+            .iter()
+            .zip(&desired)
+            .all(|(observed, desired)| match desired {
+                Cow::Borrowed(desired) if std::ptr::eq(observed, *desired) => true,
+                desired => observed == &**desired,
+            });
+    (!equal).then(|| desired.into_iter().map(Cow::into_owned).collect())
+}
+
+fn with_routes(object: &Object, changes: Vec<(Protocol, Vec<Value>)>) -> Option<Value> {
+    if changes.is_empty() {
+        return None;
     }
     let mut spec = object.spec.clone();
-    if let Some(http) = spec.get_mut("http") {
-        *http = Value::Array(routes);
+    for (protocol, routes) in changes {
+        if let Some(field) = spec.get_mut(protocol.field()) {
+            *field = Value::Array(routes);
+        }
     }
-    Ok(spec)
+    Some(spec)
 }
 
 /// The names of the managed routes, as the filter finds them in Envoy's route names; empty for an unnamed only route.
 ///
 /// # Errors
-/// As [`desired_spec`].
+/// As [`desired_spec`], and a VirtualService without HTTP routes, which are the only ones that a lane can be set for.
 pub fn managed_route_names(
     object: &Object,
     reference: &VirtualServiceRef,
     routing: &Routing,
 ) -> Result<Vec<String>, CoreError> {
-    let (routes, managed) =
-        users_routes(object, reference, routing).map_err(|fault| fault.of(&object.id))?;
+    let managed =
+        ManagedRoutes::of(object, reference, routing).map_err(|fault| fault.of(&object.id))?;
+    if managed.http.is_empty() {
+        let expected =
+            "at least one HTTP route: TLS and TCP routes have neither headers nor mirrors";
+        return Err(Fault::new("spec.http", "nothing", expected).of(&object.id));
+    }
+    let routes = Protocol::Http.routes(object);
     let names = managed
+        .http
         .iter()
         .filter_map(|index| routes.get(*index))
         .map(route_name);
@@ -86,220 +186,34 @@ pub fn managed_route_names(
         .collect())
 }
 
-/// The `spec` of `object` without any lane route of this Rollout.
-pub fn without_lane_routes(object: &Object, routing: &Routing) -> Value {
-    let mut spec = object.spec.clone();
-    if let Some(routes) = spec.get_mut("http").and_then(Value::as_array_mut) {
-        routes.retain(|route| !lane_route::belongs_to(route_name(route), &routing.rollout));
-    }
-    spec
+/// The `spec` of `object` without any lane route of this Rollout, and without what the built-in reconciler has left
+/// over; `None` where neither stands. The managed routes need not be in order for it.
+pub fn without_lane_routes(
+    object: &Object,
+    reference: &VirtualServiceRef,
+    routing: &Routing,
+) -> Option<Value> {
+    let observed = Protocol::Http.routes(object);
+    let stays = |route: &&Value| {
+        !lane_route::belongs_to(route_name(route), &routing.rollout)
+            && !is_leftover(route, observed, reference, routing)
+    };
+    let left = observed.iter().filter(stays).map(Cow::Borrowed).collect();
+    let changes = changed(observed, left).map(|routes| (Protocol::Http, routes));
+    with_routes(object, changes.into_iter().collect())
 }
 
 /// True if any lane route of this Rollout stands in `object`.
 pub fn has_lane_routes(object: &Object, routing: &Routing) -> bool {
-    http_routes(object)
+    Protocol::Http
+        .routes(object)
         .iter()
         .any(|route| lane_route::belongs_to(route_name(route), &routing.rollout))
 }
 
-/// The routes without this Rollout's lane routes, and the managed ones' indexes in them, ascending.
-fn users_routes(
-    object: &Object,
-    reference: &VirtualServiceRef,
-    routing: &Routing,
-) -> Result<(Vec<Value>, Vec<usize>), Fault> {
-    if object.spec.get("http").and_then(Value::as_array).is_none() {
-        return Err(Fault::new(
-            "spec.http",
-            "nothing",
-            "at least one HTTP route",
-        ));
-    }
-    check_other_protocols(object, routing)?;
-    let routes: Vec<Value> = http_routes(object)
-        .iter()
-        .filter(|route| !lane_route::belongs_to(route_name(route), &routing.rollout))
-        .cloned()
-        .collect();
-    let mut managed = if reference.routes.is_empty() {
-        vec![only_route(&routes)?]
-    } else {
-        reference
-            .routes
-            .iter()
-            .map(|name| named_route(&routes, name))
-            .collect::<Result<_, _>>()?
-    };
-    managed.sort_unstable();
-    managed.dedup();
-    for &index in &managed {
-        if let Some(route) = routes.get(index) {
-            check_route(index, route, routing)?;
-        }
-    }
-    Ok((routes, managed))
-}
-
-/// The built-in reconciler moves TLS and TCP routes too. Moving the HTTP half of a split alone would be worse than
-/// refusing.
-fn check_other_protocols(object: &Object, routing: &Routing) -> Result<(), Fault> {
-    for protocol in ["tls", "tcp"] {
-        let routes = object.spec.get(protocol).and_then(Value::as_array);
-        for (index, route) in routes.into_iter().flatten().enumerate() {
-            let ours = |destination| side_of(destination, routing).is_some();
-            if destinations(route).iter().any(ours) {
-                return Err(Fault::new(
-                    format!("spec.{protocol}[{index}].route"),
-                    "destinations of this rollout",
-                    "them in HTTP routes only: the weights of TLS and TCP routes are not moved",
-                ));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// A VirtualService with one route needs no name for it; lane routes of other Rollouts don't count
-/// (argo-rollouts v1.10.1 `istio.ValidateHTTPRoutes`).
-fn only_route(routes: &[Value]) -> Result<usize, Fault> {
-    let users: Vec<usize> = (0..)
-        .zip(routes)
-        .filter(|(_, route)| !lane_route::is_lane_route(route_name(route)))
-        .map(|(index, _)| index)
-        .collect();
-    match users[..] {
-        [only] => Ok(only),
-        _ => Err(Fault::new(
-            "spec.http",
-            format!("{} routes", users.len()),
-            format!("exactly one where {CONFIG_FIELD}.virtualService.routes is left out"),
-        )),
-    }
-}
-
-fn named_route(routes: &[Value], name: &str) -> Result<usize, Fault> {
-    routes
-        .iter()
-        .position(|route| route_name(route) == name)
-        .ok_or_else(|| {
-            let names = routes
-                .iter()
-                .map(|route| format!("{:?}", route_name(route)))
-                .collect::<Vec<_>>()
-                .join(", ");
-            Fault::new(
-                "spec.http[].name",
-                format!("[{names}]"),
-                format!("a route named {name:?}"),
-            )
-        })
-}
-
-/// A managed route has destinations for both sides
-/// (argo-rollouts v1.10.1 `istio.validateVirtualServiceRouteDestinations`), and nothing that answers in their place.
-fn check_route(index: usize, route: &Value, routing: &Routing) -> Result<(), Fault> {
-    for field in ["redirect", "directResponse", "delegate"] {
-        if route.get(field).is_some() {
-            return Err(Fault::new(
-                format!("spec.http[{index}].{field}"),
-                format!("a {field} in managed route {:?}", route_name(route)),
-                "route destinations",
-            ));
-        }
-    }
-    let sides: Vec<_> = destinations(route)
-        .iter()
-        .filter_map(|destination| side_of(destination, routing))
-        .collect();
-    if sides.contains(&Side::Canary) && sides.contains(&Side::Stable) {
-        return Ok(());
-    }
-    let found = destinations(route)
-        .iter()
-        .map(describe_destination)
-        .collect::<Vec<_>>()
-        .join(", ");
-    let expected = match &routing.destination_rule {
-        Some(rule) => {
-            format!(
-                "destinations for the subsets {:?} and {:?}",
-                rule.stable_subset, rule.canary_subset
-            )
-        }
-        None => format!(
-            "destinations for the services {:?} and {:?}",
-            routing.stable_service, routing.canary_service
-        ),
-    };
-    Err(Fault::new(
-        format!("spec.http[{index}].route"),
-        format!("[{found}]"),
-        expected,
-    ))
-}
-
-/// The side that a destination leads to: by Service, whose name is the host's first label, or by subset
-/// (argo-rollouts v1.10.1 `istio.processRoutes`).
-pub(crate) fn side_of(destination: &Value, routing: &Routing) -> Option<Side> {
-    let target = destination.get("destination")?;
-    let host = target
-        .get("host")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    let service = host.split('.').next().unwrap_or_default();
-    let subset = target
-        .get("subset")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    let is = |wanted: &str, found: &str| !wanted.is_empty() && wanted == found;
-    let subsets = routing.destination_rule.as_ref();
-    if is(&routing.canary_service, service)
-        || subsets.is_some_and(|rule| is(&rule.canary_subset, subset))
-    {
-        Some(Side::Canary)
-    } else if is(&routing.stable_service, service)
-        || subsets.is_some_and(|rule| is(&rule.stable_subset, subset))
-    {
-        Some(Side::Stable)
-    } else {
-        None
-    }
-}
-
-/// Canary gets `weight`, stable the rest. A destination of neither side goes if it carries weight and stays at 0
-/// (as the built-in reconciler leaves it).
-fn set_weights(route: &mut Value, routing: &Routing, weight: u32) {
-    let Some(destinations) = route.get_mut("route").and_then(Value::as_array_mut) else {
-        return;
-    };
-    destinations.retain(|destination| {
-        side_of(destination, routing).is_some() || weight_of(destination) == 0
-    });
-    for destination in destinations {
-        let wanted = match side_of(destination, routing) {
-            Some(Side::Canary) => weight,
-            Some(Side::Stable) => routing.max_weight.saturating_sub(weight),
-            None => continue,
-        };
-        if weight_of(destination) != u64::from(wanted)
-            && let Some(fields) = destination.as_object_mut()
-        {
-            fields.insert("weight".to_owned(), Value::from(wanted));
-        }
-    }
-}
-
-/// An absent weight is 0 (protobuf's default, which Istio reads).
-fn weight_of(destination: &Value) -> u64 {
-    destination
-        .get("weight")
-        .and_then(Value::as_u64)
-        .unwrap_or(0)
-}
-
 /// Puts `clones` directly above the route at `index`. Lane routes that other Rollouts keep there stay in the same
 /// block, ordered by name, so that two Rollouts on one route never push each other's away.
-fn insert_above(routes: &mut Vec<Value>, index: usize, clones: Vec<Value>) {
+fn insert_above<'a>(routes: &mut Vec<Cow<'a, Value>>, index: usize, clones: Vec<Cow<'a, Value>>) {
     if clones.is_empty() {
         return;
     }
@@ -310,45 +224,9 @@ fn insert_above(routes: &mut Vec<Value>, index: usize, clones: Vec<Value>) {
         .take_while(|route| lane_route::is_lane_route(route_name(route)))
         .count();
     let start = index - foreign;
-    let mut block: Vec<Value> = routes.splice(start..index, []).chain(clones).collect();
+    let mut block: Vec<Cow<'a, Value>> = routes.splice(start..index, []).chain(clones).collect();
     block.sort_by(|a, b| route_name(a).cmp(route_name(b)));
     routes.splice(start..start, block);
-}
-
-fn http_routes(object: &Object) -> &[Value] {
-    object
-        .spec
-        .get("http")
-        .and_then(Value::as_array)
-        .map_or(&[], Vec::as_slice)
-}
-
-pub(crate) fn destinations(route: &Value) -> &[Value] {
-    route
-        .get("route")
-        .and_then(Value::as_array)
-        .map_or(&[], Vec::as_slice)
-}
-
-fn route_name(route: &Value) -> &str {
-    route
-        .get("name")
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-}
-
-fn describe_destination(destination: &Value) -> String {
-    let text = |field| {
-        destination
-            .pointer(field)
-            .and_then(Value::as_str)
-            .map(str::to_owned)
-            .unwrap_or_default()
-    };
-    match (text("/destination/host"), text("/destination/subset")) {
-        (host, subset) if subset.is_empty() => format!("host {host:?}"),
-        (host, subset) => format!("host {host:?} subset {subset:?}"),
-    }
 }
 
 #[cfg(test)]

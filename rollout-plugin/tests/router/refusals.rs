@@ -103,17 +103,17 @@ async fn a_missing_wasm_plugin_is_an_error_for_header_routes_only() {
 }
 
 #[tokio::test]
-async fn what_is_not_supported_is_refused() {
+async fn what_makes_no_sense_is_refused() {
     let world = World::new().await;
     let mut args = weight(2, 20);
     args.additional_destinations = vec![WeightDestination {
-        weight: 5,
+        weight: -5,
         service_name: "trial".into(),
         ..Default::default()
     }];
     assert_eq!(
         message(&world.router().set_weight(args).await.unwrap_err()),
-        r#"rollout shop/reviews: additionalDestinations: found weight 5 for the experiment's service "trial", expected none: experiments with weights are not supported"#
+        r#"rollout shop/reviews: the weight of the experiment's service "trial": found -5, expected a number from 0 to 100"#
     );
     let unknown = SetHeaderRoute {
         name: "gamma".into(),

@@ -13,14 +13,17 @@ fn moved(object: &Object, hashes: Hashes<'_>, with_pods: &[&str]) -> Result<Valu
         .map(|hash| Arc::new(replica_set(hash, 1)))
         .collect();
     let reference = routing().destination_rule.unwrap();
-    desired_spec(object, &reference, hashes, &Versions::of(&sets))
-        .map_err(|error| error.to_string())
+    let found = desired_spec(object, &reference, hashes, &Versions::of(&sets))
+        .map_err(|error| error.to_string())?;
+    assert!(found.as_ref() != Some(&object.spec), "a change must change");
+    Ok(found.unwrap_or_else(|| object.spec.clone()))
 }
 
 fn both<'a>(canary: &'a str, stable: &'a str) -> Hashes<'a> {
     Hashes {
         canary: Some(canary),
         stable: Some(stable),
+        additional: &[],
     }
 }
 
@@ -47,6 +50,7 @@ fn a_hash_that_is_not_given_stays() {
         Hashes {
             canary: Some("c2"),
             stable: None,
+            additional: &[],
         },
         &["c2"],
     )
@@ -121,4 +125,116 @@ fn labels_of_null_are_no_labels() {
         found["subsets"][0]["labels"],
         json!({POD_TEMPLATE_HASH: "c2"})
     );
+}
+
+#[test]
+fn with_both_versions_gone_the_canary_subset_takes_refuge_with_the_stable_one() {
+    let found = moved(&destination_rule("c1", "s1"), both("c2", "s1"), &["s1"]).unwrap();
+    assert_eq!(found, destination_rule("s1", "s1").spec);
+    let back = moved(
+        &destination_rule("s1", "s1"),
+        both("c2", "s1"),
+        &["s1", "c2"],
+    )
+    .unwrap();
+    assert_eq!(back, destination_rule("c2", "s1").spec);
+}
+
+fn experiment(service: &str, hash: &str) -> WeightDestination {
+    WeightDestination {
+        weight: 5,
+        service_name: service.to_owned(),
+        pod_template_hash: hash.to_owned(),
+    }
+}
+
+/// The subsets `(name, hash)` behind the canary's and the stable version's.
+fn further(spec: &Value) -> Vec<(&str, &str)> {
+    let subsets = spec["subsets"].as_array().unwrap();
+    subsets[2..]
+        .iter()
+        .map(|subset| {
+            (
+                subset["name"].as_str().unwrap(),
+                subset["labels"][POD_TEMPLATE_HASH].as_str().unwrap_or("-"),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn an_experiment_has_a_subset_as_long_as_it_runs() {
+    let plain = destination_rule("c2", "s1");
+    let additional = [
+        experiment("reviews-c2-2-1-a", "a1"),
+        experiment("reviews-c2-2-1-b", ""),
+        experiment("reviews-c2-2-1-a", "a1"),
+        experiment("stable", "a1"),
+        experiment("", "a1"),
+    ];
+    let hashes = Hashes {
+        additional: &additional,
+        ..both("c2", "s1")
+    };
+    let with = moved(&plain, hashes, &["c2", "s1"]).unwrap();
+    assert_eq!(further(&with), [("reviews-c2-2-1-a", "a1")]);
+    let standing = Object {
+        spec: with.clone(),
+        ..plain.clone()
+    };
+    assert_eq!(moved(&standing, hashes, &["c2", "s1"]).unwrap(), with);
+    let routing = routing();
+    let reference = routing.destination_rule.clone().unwrap();
+    assert_eq!(
+        without_leftovers(&standing, &reference, &routing, &additional),
+        None
+    );
+
+    let next = [experiment("reviews-c2-2-1-a", "a2")];
+    let hashes = Hashes {
+        additional: &next,
+        ..both("c2", "s1")
+    };
+    for (with_pods, at) in [(&["a1"][..], "a1"), (&["a1", "a2"], "a2"), (&[], "a2")] {
+        let found = moved(&standing, hashes, with_pods).unwrap();
+        assert_eq!(found["subsets"][2]["labels"][POD_TEMPLATE_HASH], at);
+    }
+    assert_eq!(
+        without_leftovers(&standing, &reference, &routing, &[]),
+        Some(plain.spec)
+    );
+}
+
+#[test]
+fn only_what_was_made_for_the_rollout_counts_as_left_over() {
+    let mut routing = routing();
+    routing.known_experiments = vec!["known".to_owned(), "tuned".to_owned()];
+    let mut reference = routing.destination_rule.clone().unwrap();
+    reference.additional_subsets = vec!["reviews-c2-2-1-kept".to_owned()];
+    let mut object = destination_rule("c2", "s1");
+    let names = [
+        "known",
+        "tuned",
+        "other-canary",
+        "reviews-canary",
+        "reviews-c2-2-1-kept",
+        "reviews-c2-2-1-gone",
+        "reviews-c2-2-1-labelled",
+    ];
+    for name in names {
+        let mut subset = json!({"name": name, "labels": {POD_TEMPLATE_HASH: "x"}});
+        match name {
+            "tuned" => subset["trafficPolicy"] = json!({}),
+            "reviews-c2-2-1-labelled" => subset["labels"]["app"] = json!("reviews"),
+            _ => {}
+        }
+        object.spec["subsets"].as_array_mut().unwrap().push(subset);
+    }
+    let found = without_leftovers(&object, &reference, &routing, &[]).unwrap();
+    let left: Vec<&str> = further(&found).into_iter().map(|(name, _)| name).collect();
+    let expected = names
+        .into_iter()
+        .filter(|name| !["known", "reviews-c2-2-1-gone"].contains(name))
+        .collect::<Vec<_>>();
+    assert_eq!(left, expected);
 }

@@ -58,13 +58,25 @@ fn what_is_wrong_is_named() {
         (
             json!({"virtualService": {"nam": "x"}}),
             format!(
-                "{field}.virtualService.nam: found unknown field `nam`, expected `name` or `routes`, {fields}"
+                "{field}.virtualService.nam: found unknown field `nam`, expected one of `name`, `routes`, `tlsRoutes`, `tcpRoutes`, {fields}"
             ),
         ),
         (
             json!({"virtualService": {"routes": 7}}),
             format!(
                 "{field}.virtualService.routes: found invalid type: integer `7`, expected a sequence, {fields}"
+            ),
+        ),
+        (
+            json!({"virtualService": {"tlsRoutes": [{"port": 443, "sniHost": "x"}]}}),
+            format!(
+                "{field}.virtualService.tlsRoutes[0].sniHost: found unknown field `sniHost`, expected `port` or `sniHosts`, {fields}"
+            ),
+        ),
+        (
+            json!({"virtualService": {"tcpRoutes": [{"port": -1}]}}),
+            format!(
+                "{field}.virtualService.tcpRoutes[0].port: found invalid value: integer `-1`, expected u32, {fields}"
             ),
         ),
         (

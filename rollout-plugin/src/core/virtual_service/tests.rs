@@ -11,16 +11,29 @@ fn http(
     weight: Option<u32>,
     lanes: &[Lane],
 ) -> Result<Value, String> {
-    let lanes = lanes.iter().copied().collect();
-    desired_spec(
-        object,
-        &routing.virtual_services[0],
-        routing,
-        weight,
-        &lanes,
-    )
-    .map(|spec| spec["http"].clone())
-    .map_err(|error| error.to_string())
+    spec(object, routing, weight, lanes).map(|spec| spec["http"].clone())
+}
+
+/// The whole of it, and as observed where nothing has to change.
+fn spec(
+    object: &Object,
+    routing: &Routing,
+    weight: Option<u32>,
+    lanes: &[Lane],
+) -> Result<Value, String> {
+    let split = weight.map(|canary| Split {
+        canary,
+        experiments: Vec::new(),
+    });
+    let desired = Desired {
+        split: split.as_ref(),
+        lanes: lanes.iter().copied().collect(),
+        ..Desired::default()
+    };
+    let found = desired_spec(object, &routing.virtual_services[0], routing, &desired)
+        .map_err(|error| error.to_string())?;
+    assert!(found.as_ref() != Some(&object.spec), "a change must change");
+    Ok(found.unwrap_or_else(|| object.spec.clone()))
 }
 
 fn weights(route: &Value) -> Vec<(String, Option<u64>)> {
@@ -275,7 +288,7 @@ fn what_is_wrong_is_named() {
         (
             json!([]),
             unnamed(),
-            r#"VirtualService shop/reviews: spec.http: found 0 routes, expected exactly one where spec.strategy.canary.trafficRouting.plugins["serin/istio"].virtualService.routes is left out"#,
+            "VirtualService shop/reviews: spec.http: found nothing, expected at least one HTTP, TLS or TCP route",
         ),
         (
             json!([primary(json!({"redirect": {"uri": "/"}}))]),
@@ -290,7 +303,7 @@ fn what_is_wrong_is_named() {
         (
             json!(null),
             routing(),
-            "VirtualService shop/reviews: spec.http: found nothing, expected at least one HTTP route",
+            r#"VirtualService shop/reviews: spec.http[].name: found [], expected a route named "primary""#,
         ),
     ];
     for (routes, routing, message) in cases {
@@ -301,18 +314,99 @@ fn what_is_wrong_is_named() {
     }
 }
 
+/// The VirtualService with routes of that protocol besides.
+fn with_protocol(protocol: &str, routes: Value) -> Object {
+    let mut object = virtual_service(json!([primary(json!({}))]));
+    object.spec[protocol] = routes;
+    object
+}
+
 #[test]
-fn a_split_in_tls_or_tcp_routes_is_refused_and_others_are_none_of_ours() {
+fn all_protocols_move_listed_or_not() {
     for protocol in ["tls", "tcp"] {
-        let mut object = virtual_service(json!([primary(json!({}))]));
-        object.spec[protocol] = json!([{"route": [{"destination": {"host": "database"}}]}]);
-        assert!(http(&object, &routing(), Some(10), &[]).is_ok());
-        object.spec[protocol] = json!([primary(json!({}))]);
-        assert_eq!(
-            http(&object, &routing(), Some(10), &[]).unwrap_err(),
-            format!(
-                "VirtualService shop/reviews: spec.{protocol}[0].route: found destinations of this rollout, expected them in HTTP routes only: the weights of TLS and TCP routes are not moved"
-            )
+        let route = primary(json!({"name": null, "match": [{"port": 3306}], "x-new": 1}));
+        let mut object = with_protocol(protocol, json!([route]));
+        let found = spec(&object, &routing(), Some(10), &[Lane::Canary]).unwrap();
+        assert_eq!(found["http"][1]["route"], found[protocol][0]["route"]);
+        let mut expected = route.clone();
+        expected["route"][0]["weight"] = json!(90);
+        expected["route"][1]["weight"] = json!(10);
+        assert_eq!(found[protocol], json!([expected]));
+
+        object.spec.as_object_mut().unwrap().remove("http");
+        let found = spec(&object, &unnamed(), Some(10), &[]).unwrap();
+        assert_eq!(found[protocol], json!([expected]), "also without HTTP");
+        assert_eq!(found.get("http"), None);
+    }
+}
+
+#[test]
+fn a_lane_needs_an_http_route() {
+    let mut object = with_protocol("tls", json!([primary(json!({}))]));
+    object.spec.as_object_mut().unwrap().remove("http");
+    let error =
+        managed_route_names(&object, &unnamed().virtual_services[0], &unnamed()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "VirtualService shop/reviews: spec.http: found nothing, expected at least one HTTP route: TLS and TCP routes have neither headers nor mirrors"
+    );
+}
+
+#[test]
+fn what_the_built_in_reconciler_left_over_counts_for_no_route_and_goes() {
+    let header = json!({"name": "beta", "match": [{"headers": {"x": {"exact": "1"}}}], "route": [{"destination": {"host": "reviews", "subset": "canary"}, "weight": 100}]});
+    let mirror = primary(
+        json!({"name": "shadow", "mirror": {"host": "reviews", "subset": "canary"}, "match": [{"method": {"exact": "GET"}}]}),
+    );
+    let route = primary(json!({"name": null}));
+    let object = virtual_service(json!([header, mirror, route]));
+    let found = http(&object, &unnamed(), Some(10), &[]).unwrap();
+    assert_eq!(found.as_array().unwrap().len(), 1);
+
+    let split = Split {
+        canary: 10,
+        experiments: Vec::new(),
+    };
+    let desired = Desired {
+        split: Some(&split),
+        leftovers: ["beta", "shadow"].into(),
+        ..Desired::default()
+    };
+    let reference = &unnamed().virtual_services[0];
+    let still = desired_spec(&object, reference, &unnamed(), &desired)
+        .unwrap()
+        .unwrap();
+    assert_eq!(still["http"][0], header);
+    assert_eq!(
+        weights(&still["http"][1]),
+        weights(&found[0]),
+        "a mirror route follows the weights"
+    );
+    let removed = without_lane_routes(&object, reference, &unnamed()).unwrap();
+    assert_eq!(removed["http"], json!([route]));
+
+    let named = virtual_service(json!([primary(json!({"name": "beta"}))]));
+    assert_eq!(
+        without_lane_routes(&named, reference, &unnamed()),
+        None,
+        "an only route is the user's, whatever its name"
+    );
+}
+
+#[test]
+fn nothing_is_cloned_where_nothing_changes() {
+    let object = with_protocol("tcp", json!([primary(json!({"name": null}))]));
+    for split in [None, Some(Split::default())] {
+        let desired = Desired {
+            split: split.as_ref(),
+            ..Desired::default()
+        };
+        let found = desired_spec(
+            &object,
+            &routing().virtual_services[0],
+            &routing(),
+            &desired,
         );
+        assert_eq!(found.unwrap(), None);
     }
 }

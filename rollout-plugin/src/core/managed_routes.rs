@@ -1,0 +1,398 @@
+//! Which routes of a VirtualService the Rollout manages, by protocol, and what is wrong where it can't.
+
+use serde_json::Value;
+
+use crate::config::{TcpRouteConfig, TlsRouteConfig};
+use crate::core::error::Fault;
+use crate::core::lane_route;
+use crate::core::routing::{CONFIG_FIELD, Routing, VirtualServiceRef};
+use crate::core::weights::{Side, destinations, side_of, subset_of};
+use crate::object::Object;
+
+/// The lists of routes in a VirtualService.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http,
+    Tls,
+    Tcp,
+}
+
+impl Protocol {
+    pub(crate) const ALL: [Self; 3] = [Self::Http, Self::Tls, Self::Tcp];
+
+    /// The field of `spec`.
+    pub(crate) const fn field(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Tls => "tls",
+            Self::Tcp => "tcp",
+        }
+    }
+
+    /// The configuration's field that lists managed routes.
+    const fn listed_in(self) -> &'static str {
+        match self {
+            Self::Http => "routes",
+            Self::Tls => "tlsRoutes",
+            Self::Tcp => "tcpRoutes",
+        }
+    }
+
+    /// The routes of that protocol, as they stand; none where the field is absent.
+    pub(crate) fn routes(self, object: &Object) -> &[Value] {
+        object
+            .spec
+            .get(self.field())
+            .and_then(Value::as_array)
+            .map_or(&[], Vec::as_slice)
+    }
+}
+
+/// The managed routes' indexes in their lists, ascending.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ManagedRoutes {
+    pub(crate) http: Vec<usize>,
+    pub(crate) tls: Vec<usize>,
+    pub(crate) tcp: Vec<usize>,
+}
+
+impl ManagedRoutes {
+    /// All protocols that the VirtualService has are managed, listed in the configuration or not: moving one half of
+    /// a split would be worse than refusing (argo-rollouts v1.10.1 `istio.reconcileVirtualService`).
+    ///
+    /// # Errors
+    /// A listed route that isn't there, several of a protocol and none listed, or a route without both sides.
+    pub(crate) fn of(
+        object: &Object,
+        reference: &VirtualServiceRef,
+        routing: &Routing,
+    ) -> Result<Self, Fault> {
+        let mut managed = Self::default();
+        for protocol in Protocol::ALL {
+            let found = indexes(object, reference, routing, protocol)?;
+            for &index in &found {
+                if let Some(route) = protocol.routes(object).get(index) {
+                    check_route(protocol, index, route, routing)?;
+                }
+            }
+            match protocol {
+                Protocol::Http => managed.http = found,
+                Protocol::Tls => managed.tls = found,
+                Protocol::Tcp => managed.tcp = found,
+            }
+        }
+        if managed == Self::default() {
+            return Err(Fault::new(
+                "spec.http",
+                "nothing",
+                "at least one HTTP, TLS or TCP route",
+            ));
+        }
+        Ok(managed)
+    }
+
+    /// The indexes of that protocol.
+    pub(crate) fn indexes(&self, protocol: Protocol) -> &[usize] {
+        match protocol {
+            Protocol::Http => &self.http,
+            Protocol::Tls => &self.tls,
+            Protocol::Tcp => &self.tcp,
+        }
+    }
+}
+
+fn indexes(
+    object: &Object,
+    reference: &VirtualServiceRef,
+    routing: &Routing,
+    protocol: Protocol,
+) -> Result<Vec<usize>, Fault> {
+    let routes = protocol.routes(object);
+    let listed = match protocol {
+        Protocol::Http => reference.routes.len(),
+        Protocol::Tls => reference.tls_routes.len(),
+        Protocol::Tcp => reference.tcp_routes.len(),
+    };
+    let mut found = match protocol {
+        _ if listed == 0 && routes.is_empty() => Vec::new(),
+        _ if listed == 0 => vec![only_route(routes, reference, routing, protocol)?],
+        Protocol::Http => {
+            let by_name = |name: &String| named_route(routes, routing, name);
+            reference
+                .routes
+                .iter()
+                .map(by_name)
+                .collect::<Result<_, _>>()?
+        }
+        Protocol::Tls => {
+            let by_match = |wanted| tls_routes(routes, wanted);
+            reference
+                .tls_routes
+                .iter()
+                .map(by_match)
+                .collect::<Result<Vec<_>, _>>()?
+                .concat()
+        }
+        Protocol::Tcp => {
+            let by_match = |wanted| tcp_routes(routes, wanted);
+            reference
+                .tcp_routes
+                .iter()
+                .map(by_match)
+                .collect::<Result<Vec<_>, _>>()?
+                .concat()
+        }
+    };
+    found.sort_unstable();
+    found.dedup();
+    Ok(found)
+}
+
+/// A VirtualService with one route needs no name for it; lane routes don't count, nor does what a `managedRoutes` name
+/// says the built-in reconciler has put there (argo-rollouts v1.10.1 `istio.ValidateHTTPRoutes`).
+fn only_route(
+    routes: &[Value],
+    reference: &VirtualServiceRef,
+    routing: &Routing,
+    protocol: Protocol,
+) -> Result<usize, Fault> {
+    let users: Vec<usize> = routes
+        .iter()
+        .enumerate()
+        .filter(|(_, route)| {
+            !(protocol == Protocol::Http
+                && (lane_route::is_lane_route(route_name(route))
+                    || is_leftover(route, routes, reference, routing)))
+        })
+        .map(|(index, _)| index)
+        .collect();
+    match users[..] {
+        [only] => Ok(only),
+        _ => Err(Fault::new(
+            format!("spec.{}", protocol.field()),
+            format!("{} routes", users.len()),
+            format!(
+                "exactly one where {CONFIG_FIELD}.virtualService.{} is left out",
+                protocol.listed_in()
+            ),
+        )),
+    }
+}
+
+fn named_route(routes: &[Value], routing: &Routing, name: &str) -> Result<usize, Fault> {
+    let own = |route: &Value| lane_route::belongs_to(route_name(route), &routing.rollout);
+    routes
+        .iter()
+        .position(|route| route_name(route) == name && !own(route))
+        .ok_or_else(|| {
+            let names = routes
+                .iter()
+                .filter(|route| !own(route))
+                .map(|route| format!("{:?}", route_name(route)))
+                .collect::<Vec<_>>()
+                .join(", ");
+            Fault::new(
+                "spec.http[].name",
+                format!("[{names}]"),
+                format!("a route named {name:?}"),
+            )
+        })
+}
+
+/// All TLS routes whose match entries have that one port and exactly these SNI hosts between them
+/// (argo-rollouts v1.10.1 `istio.searchTlsRoute`).
+fn tls_routes(routes: &[Value], wanted: &TlsRouteConfig) -> Result<Vec<usize>, Fault> {
+    let hosts = sorted(wanted.sni_hosts.iter().map(String::as_str));
+    let fits =
+        |route: &&Value| has_only_port(route, wanted.port) && sorted(sni_hosts(route)) == hosts;
+    all(routes, fits).ok_or_else(|| {
+        let found = routes.iter().map(|route| {
+            let hosts = sorted(sni_hosts(route));
+            format!("ports {:?} sniHosts {hosts:?}", ports(route))
+        });
+        Fault::new(
+            "spec.tls[].match",
+            format!("[{}]", found.collect::<Vec<_>>().join(", ")),
+            format!(
+                "a route with {} and exactly the sniHosts {hosts:?}",
+                describe_port(wanted.port)
+            ),
+        )
+    })
+}
+
+/// All TCP routes whose match entries have that one port (argo-rollouts v1.10.1 `istio.searchTcpRoute`).
+fn tcp_routes(routes: &[Value], wanted: &TcpRouteConfig) -> Result<Vec<usize>, Fault> {
+    let fits = |route: &&Value| has_only_port(route, wanted.port);
+    all(routes, fits).ok_or_else(|| {
+        let found = routes
+            .iter()
+            .map(|route| format!("ports {:?}", ports(route)));
+        Fault::new(
+            "spec.tcp[].match",
+            format!("[{}]", found.collect::<Vec<_>>().join(", ")),
+            format!("a route with {}", describe_port(wanted.port)),
+        )
+    })
+}
+
+fn all(routes: &[Value], fits: impl Fn(&&Value) -> bool) -> Option<Vec<usize>> {
+    let found: Vec<usize> = routes
+        .iter()
+        .enumerate()
+        .filter(|(_, route)| fits(route))
+        .map(|(index, _)| index)
+        .collect();
+    (!found.is_empty()).then_some(found)
+}
+
+/// A route without match entries, and one whose entries name no port, is at port 0.
+fn has_only_port(route: &Value, port: u32) -> bool {
+    match ports(route)[..] {
+        [] => port == 0,
+        [only] => only == u64::from(port),
+        _ => false,
+    }
+}
+
+/// The different ports of a route's match entries, 0 for an entry without.
+fn ports(route: &Value) -> Vec<u64> {
+    let port = |entry: &Value| entry.get("port").and_then(Value::as_u64).unwrap_or(0);
+    let mut ports: Vec<u64> = entries(route).map(port).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    ports
+}
+
+fn sni_hosts(route: &Value) -> impl Iterator<Item = &str> {
+    entries(route)
+        .filter_map(|entry| entry.get("sniHosts")?.as_array())
+        .flatten()
+        .filter_map(Value::as_str)
+}
+
+fn entries(route: &Value) -> impl Iterator<Item = &Value> {
+    route
+        .get("match")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+}
+
+fn sorted<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut names: Vec<&str> = names.collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn describe_port(port: u32) -> String {
+    if port == 0 {
+        "no port".to_owned()
+    } else {
+        format!("the one port {port}")
+    }
+}
+
+/// True for a route that carries the name of a `managedRoutes` entry and is not a managed one of the user's: the
+/// built-in reconciler's header or mirror route, left over where a Rollout was moved in mid-canary. Such names are
+/// the controller's to add and remove, and Serin's own lane routes never carry them.
+pub(crate) fn is_leftover(
+    route: &Value,
+    routes: &[Value],
+    reference: &VirtualServiceRef,
+    routing: &Routing,
+) -> bool {
+    let managed = |name: &str| !name.is_empty() && routing.managed_routes.iter().any(|n| n == name);
+    let name = route_name(route);
+    if !managed(name) || reference.routes.iter().any(|listed| listed == name) {
+        return false;
+    }
+    // Where no route is listed, an only route is the user's, whatever its name.
+    let is_users = |route: &&Value| {
+        let name = route_name(route);
+        !lane_route::is_lane_route(name) && !managed(name)
+    };
+    !reference.routes.is_empty() || routes.iter().any(|route| is_users(&route))
+}
+
+/// A managed route has destinations for both sides, by subset where the Rollout names a DestinationRule and by Service
+/// where it names none (argo-rollouts v1.10.1 `istio.validateVirtualServiceRouteDestinations`), and nothing that
+/// answers in their place.
+fn check_route(
+    protocol: Protocol,
+    index: usize,
+    route: &Value,
+    routing: &Routing,
+) -> Result<(), Fault> {
+    let field = protocol.field();
+    for answer in ["redirect", "directResponse", "delegate"] {
+        if protocol == Protocol::Http && route.get(answer).is_some() {
+            return Err(Fault::new(
+                format!("spec.{field}[{index}].{answer}"),
+                format!("a {answer} in managed route {:?}", route_name(route)),
+                "route destinations",
+            ));
+        }
+    }
+    if has_both_sides(route, routing) {
+        return Ok(());
+    }
+    let found = destinations(route)
+        .iter()
+        .map(describe_destination)
+        .collect::<Vec<_>>()
+        .join(", ");
+    let expected = match &routing.destination_rule {
+        Some(rule) => {
+            format!(
+                "destinations for the subsets {:?} and {:?}",
+                rule.stable_subset, rule.canary_subset
+            )
+        }
+        None => format!(
+            "destinations for the services {:?} and {:?}",
+            routing.stable_service, routing.canary_service
+        ),
+    };
+    Err(Fault::new(
+        format!("spec.{field}[{index}].route"),
+        format!("[{found}]"),
+        expected,
+    ))
+}
+
+/// True if the weights of `route` can be moved.
+pub(crate) fn has_both_sides(route: &Value, routing: &Routing) -> bool {
+    [Side::Stable, Side::Canary].into_iter().all(|side| {
+        destinations(route).iter().any(|destination| {
+            let by_subset = match (&routing.destination_rule, side) {
+                (Some(rule), Side::Stable) => subset_of(destination) == rule.stable_subset,
+                (Some(rule), Side::Canary) => subset_of(destination) == rule.canary_subset,
+                (None, _) => true,
+            };
+            by_subset && side_of(destination, routing) == Some(side)
+        })
+    })
+}
+
+pub(crate) fn route_name(route: &Value) -> &str {
+    route
+        .get("name")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}
+
+fn describe_destination(destination: &Value) -> String {
+    let host = destination
+        .pointer("/destination/host")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    match subset_of(destination) {
+        "" => format!("host {host:?}"),
+        subset => format!("host {host:?} subset {subset:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

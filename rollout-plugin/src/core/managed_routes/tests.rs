@@ -1,0 +1,165 @@
+//! Routes and configurations in, indexes or exact messages out.
+
+use serde_json::json;
+
+use super::*;
+use crate::core::fixtures::{primary, rollout, virtual_service};
+
+/// The managed indexes of `protocol` with that much of `virtualService`.
+fn managed(config: Value, protocol: Protocol, routes: Value) -> Result<Vec<usize>, String> {
+    let mut written = json!({"routes": null});
+    json_patch::merge(&mut written, &config);
+    let change = json!({"spec": {"strategy": {"canary": {"trafficRouting": {"plugins": {"serin/istio": {"virtualService": written}}}}}}});
+    let routing = Routing::of(&rollout(change)).unwrap();
+    let mut object = virtual_service(Value::Null);
+    object.spec[protocol.field()] = routes;
+    ManagedRoutes::of(&object, &routing.virtual_services[0], &routing)
+        .map(|managed| managed.indexes(protocol).to_vec())
+        .map_err(|fault| fault.to_string())
+}
+
+fn matching(entries: Value) -> Value {
+    primary(json!({"name": null, "match": entries}))
+}
+
+#[test]
+fn tls_routes_are_told_by_port_and_sni_hosts() {
+    let routes = json!([
+        matching(json!([{"port": 443, "sniHosts": ["a.com"]}])),
+        matching(json!([{"port": 443, "sniHosts": ["a.com", "b.com"]}])),
+        matching(
+            json!([{"port": 443, "sniHosts": ["b.com"]}, {"port": 443, "sniHosts": ["a.com"]}])
+        ),
+        matching(json!([{"sniHosts": ["a.com"]}])),
+        matching(json!([{"port": 3000}])),
+        matching(json!([{"port": 1, "sniHosts": ["c.com"]}, {"port": 2, "sniHosts": ["c.com"]}])),
+    ]);
+    for (wanted, expected) in [
+        (json!([{"port": 443, "sniHosts": ["a.com"]}]), &[0][..]),
+        (
+            json!([{"port": 443, "sniHosts": ["b.com", "a.com"]}]),
+            &[1, 2],
+        ),
+        (json!([{"sniHosts": ["a.com"]}]), &[3]),
+        (json!([{"port": 3000}]), &[4]),
+        (
+            json!([{"port": 3000}, {"sniHosts": ["a.com"]}, {"port": 3000}]),
+            &[3, 4],
+        ),
+    ] {
+        let found = managed(json!({"tlsRoutes": wanted}), Protocol::Tls, routes.clone());
+        assert_eq!(found.unwrap(), expected, "{wanted}");
+    }
+    let found = "found [ports [443] sniHosts [\"a.com\"], ports [443] sniHosts [\"a.com\", \"b.com\"], ports [443] sniHosts [\"a.com\", \"b.com\"], ports [0] sniHosts [\"a.com\"], ports [3000] sniHosts [], ports [1, 2] sniHosts [\"c.com\"]]";
+    for (wanted, expected) in [
+        (
+            json!({"port": 443}),
+            "the one port 443 and exactly the sniHosts []",
+        ),
+        (
+            json!({"port": 1, "sniHosts": ["c.com"]}),
+            "the one port 1 and exactly the sniHosts [\"c.com\"]",
+        ),
+        (
+            json!({"sniHosts": ["b.com"]}),
+            "no port and exactly the sniHosts [\"b.com\"]",
+        ),
+    ] {
+        let error = managed(
+            json!({"tlsRoutes": [wanted]}),
+            Protocol::Tls,
+            routes.clone(),
+        );
+        assert_eq!(
+            error.unwrap_err(),
+            format!("spec.tls[].match: {found}, expected a route with {expected}")
+        );
+    }
+}
+
+#[test]
+fn tcp_routes_are_told_by_port() {
+    let routes = json!([
+        matching(json!([{"port": 3306}])),
+        matching(json!([{"port": 3306, "gateways": ["g"]}, {"port": 3306}])),
+        matching(json!([{"port": 3306}, {"port": 3307}])),
+        matching(Value::Null),
+    ]);
+    for (wanted, expected) in [
+        (json!([{"port": 3306}]), &[0, 1][..]),
+        (json!([{}]), &[3]),
+        (json!([{"port": 3306}, {}]), &[0, 1, 3]),
+    ] {
+        let found = managed(json!({"tcpRoutes": wanted}), Protocol::Tcp, routes.clone());
+        assert_eq!(found.unwrap(), expected, "{wanted}");
+    }
+    let error = managed(
+        json!({"tcpRoutes": [{"port": 3307}]}),
+        Protocol::Tcp,
+        routes,
+    );
+    assert_eq!(
+        error.unwrap_err(),
+        "spec.tcp[].match: found [ports [3306], ports [3306], ports [3306, 3307], ports []], expected a route with the one port 3307"
+    );
+}
+
+#[test]
+fn an_only_route_needs_no_listing_and_several_do() {
+    let field = r#"spec.strategy.canary.trafficRouting.plugins["serin/istio"].virtualService"#;
+    for (protocol, listed_in) in [
+        (Protocol::Http, "routes"),
+        (Protocol::Tls, "tlsRoutes"),
+        (Protocol::Tcp, "tcpRoutes"),
+    ] {
+        let one = json!([matching(json!([{"port": 1}]))]);
+        assert_eq!(managed(json!({}), protocol, one).unwrap(), [0]);
+        let two = json!([
+            matching(json!([{"port": 1}])),
+            matching(json!([{"port": 2}]))
+        ]);
+        let name = protocol.field();
+        assert_eq!(
+            managed(json!({}), protocol, two).unwrap_err(),
+            format!(
+                "spec.{name}: found 2 routes, expected exactly one where {field}.{listed_in} is left out"
+            )
+        );
+        let foreign = json!([{"route": [{"destination": {"host": "database"}}]}]);
+        assert_eq!(
+            managed(json!({}), protocol, foreign).unwrap_err(),
+            format!(
+                "spec.{name}[0].route: found [host \"database\"], expected destinations for the subsets \"stable\" and \"canary\""
+            )
+        );
+        assert_eq!(
+            managed(json!({}), protocol, Value::Null).unwrap_err(),
+            "spec.http: found nothing, expected at least one HTTP, TLS or TCP route"
+        );
+    }
+    for config in [
+        json!({"routes": ["primary"]}),
+        json!({"tlsRoutes": [{"port": 1}]}),
+        json!({"tcpRoutes": [{"port": 1}]}),
+    ] {
+        let error = managed(config, Protocol::Http, json!([])).unwrap_err();
+        assert!(error.contains("found [], expected a route"), "{error}");
+    }
+}
+
+#[test]
+fn a_destination_rule_asks_for_subsets_and_none_for_services() {
+    let services =
+        json!([{"route": [{"destination": {"host": "s"}}, {"destination": {"host": "c"}}]}]);
+    let change = |rule: Value| {
+        json!({"spec": {"strategy": {"canary": {"stableService": "s", "canaryService": "c", "trafficRouting": {"plugins": {"serin/istio": {
+            "virtualService": {"routes": null}, "destinationRule": rule,
+        }}}}}}})
+    };
+    for (rule, fits) in [(Value::Null, true), (json!({}), false)] {
+        let routing = Routing::of(&rollout(change(rule))).unwrap();
+        let object = virtual_service(services.clone());
+        let found = ManagedRoutes::of(&object, &routing.virtual_services[0], &routing);
+        assert_eq!(found.is_ok(), fits);
+    }
+}

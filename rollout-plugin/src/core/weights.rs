@@ -1,0 +1,217 @@
+//! The destinations of one route, whatever its protocol: which version each leads to, and the weight it must have.
+
+use serde_json::{Value, json};
+
+use crate::core::routing::Routing;
+
+/// Which side of the Rollout a destination leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Canary,
+    Stable,
+}
+
+/// How the weight of a route is shared; what is left over is the stable version's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Split<'a> {
+    /// The canary's share of `maxTrafficWeight`.
+    pub canary: u32,
+    /// Experiments' Services, each once, with its share.
+    pub experiments: Vec<(&'a str, u32)>,
+}
+
+/// What a destination is to the Rollout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Side(Side),
+    /// Of a subset in `additionalSubsetNames`.
+    Additional,
+    /// Of the experiment at that place in [`Split::experiments`].
+    Experiment(usize),
+    Foreign,
+}
+
+/// The destinations that `route` must have; `None` when it has them.
+///
+/// The weights of a route's destinations add up to `maxTrafficWeight` (100 when absent), and none is below 0. They are
+/// given out in this order, each at most what is left: subsets of `additionalSubsetNames` keep theirs, since it
+/// stands nowhere but in the object and would be lost; then the canary; then experiments, in the controller's order;
+/// the rest is the stable version's. So where canary and additional weights exceed the maximum the canary gets less
+/// than was asked for, and experiments less still; the built-in reconciler (argo-rollouts v1.10.1
+/// `istio.processRoutes`) lets the sum exceed the maximum instead. Several destinations of one side share its weight
+/// evenly.
+///
+/// A destination of an experiment is added as `{host: <service>}` and, as with the built-in reconciler, without a
+/// port: an experiment's Service has the ports of its containers (`experiments.createTemplateService`), not those of
+/// the canary's Service, and Istio takes the only port of a Service where none is named. A destination that is
+/// nobody's goes if it carries weight and stays at 0, unless it is an experiment's that has ended.
+pub(crate) fn desired_destinations(
+    route: &Value,
+    routing: &Routing,
+    split: &Split<'_>,
+) -> Option<Vec<Value>> {
+    let roles: Vec<(Role, &Value)> = roles(route, routing, split);
+    let mut left = routing.max_weight;
+    let mut take = |wanted: u32| {
+        let taken = wanted.min(left);
+        left -= taken;
+        taken
+    };
+    let additional: Vec<u32> = roles
+        .iter()
+        .filter(|(role, _)| *role == Role::Additional)
+        .map(|(_, destination)| take(u32::try_from(weight_of(destination)).unwrap_or(u32::MAX)))
+        .collect();
+    let mut additional = additional.into_iter();
+    let of = |side| {
+        let is = |(role, _): &&(Role, &Value)| *role == Role::Side(side);
+        roles.iter().filter(is).count()
+    };
+    let mut canary = evenly(take(split.canary), of(Side::Canary));
+    let experiments: Vec<u32> = split
+        .experiments
+        .iter()
+        .map(|(_, weight)| take(*weight))
+        .collect();
+    let mut stable = evenly(left, of(Side::Stable));
+
+    let mut changed = roles.len() != destinations(route).len();
+    let mut desired = Vec::with_capacity(roles.len());
+    for (role, destination) in &roles {
+        let weight = match role {
+            Role::Side(Side::Canary) => canary.next(),
+            Role::Side(Side::Stable) => stable.next(),
+            Role::Additional => additional.next(),
+            Role::Experiment(index) => experiments.get(*index).copied(),
+            Role::Foreign => None,
+        };
+        let weight = weight.filter(|weight| weight_of(destination) != u64::from(*weight));
+        changed |= weight.is_some();
+        desired.push((*destination, weight));
+    }
+    let missing: Vec<Value> = split
+        .experiments
+        .iter()
+        .zip(&experiments)
+        .enumerate()
+        .filter(|(index, (_, weight))| {
+            let present = |(role, _): &(Role, &Value)| *role == Role::Experiment(*index);
+            **weight > 0 && !roles.iter().any(present)
+        })
+        .map(|(_, ((service, _), weight))| json!({"destination": {"host": service}, "weight": weight}))
+        .collect();
+    if !changed && missing.is_empty() {
+        return None;
+    }
+    let present = desired.into_iter().map(|(destination, weight)| {
+        let mut destination = destination.clone();
+        if let (Some(weight), Some(fields)) = (weight, destination.as_object_mut()) {
+            fields.insert("weight".to_owned(), Value::from(weight));
+        }
+        destination
+    });
+    Some(present.chain(missing).collect())
+}
+
+/// The destinations that stay, each with its role.
+fn roles<'a>(route: &'a Value, routing: &Routing, split: &Split<'_>) -> Vec<(Role, &'a Value)> {
+    let mut roles: Vec<(Role, &Value)> = Vec::new();
+    for destination in destinations(route) {
+        let role = role_of(destination, routing, split);
+        let stays = match role {
+            Role::Foreign => {
+                let service = service_of(destination);
+                let ended = routing.known_experiments.iter().any(|name| name == service);
+                weight_of(destination) == 0 && !ended
+            }
+            // One is enough.
+            Role::Experiment(_) => !roles.iter().any(|(earlier, _)| *earlier == role),
+            Role::Side(_) | Role::Additional => true,
+        };
+        if stays {
+            roles.push((role, destination));
+        }
+    }
+    roles
+}
+
+fn role_of(destination: &Value, routing: &Routing, split: &Split<'_>) -> Role {
+    if let Some(side) = side_of(destination, routing) {
+        return Role::Side(side);
+    }
+    if is_additional(subset_of(destination), routing) {
+        return Role::Additional;
+    }
+    let service = service_of(destination);
+    let mut experiments = split.experiments.iter();
+    experiments
+        .position(|(name, _)| *name == service)
+        .map_or(Role::Foreign, Role::Experiment)
+}
+
+/// `total` in `count` parts that differ by at most one.
+fn evenly(total: u32, count: usize) -> impl Iterator<Item = u32> {
+    let count = u32::try_from(count).unwrap_or(u32::MAX).max(1);
+    let (each, more) = (total / count, total % count);
+    (0..count).map(move |index| each + u32::from(index < more))
+}
+
+/// The side that a destination leads to: by Service, whose name is the host's first label, or by subset, the canary's
+/// first (argo-rollouts v1.10.1 `istio.processRoutes`). A subset of `additionalSubsetNames` is of no side, whatever
+/// its host: the built-in reconciler gives it a side's weight where it is the side's Service, a second time.
+pub(crate) fn side_of(destination: &Value, routing: &Routing) -> Option<Side> {
+    let (service, subset) = (service_of(destination), subset_of(destination));
+    let is = |wanted: &str, found: &str| !wanted.is_empty() && wanted == found;
+    let subsets = routing.destination_rule.as_ref();
+    let canary_subset = subsets.is_some_and(|rule| is(&rule.canary_subset, subset));
+    let stable_subset = subsets.is_some_and(|rule| is(&rule.stable_subset, subset));
+    if !canary_subset && !stable_subset && is_additional(subset, routing) {
+        None
+    } else if canary_subset || is(&routing.canary_service, service) {
+        Some(Side::Canary)
+    } else if stable_subset || is(&routing.stable_service, service) {
+        Some(Side::Stable)
+    } else {
+        None
+    }
+}
+
+fn is_additional(subset: &str, routing: &Routing) -> bool {
+    let rule = routing.destination_rule.as_ref();
+    !subset.is_empty()
+        && rule.is_some_and(|rule| rule.additional_subsets.iter().any(|name| name == subset))
+}
+
+pub(crate) fn destinations(route: &Value) -> &[Value] {
+    route
+        .get("route")
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
+}
+
+/// The name of the Service: the host's first label.
+pub(crate) fn service_of(destination: &Value) -> &str {
+    let host = destination
+        .pointer("/destination/host")
+        .and_then(Value::as_str);
+    host.and_then(|host| host.split('.').next())
+        .unwrap_or_default()
+}
+
+pub(crate) fn subset_of(destination: &Value) -> &str {
+    destination
+        .pointer("/destination/subset")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}
+
+/// An absent weight is 0 (protobuf's default, which Istio reads).
+fn weight_of(destination: &Value) -> u64 {
+    destination
+        .get("weight")
+        .and_then(Value::as_u64)
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests;
