@@ -13,3 +13,5 @@ pub mod weights;
 
 #[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod properties;

@@ -168,6 +168,8 @@ struct Aim<'a> {
     /// The canary's pod hash where the subset is to stay at it; `None` brings the canary subset to the Rollout's
     /// current version where traffic is sent there.
     canary: Option<&'a str>,
+    /// Experiments whose subsets stay though they have no weight yet.
+    additional: &'a [WeightDestination],
 }
 
 /// Weights as checked.
@@ -251,6 +253,7 @@ fn keep(
         weights: weights.transpose()?,
         step: None,
         canary: standing.hashes.map(|hashes| hashes.canary),
+        additional: standing.hashes.map_or(&[], |hashes| hashes.additional),
     };
     routes(rollout, routing, observed, &aim)
 }
@@ -333,7 +336,12 @@ fn routes(
             .iter()
             .any(|write| matches!(write, Write::Spec { object, .. } if object.id == reference.id))
     {
-        let spec = destination_rule::without_leftovers(object, reference, routing, additional);
+        let current = additional
+            .iter()
+            .chain(aim.additional)
+            .map(|experiment| &*experiment.service_name)
+            .collect();
+        let spec = destination_rule::without_leftovers(object, reference, routing, &current);
         writes.extend(change(object, spec));
     }
     writes.extend(policy_change(
