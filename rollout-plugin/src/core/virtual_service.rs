@@ -55,7 +55,7 @@ pub fn desired_spec(
                 let moved = routes
                     .map(|(index, route)| {
                         let split = desired.split.filter(|_| indexes.contains(&index));
-                        with_weights(route, routing, split)
+                        with_weights(&object.id.namespace, route, routing, split)
                     })
                     .collect();
                 changed(protocol.routes(object), moved)
@@ -93,7 +93,7 @@ fn http_routes(
         } else {
             split = None;
         }
-        routes.push(with_weights(route, routing, split));
+        routes.push(with_weights(&object.id.namespace, route, routing, split));
     }
     // From the last to the first, so that indexes stay valid while lane routes go in.
     for &place in places.iter().rev() {
@@ -118,11 +118,12 @@ fn http_routes(
 }
 
 fn with_weights<'a>(
+    namespace: &str,
     route: &'a Value,
     routing: &Routing,
     split: Option<&Split<'_>>,
 ) -> Cow<'a, Value> {
-    let moved = split.and_then(|split| desired_destinations(route, routing, split));
+    let moved = split.and_then(|split| desired_destinations(namespace, route, routing, split));
     let Some(moved) = moved else {
         return Cow::Borrowed(route);
     };

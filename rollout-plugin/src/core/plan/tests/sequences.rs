@@ -70,7 +70,14 @@ fn run(scenario: &str, reconciles: &[Reconcile]) {
     let mut observed = observed(json!([primary(json!({}))]));
     for (what, status, pods, calls, expected) in reconciles {
         let what = format!("{scenario}: {what}");
-        let rollout = with_steps(json!({"status": status()}));
+        // Neither moves anything: `workloadRef` leaves the template out, and the metadata is the controller's.
+        let rollout = with_steps(json!({
+            "spec": {
+                "workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "reviews"},
+                "strategy": {"canary": {"canaryMetadata": {"labels": {"role": "canary"}}, "stableMetadata": {"labels": {"role": "stable"}}}},
+            },
+            "status": status(),
+        }));
         observed.replica_sets = ["s1", "c2", "c3"]
             .map(|hash| Arc::new(replica_set(hash, i64::from(pods.contains(&hash)))))
             .into();
