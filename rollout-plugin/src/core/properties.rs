@@ -7,9 +7,10 @@ use proptest::prelude::*;
 use proptest::{collection, option, sample};
 use serde_json::{Value, json};
 
+use crate::core::destination_rule::hash_of;
 use crate::core::fixtures::{observed, replica_set, rollout};
 use crate::core::plan::{
-    Call, Observed, PodHashes, Standing, Weights, Write, weight_is_live, writes,
+    Call, Observed, PodHashes, Standing, Versions, Weights, Write, weight_is_live, writes,
 };
 use crate::core::routing::Routing;
 
@@ -163,6 +164,7 @@ impl Reconcile {
 fn settle(rollout: &Rollout, observed: &mut Observed, call: Call<'_>) -> usize {
     let routing = Routing::of(rollout).unwrap();
     for count in 0..20 {
+        let safe = has_endpoints(observed);
         let pending = writes(rollout, &routing, observed, call).unwrap();
         match pending.into_iter().next() {
             None => return count,
@@ -180,8 +182,27 @@ fn settle(rollout: &Rollout, observed: &mut Observed, call: Call<'_>) -> usize {
                 target.spec = whole["spec"].take();
             }
         }
+        assert!(!safe || has_endpoints(observed), "{call:?}: write {count}");
     }
     panic!("{call:?} doesn't settle");
+}
+
+/// True if all traffic of the Rollout's own subsets, lane routes' too, finds available pods.
+fn has_endpoints(observed: &Observed) -> bool {
+    let rule = observed.destination_rule.as_ref().unwrap();
+    let versions = Versions::of(&observed.replica_sets);
+    let spec = &observed.virtual_services[0].as_ref().unwrap().spec;
+    let routes = ["http", "tls", "tcp"].map(|protocol| spec[protocol].as_array());
+    routes.into_iter().flatten().flatten().all(|route| {
+        let destinations = route["route"].as_array().unwrap();
+        destinations.iter().all(|destination| {
+            let takes = destinations.len() == 1 || destination["weight"].as_u64().unwrap_or(0) > 0;
+            let hash = destination["destination"]["subset"]
+                .as_str()
+                .and_then(|subset| hash_of(rule, subset));
+            !takes || hash.is_none_or(|hash| versions.has_pods(hash))
+        })
+    })
 }
 
 /// All lists of destinations that have weights to share.
