@@ -59,7 +59,10 @@ pub struct Weights<'a> {
     pub additional: &'a [WeightDestination],
 }
 
-/// What earlier calls have brought about; `None` where there has been no such call.
+/// What earlier calls have brought about; `None` where there has been no such call, or where it failed.
+///
+/// It is to be kept for a Rollout no older than the one that the last call carried: with an older one, lanes that the
+/// call has brought would go again.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Standing<'a> {
     /// By the last UpdateHash.
