@@ -51,13 +51,28 @@ pub struct Policy {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<String>,
     /// Where a lane may be set: VirtualService (`<namespace>/<name>`) to the names of its managed
-    /// routes; an empty list stands for the only route of that VirtualService, named or not.
+    /// routes; an empty list stands for every route of that VirtualService, named or not.
     /// `None`: on any route.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub virtual_services: Option<BTreeMap<String, Vec<String>>>,
+    /// Whose the lane routes are, so that whoever clears up behind a Rollout that is gone knows what
+    /// not to remove. It makes no difference to any request.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub lanes: Lanes,
     /// Tried in this order, which is that of the Rollout's `managedRoutes`; the first match decides.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<Rule>,
+}
+
+/// Who keeps the lane routes of a VirtualService.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Lanes {
+    /// Serin's plugin: it adds them when a policy needs them, and removes them after.
+    #[default]
+    Managed,
+    /// The user, in the manifest: the plugin never adds or removes one.
+    Declared,
 }
 
 /// One managed route of a Rollout: the requests that it takes, and their lane.

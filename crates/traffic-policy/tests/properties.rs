@@ -41,8 +41,8 @@ fn host() -> impl Strategy<Value = String> {
 fn policy(hosts: Vec<String>, rules: Vec<Rule>) -> Policy {
     Policy {
         hosts,
-        virtual_services: None,
         rules,
+        ..Policy::default()
     }
 }
 

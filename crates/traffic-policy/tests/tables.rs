@@ -47,8 +47,8 @@ fn decide(policies: &PolicySet, headers: &[(String, String)]) -> Option<(Lane, S
 fn policies(name: &str, rules: Vec<Rule>) -> PolicySet {
     let policy = Policy {
         hosts: vec![name.to_owned()],
-        virtual_services: None,
         rules,
+        ..Policy::default()
     };
     PolicySet::new(vec![compile("shop/reviews", &policy).unwrap()], None)
 }

@@ -31,6 +31,20 @@ fn defaults_are_not_written() {
 }
 
 #[test]
+fn declared_lanes_make_no_difference_to_what_is_compiled() {
+    let json = r#"{"rollouts":{"a/b":{"hosts":["c"],"lanes":"declared"}}}"#;
+    let config = parse(json).unwrap();
+    assert_eq!(serde_json::to_string(&config).unwrap(), json);
+    let policy = &config.rollouts["a/b"];
+    let managed = Policy {
+        lanes: Lanes::Managed,
+        ..policy.clone()
+    };
+    let compiled = |policy| format!("{:?}", crate::compile("a/b", policy).unwrap());
+    assert_eq!(compiled(policy), compiled(&managed));
+}
+
+#[test]
 fn an_empty_list_of_routes_is_not_an_absent_one() {
     let config = parse(r#"{"rollouts":{"a/b":{"virtualServices":{}}}}"#).unwrap();
     assert_eq!(
@@ -60,6 +74,7 @@ fn unknown_fields_are_named() {
             r#"{"rollouts":{"a/b":{"rules":[{"name":"r","lane":"blue"}]}}}"#,
             "`blue`",
         ),
+        (r#"{"rollouts":{"a/b":{"lanes":"mine"}}}"#, "`mine`"),
     ] {
         let error = parse(json).unwrap_err();
         assert!(error.contains(field), "{json}: {error}");
