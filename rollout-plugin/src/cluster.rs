@@ -6,7 +6,7 @@ mod write;
 
 use kube::Client;
 
-pub use cache::Cache;
+pub use cache::{ALL_NAMESPACES, Cache};
 pub use error::ClusterError;
 pub use write::Written;
 

@@ -2,6 +2,7 @@
 //! block (argo-rollouts v1.10.1 `IstioTrafficRouting`), same names and meaning, and Serin's own.
 
 use serde::{Deserialize, Deserializer};
+use traffic_policy::config::Lanes;
 
 /// The plugin's name, which is also its key in `trafficRouting.plugins`.
 pub const PLUGIN_NAME: &str = "serin/istio";
@@ -21,6 +22,9 @@ pub struct Config {
     pub destination_rule: Option<DestinationRuleConfig>,
     /// The WasmPlugin that carries the policy, `namespace/name`; [`DEFAULT_WASM_PLUGIN`] when absent.
     pub wasm_plugin: Option<String>,
+    /// Who keeps the lane routes: Serin (`managed`), or the user in the manifest (`declared`).
+    #[serde(default)]
+    pub lanes: Lanes,
 }
 
 /// One VirtualService (Argo's `IstioVirtualService`).

@@ -1,7 +1,10 @@
 //! The pure core: what the objects must be, as a function of what was observed and of the call. No I/O.
 
+pub(crate) mod declared;
+pub(crate) mod delegate;
 pub mod destination_rule;
 pub mod error;
+pub(crate) mod flow;
 pub(crate) mod lane_route;
 pub(crate) mod managed_routes;
 pub mod plan;

@@ -9,7 +9,7 @@ use argo_rollouts::{
 };
 use tracing::debug;
 
-use crate::cluster::{Cluster, ClusterError, Written};
+use crate::cluster::{ALL_NAMESPACES, Cluster, ClusterError, Written};
 use crate::config::PLUGIN_NAME;
 use crate::core::error::CoreError;
 use crate::core::plan::{
@@ -187,12 +187,10 @@ async fn observe(
         observed.wasm_plugin = cache.get(&routing.wasm_plugin).await?;
     }
     if routing.may_need_policy() && !removes {
-        for service in observed
-            .virtual_services
-            .iter()
-            .flatten()
-            .flat_map(|object| policy::services_of(object))
-        {
+        if policy::needs_roots(&observed.virtual_services) {
+            observed.roots = cache.list(Kind::VirtualService, ALL_NAMESPACES).await?;
+        }
+        for service in policy::services_of(&observed.virtual_services, &observed.roots) {
             observed.services.extend(cache.get(&service).await?);
         }
     }

@@ -29,6 +29,9 @@ const FIRST_LIST: Duration = Duration::from_secs(10);
 /// How long a single request may take.
 const ANSWER: Duration = Duration::from_secs(10);
 
+/// In place of a namespace: all of them in one list-and-watch. What is written enters the namespace's own alone.
+pub const ALL_NAMESPACES: &str = "";
+
 /// The cached objects of all watched kinds and namespaces.
 pub struct Cache {
     client: Client,
@@ -50,10 +53,10 @@ impl Cache {
     /// The kind can't be listed in that namespace.
     pub async fn get(&self, id: &ObjectId) -> Result<Option<Arc<Object>>, ClusterError> {
         let reflector = self.ready(id.kind, &id.namespace).await?;
-        Ok(lock(&reflector.objects).get(&id.name))
+        Ok(lock(&reflector.objects).get(id))
     }
 
-    /// All objects of that kind and namespace.
+    /// All objects of that kind and namespace, or of [`ALL_NAMESPACES`].
     ///
     /// # Errors
     /// The kind can't be listed in that namespace.
@@ -79,7 +82,7 @@ impl Cache {
         let mut objects = lock(&reflector.objects);
         match found {
             Some(found) => objects.apply_answer(reduce(id.kind, found)),
-            None => objects.forget(&id.name),
+            None => objects.forget(id),
         }
         Ok(())
     }
@@ -115,7 +118,7 @@ impl Cache {
     /// Drops an object that the API server no longer has.
     pub(crate) fn forget(&self, id: &ObjectId) {
         let reflector = self.reflector(id.kind, &id.namespace);
-        lock(&reflector.objects).forget(&id.name);
+        lock(&reflector.objects).forget(id);
     }
 
     /// The reflector of that kind and namespace, once its first list is in.
@@ -251,6 +254,9 @@ pub(super) fn api(client: &Client, kind: Kind, namespace: &str) -> Api<DynamicOb
         kind: name.to_owned(),
         plural: plural.to_owned(),
     };
+    if namespace == ALL_NAMESPACES {
+        return Api::all_with(client.clone(), &resource);
+    }
     Api::namespaced_with(client.clone(), namespace, &resource)
 }
 

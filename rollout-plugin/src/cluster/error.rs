@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cluster::ALL_NAMESPACES;
 use crate::object::{Kind, ObjectId};
 
 /// A read or a write that didn't happen.
@@ -12,8 +13,8 @@ use crate::object::{Kind, ObjectId};
 pub enum ClusterError {
     /// RBAC says no.
     #[error(
-        "no permission to {verb} {}.{} in namespace {namespace}: grant it to the service account of the Argo Rollouts controller (manifests/rbac.yaml)",
-        kind.names().3, group(*kind)
+        "no permission to {verb} {}.{} in {}: grant it to the service account of the Argo Rollouts controller (manifests/rbac.yaml)",
+        kind.names().3, group(*kind), place(namespace)
     )]
     Forbidden {
         /// The missing verbs.
@@ -33,7 +34,7 @@ pub enum ClusterError {
         kind: Kind,
     },
     /// The API server doesn't answer.
-    #[error("the API server has not listed {}.{} of namespace {namespace} within {} s", kind.names().3, group(*kind), after.as_secs())]
+    #[error("the API server has not listed {}.{} of {} within {} s", kind.names().3, group(*kind), place(namespace), after.as_secs())]
     Silent {
         /// Which.
         kind: Kind,
@@ -43,7 +44,7 @@ pub enum ClusterError {
         after: Duration,
     },
     /// A list or watch failed otherwise.
-    #[error("can't read {}.{} of namespace {namespace}", kind.names().3, group(*kind))]
+    #[error("can't read {}.{} of {}", kind.names().3, group(*kind), place(namespace))]
     Read {
         /// Which.
         kind: Kind,
@@ -93,6 +94,14 @@ impl std::error::Error for Cause {
             // Its own words hold its source's, so the chain goes on one below.
             other => other.source().and_then(std::error::Error::source),
         }
+    }
+}
+
+fn place(namespace: &str) -> String {
+    if namespace == ALL_NAMESPACES {
+        "all namespaces".to_owned()
+    } else {
+        format!("namespace {namespace}")
     }
 }
 

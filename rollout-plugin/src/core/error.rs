@@ -25,6 +25,18 @@ pub enum CoreError {
         /// Which field, and what is wrong with it.
         fault: Fault,
     },
+    /// A lane route that the user has declared to keep is missing, or not as it must be.
+    #[error(
+        "{object}: {fault}; lanes are declared, so these lines have to be under its spec.http, in place of any of the same name:{lines}"
+    )]
+    Lanes {
+        /// The VirtualService.
+        object: ObjectId,
+        /// The first one, and what is wrong with it.
+        fault: Fault,
+        /// What to write for each, as YAML, a line each.
+        lines: String,
+    },
     /// An object that the Rollout names is not there.
     #[error("{object}: not found; create it or correct {field} of rollout {rollout}")]
     Missing {

@@ -101,6 +101,7 @@ pub(crate) fn observed(http: Value) -> Observed {
             Arc::new(replica_set("c2", 1)),
         ],
         services: Vec::new(),
+        roots: Vec::new(),
     }
 }
 

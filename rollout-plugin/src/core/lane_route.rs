@@ -22,7 +22,7 @@ pub(crate) struct LaneRoute<'a> {
 
 impl LaneRoute<'_> {
     /// `serin-<namespace>.<rollout>.<lane>`, with `:<route>` behind it where several routes are managed.
-    fn name(&self, route: &str) -> String {
+    pub(crate) fn name(&self, route: &str) -> String {
         let base = format!("{}{}", own_prefix(self.rollout), self.lane);
         if self.several {
             format!("{base}{ROUTE_SEPARATOR}{route}")
@@ -92,8 +92,18 @@ pub(crate) fn is_lane_route(name: &str) -> bool {
 /// Rollout names may hold dots, so what follows the prefix has to be a lane: `serin-ns.a.canary.canary` belongs to
 /// the Rollout `a.canary`, not to `a`.
 pub(crate) fn belongs_to(name: &str, rollout: &RolloutKey) -> bool {
-    name.strip_prefix(&own_prefix(rollout))
-        .is_some_and(|rest| Lane::named(without_route(rest)).is_some())
+    lane_of(name, rollout).is_some()
+}
+
+/// The lane of this Rollout whose requests a route of that name takes.
+pub(crate) fn lane_of(name: &str, rollout: &RolloutKey) -> Option<Lane> {
+    let rest = name.strip_prefix(&own_prefix(rollout))?;
+    Lane::named(without_route(rest))
+}
+
+/// The managed route behind the lane, in the name of a lane route.
+pub(crate) fn route_of(name: &str) -> Option<&str> {
+    name.split_once(ROUTE_SEPARATOR).map(|(_, route)| route)
 }
 
 fn without_route(name: &str) -> &str {

@@ -222,17 +222,20 @@ pub(crate) fn is_leftover(
     !reference.routes.is_empty() || routes.iter().any(|route| is_users(&route))
 }
 
+/// What answers a request in place of a route's destinations.
+pub(crate) const ANSWERS: [&str; 3] = ["redirect", "directResponse", "delegate"];
+
 /// A managed route has destinations for both sides, by subset where the Rollout names a DestinationRule and by Service
 /// where it names none (argo-rollouts v1.10.1 `istio.validateVirtualServiceRouteDestinations`), and nothing that
 /// answers in their place.
-fn check_route(
+pub(crate) fn check_route(
     protocol: Protocol,
     index: usize,
     route: &Value,
     routing: &Routing,
 ) -> Result<(), Fault> {
     let field = protocol.field();
-    for answer in ["redirect", "directResponse", "delegate"] {
+    for answer in ANSWERS {
         if protocol == Protocol::Http && route.get(answer).is_some() {
             return Err(Fault::new(
                 format!("spec.{field}[{index}].{answer}"),
@@ -244,11 +247,6 @@ fn check_route(
     if has_both_sides(route, routing) {
         return Ok(());
     }
-    let found = destinations(route)
-        .iter()
-        .map(describe_destination)
-        .collect::<Vec<_>>()
-        .join(", ");
     let expected = match &routing.destination_rule {
         Some(rule) => {
             format!(
@@ -263,7 +261,7 @@ fn check_route(
     };
     Err(Fault::new(
         format!("spec.{field}[{index}].route"),
-        format!("[{found}]"),
+        describe_destinations(route),
         expected,
     ))
 }
@@ -287,6 +285,14 @@ pub(crate) fn route_name(route: &Value) -> &str {
         .get("name")
         .and_then(Value::as_str)
         .unwrap_or_default()
+}
+
+pub(crate) fn describe_destinations(route: &Value) -> String {
+    let found: Vec<_> = destinations(route)
+        .iter()
+        .map(describe_destination)
+        .collect();
+    format!("[{}]", found.join(", "))
 }
 
 fn describe_destination(destination: &Value) -> String {

@@ -11,11 +11,14 @@ use std::sync::Arc;
 use argo_rollouts::{Rollout, WeightDestination};
 use serde_json::Value;
 
+use traffic_policy::config::Lanes;
+
+use crate::core::declared;
 use crate::core::destination_rule::{self, Hashes};
 use crate::core::error::CoreError;
 use crate::core::policy;
 use crate::core::routing::{CONFIG_FIELD, Routing, VirtualServiceRef};
-use crate::core::rules::{RouteStep, rules_in_force};
+use crate::core::rules::{RouteStep, has_canary, lanes_of_steps, rules_in_force};
 use crate::core::virtual_service::{self, Desired};
 use crate::object::{Object, ObjectId, POD_TEMPLATE_HASH};
 
@@ -84,6 +87,9 @@ pub struct Observed {
     pub replica_sets: Vec<Arc<Object>>,
     /// Those behind the VirtualServices' hosts.
     pub services: Vec<Arc<Object>>,
+    /// VirtualServices of all namespaces, which may delegate to one of the above. Empty where none of those needs a
+    /// root.
+    pub roots: Vec<Arc<Object>>,
 }
 
 /// The versions that have pods.
@@ -241,12 +247,21 @@ fn routes(
     // Those of the policy that goes too: they go when no filter sends anything to them any more.
     let mut lanes = policy::lanes_of(observed_policy);
     lanes.extend(policy::lanes_of(desired_policy.as_ref()));
+    // All that will be needed, so that it is told before the first step and not at the last.
+    let mut declared = lanes_of_steps(rollout);
+    declared.extend(policy::lanes_of(desired_policy.as_ref()));
+    // Without a canary nothing is sent to them, and an abort has to get through.
+    let checked = routing.lanes == Lanes::Declared && has_canary(rollout);
     let desired = Desired {
         split,
         lanes,
         leftovers: leftovers.iter().map(String::as_str).collect(),
+        observed_policy,
     };
     for (reference, object) in present(routing, observed) {
+        if checked && virtual_service::has_http(object) {
+            declared::check(object, reference, routing, &declared)?;
+        }
         let spec = virtual_service::desired_spec(object, reference, routing, &desired)?;
         writes.extend(change(object, spec));
     }
@@ -282,8 +297,8 @@ fn rule_names(policy: Option<&Value>) -> BTreeSet<&str> {
         .collect()
 }
 
-/// The policy goes, then all lane routes, whatever else has become of the objects: a removal must not stumble over a
-/// VirtualService that has lost its managed route.
+/// The policy goes, then all lane routes that are Serin's, whatever else has become of the objects: a removal must not
+/// stumble over a VirtualService that has lost its managed route.
 fn removal(routing: &Routing, observed: &Observed) -> Vec<Write> {
     let observed_policy =
         policy::observed_policy(observed.wasm_plugin.as_deref(), &routing.rollout);

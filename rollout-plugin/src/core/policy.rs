@@ -1,14 +1,17 @@
 //! The Rollout's own key in the WasmPlugin: what it says, what it must say, and the merge patch between the two.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 use traffic_policy::Lane;
-use traffic_policy::config::{Policy, Rule};
+use traffic_policy::config::{Lanes, Policy, Rule};
 
+use crate::core::delegate;
 use crate::core::error::{CoreError, Fault};
 use crate::core::plan::{Observed, present};
-use crate::core::routing::{RolloutKey, Routing};
+use crate::core::routing::{RolloutKey, Routing, VirtualServiceRef};
 use crate::core::virtual_service;
 use crate::object::{Kind, Object, ObjectId};
 
@@ -40,10 +43,31 @@ pub fn lanes_of(policy: Option<&Value>) -> BTreeSet<Lane> {
     names.filter_map(Lane::named).collect()
 }
 
+/// True if a policy, as it stands, says that the lane routes are the user's: they outlive it, and their Rollout too.
+pub fn declares_lanes(policy: Option<&Value>) -> bool {
+    let lanes = policy.and_then(|policy| policy.get("lanes"));
+    lanes.is_some_and(|lanes| {
+        serde_json::from_value(lanes.clone()).is_ok_and(|lanes: Lanes| lanes == Lanes::Declared)
+    })
+}
+
+/// The managed routes of that VirtualService that a policy, as it stands, sends requests of a lane to. Empty where it
+/// names none, and for a delegate, whose roots it names.
+pub(crate) fn routes_of(policy: Option<&Value>, virtual_service: &ObjectId) -> BTreeSet<String> {
+    let key = key_of(virtual_service);
+    let names = policy
+        .and_then(|policy| policy.get("virtualServices")?.get(key)?.as_array())
+        .into_iter()
+        .flatten();
+    names.filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
 /// The policy that `rules` make, checked as the filter will check it; `None` without rules.
 ///
+/// A VirtualService without HTTP routes has no part in it.
+///
 /// # Errors
-/// A rule that doesn't compile, or a VirtualService without hosts.
+/// A rule that doesn't compile, a VirtualService without hosts, or none with HTTP routes.
 pub fn desired_policy(
     rules: Vec<Rule>,
     routing: &Routing,
@@ -52,36 +76,23 @@ pub fn desired_policy(
     if rules.is_empty() {
         return Ok(None);
     }
-    let mut hosts = BTreeSet::new();
-    let mut virtual_services = BTreeMap::new();
-    for (reference, object) in present(routing, observed) {
-        let found = hosts_of(object);
-        if found.is_empty() {
-            return Err(Fault::new(
-                "spec.hosts",
-                "nothing",
-                "the hosts whose requests are routed",
-            )
-            .of(&object.id));
-        }
-        for host in found {
-            if let Some(service) = service_of(&host) {
-                hosts.extend(
-                    observed
-                        .services
-                        .iter()
-                        .filter(|object| object.id == service)
-                        .flat_map(|object| addresses(object)),
-                );
-            }
-            hosts.insert(host);
-        }
+    let mut places = Places::default();
+    for (reference, object) in with_http(routing, observed)? {
         let names = virtual_service::managed_route_names(object, reference, routing)?;
-        virtual_services.insert(format!("{}/{}", object.id.namespace, object.id.name), names);
+        if delegate::is_delegate(object) {
+            let roots = delegate::roots_of(object, &observed.roots)
+                .map_err(|fault| fault.of(&object.id))?;
+            for root in roots {
+                places.add(root.object, merged_names(&root.routes, &names), observed);
+            }
+        } else {
+            places.add(object, names, observed);
+        }
     }
     let policy = Policy {
-        hosts: hosts.into_iter().collect(),
-        virtual_services: Some(virtual_services),
+        hosts: places.hosts.into_iter().collect(),
+        virtual_services: Some(places.virtual_services),
+        lanes: routing.lanes,
         rules,
     };
     let error = |source| CoreError::Unwritable {
@@ -101,12 +112,117 @@ pub fn desired_policy(
     Ok(Some(written))
 }
 
-/// The Services behind a VirtualService's hosts, whose cluster addresses are hosts too.
-pub fn services_of(object: &Object) -> Vec<ObjectId> {
-    hosts_of(object)
+/// Where requests reach the managed routes.
+#[derive(Default)]
+struct Places {
+    hosts: BTreeSet<String>,
+    virtual_services: BTreeMap<String, Vec<String>>,
+}
+
+impl Places {
+    /// `names`: of the routes; none means every route of it.
+    fn add(&mut self, object: &Object, names: Vec<String>, observed: &Observed) {
+        for host in hosts_of(object) {
+            if let Some(service) = service_of(&host) {
+                let behind = observed
+                    .services
+                    .iter()
+                    .filter(|object| object.id == service);
+                self.hosts
+                    .extend(behind.flat_map(|object| addresses(object)));
+            }
+            self.hosts.insert(host);
+        }
+        match self.virtual_services.entry(key_of(&object.id)) {
+            Entry::Vacant(place) => {
+                place.insert(names);
+            }
+            // One VirtualService can delegate to several of the Rollout's.
+            Entry::Occupied(mut place) => {
+                let standing = place.get_mut();
+                if names.is_empty() || standing.is_empty() {
+                    standing.clear();
+                } else {
+                    let more = names.into_iter().filter(|name| !standing.contains(name));
+                    standing.extend(more.collect::<Vec<_>>());
+                }
+            }
+        }
+    }
+}
+
+/// The names that a delegate's managed routes have in a root. None if one of them has no name there: then every route
+/// of the root counts, and those that lead elsewhere match no lane route.
+fn merged_names(root: &[&str], own: &[String]) -> Vec<String> {
+    let own: Vec<&str> = match own {
+        [] => vec![""],
+        own => own.iter().map(String::as_str).collect(),
+    };
+    let mut names = Vec::new();
+    for root in root {
+        for own in &own {
+            let name = delegate::merged_name(root, own);
+            if name.is_empty() {
+                return Vec::new();
+            }
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+    }
+    names
+}
+
+/// The VirtualServices that rules can have an effect on: TLS and TCP routes know nothing of headers
+/// (argo-rollouts v1.10.1 `istio.SetHeaderRoute` is an error for each VirtualService without HTTP routes).
+fn with_http<'a>(
+    routing: &'a Routing,
+    observed: &'a Observed,
+) -> Result<Vec<(&'a VirtualServiceRef, &'a Arc<Object>)>, CoreError> {
+    let all: Vec<_> = present(routing, observed).collect();
+    let http: Vec<_> = all
         .iter()
-        .filter_map(|host| service_of(host))
-        .collect()
+        .copied()
+        .filter(|(_, object)| virtual_service::has_http(object))
+        .collect();
+    match (all.first(), http.is_empty()) {
+        (Some((_, object)), true) => Err(Fault::new(
+            "spec.http",
+            "nothing",
+            "at least one HTTP route: TLS and TCP routes have neither headers nor mirrors",
+        )
+        .of(&object.id)),
+        _ => Ok(http),
+    }
+}
+
+/// The Services behind the hosts of these VirtualServices and of their roots, whose cluster addresses are hosts too.
+pub fn services_of(objects: &[Option<Arc<Object>>], roots: &[Arc<Object>]) -> BTreeSet<ObjectId> {
+    let mut services = BTreeSet::new();
+    for object in objects.iter().flatten() {
+        let of = |object: &Object| -> Vec<ObjectId> {
+            let hosts = hosts_of(object);
+            hosts.iter().filter_map(|host| service_of(host)).collect()
+        };
+        services.extend(of(object));
+        if delegate::is_delegate(object) {
+            let roots = delegate::roots_of(object, roots).unwrap_or_default();
+            services.extend(roots.iter().flat_map(|root| of(root.object)));
+        }
+    }
+    services
+}
+
+/// True if any of these takes its hosts from roots, which may be in any namespace.
+pub fn needs_roots(objects: &[Option<Arc<Object>>]) -> bool {
+    objects
+        .iter()
+        .flatten()
+        .any(|object| delegate::is_delegate(object) && virtual_service::has_http(object))
+}
+
+fn key_of(virtual_service: &ObjectId) -> String {
+    format!("{}/{}", virtual_service.namespace, virtual_service.name)
 }
 
 /// Full names: a host without a dot is a Service of the VirtualService's own namespace

@@ -4,6 +4,8 @@ use std::fmt;
 
 use argo_rollouts::{CanaryStrategy, Rollout};
 
+use traffic_policy::config::Lanes;
+
 use crate::config::{
     Config, DEFAULT_WASM_PLUGIN, PLUGIN_NAME, TcpRouteConfig, TlsRouteConfig, VirtualServiceConfig,
 };
@@ -73,6 +75,8 @@ pub struct Routing {
     pub stable_service: String,
     /// What all weights of a route add up to: `maxTrafficWeight`, 100 when absent.
     pub max_weight: u32,
+    /// Who keeps the lane routes.
+    pub lanes: Lanes,
     /// The names of the header and mirror routes, first has precedence (`trafficRouting.managedRoutes`).
     pub managed_routes: Vec<String>,
     /// The Services of experiments that the controller has last given weight to (`status.canary.weights.additional`):
@@ -122,7 +126,7 @@ impl Routing {
             Fault::new(
                 field,
                 error.into_inner().to_string(),
-                "the fields of Argo's istio block, or wasmPlugin",
+                "the fields of Argo's istio block, wasmPlugin, or lanes (managed or declared)",
             )
         })?;
         let (stable_service, canary_service) = services(rollout, canary);
@@ -143,6 +147,7 @@ impl Routing {
                         "a number above 0",
                     )
                 })?,
+            lanes: config.lanes,
             managed_routes: traffic
                 .managed_routes
                 .iter()

@@ -4,7 +4,7 @@
 //! canary has no available pods (argo-rollouts v1.10.1 `rollout/trafficrouting.go`); with that alone a header route
 //! is lost when canary pods restart. Computed from the steps it comes back with the pods.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use argo_rollouts::{Rollout, SetHeaderRoute, SetMirrorRoute, StringMatch as WrittenMatch};
 use traffic_policy::Lane;
@@ -65,6 +65,23 @@ pub fn rules_in_force(
         apply(&mut rules, routing, "the current step", step).map_err(error)?;
     }
     Ok(rules.into_values().collect())
+}
+
+/// The lanes that any of the Rollout's steps leads to, whichever is the current one.
+pub fn lanes_of_steps(rollout: &Rollout) -> BTreeSet<Lane> {
+    let canary = rollout.spec.strategy.canary.as_ref();
+    let steps = canary.map_or(&[][..], |canary| &canary.steps);
+    let header = |step: &SetHeaderRoute| !step.matches.is_empty();
+    let mirror = |step: &SetMirrorRoute| !step.matches.is_empty();
+    let lanes = steps.iter().flat_map(|step| {
+        let canary = step.set_header_route.as_ref().is_some_and(header);
+        let mirror = step.set_mirror_route.as_ref().is_some_and(mirror);
+        [
+            canary.then_some(Lane::Canary),
+            mirror.then_some(Lane::Mirror),
+        ]
+    });
+    lanes.flatten().collect()
 }
 
 /// True while the Rollout is between two versions. The last three are `IsFullyPromoted`, `IsAborted` and `PromoteFull`

@@ -8,10 +8,12 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 use traffic_policy::Lane;
+use traffic_policy::config::Lanes;
 
 use crate::core::error::{CoreError, Fault};
 use crate::core::lane_route::{self, LaneRoute};
 use crate::core::managed_routes::{ManagedRoutes, Protocol, has_both_sides, is_leftover};
+use crate::core::policy;
 use crate::core::routing::{Routing, VirtualServiceRef};
 use crate::core::weights::{Split, desired_destinations};
 use crate::object::Object;
@@ -28,9 +30,13 @@ pub struct Desired<'a> {
     pub lanes: BTreeSet<Lane>,
     /// Names of `managedRoutes` whose routes, left over from the built-in reconciler, are still needed.
     pub leftovers: BTreeSet<&'a str>,
+    /// The policy before: lane routes of routes that it names stay until it names them no more.
+    pub observed_policy: Option<&'a Value>,
 }
 
 /// The `spec` that `object` must have; `None` when it has it.
+///
+/// Declared lane routes are the user's: all stay as they are, but that the mirror lane's follow the weights.
 ///
 /// A route of the built-in reconciler's that mirrors follows the weights as long as it stands
 /// (argo-rollouts v1.10.1 `istio.generateVirtualServicePatches`).
@@ -75,15 +81,19 @@ fn http_routes(
     managed: &[usize],
 ) -> Option<Vec<Value>> {
     let observed = Protocol::Http.routes(object);
+    let declared = routing.lanes == Lanes::Declared;
     let mut routes: Vec<Cow<'_, Value>> = Vec::with_capacity(observed.len());
     let mut places = Vec::with_capacity(managed.len());
     for (index, route) in observed.iter().enumerate() {
-        if lane_route::belongs_to(route_name(route), &routing.rollout) {
+        let lane = lane_route::lane_of(route_name(route), &routing.rollout);
+        if lane.is_some() && !declared {
             continue;
         }
         let mut split = desired.split;
         if managed.contains(&index) {
             places.push(routes.len());
+        } else if lane.is_some() {
+            split = split.filter(|_| lane == Some(Lane::Mirror));
         } else if is_leftover(route, observed, reference, routing) {
             if !desired.leftovers.contains(route_name(route)) {
                 continue;
@@ -95,6 +105,10 @@ fn http_routes(
         }
         routes.push(with_weights(&object.id.namespace, route, routing, split));
     }
+    if declared {
+        return changed(observed, routes);
+    }
+    let leaving = leaving_lanes(object, &routes, &places, routing, desired);
     // From the last to the first, so that indexes stay valid while lane routes go in.
     for &place in places.iter().rev() {
         let Some(route) = routes.get(place) else {
@@ -114,7 +128,43 @@ fn http_routes(
             .collect::<Vec<_>>();
         insert_above(&mut routes, place, clones);
     }
+    for (name, clones) in leaving {
+        if let Some(place) = routes.iter().position(|route| route_name(route) == name) {
+            insert_above(&mut routes, place, clones);
+        }
+    }
     changed(observed, routes)
+}
+
+/// The lane routes, as they stand, of routes that the policy still names and the configuration no longer does. They
+/// go when the policy has changed. A route that is gone has no use for them.
+fn leaving_lanes<'a>(
+    object: &'a Object,
+    routes: &[Cow<'_, Value>],
+    managed: &[usize],
+    routing: &Routing,
+    desired: &Desired<'_>,
+) -> Vec<(String, Vec<Cow<'a, Value>>)> {
+    let is_managed = |name: &str| {
+        let mut managed = managed.iter().filter_map(|place| routes.get(*place));
+        managed.any(|route| route_name(route) == name)
+    };
+    let lanes_of = |name: &str| {
+        let lanes = Protocol::Http.routes(object).iter().filter(|route| {
+            let found = route_name(route);
+            lane_route::belongs_to(found, &routing.rollout)
+                && lane_route::route_of(found) == Some(name)
+        });
+        lanes.map(Cow::Borrowed).collect()
+    };
+    policy::routes_of(desired.observed_policy, &object.id)
+        .into_iter()
+        .filter(|name| !is_managed(name))
+        .map(|name| {
+            let lanes = lanes_of(&name);
+            (name, lanes)
+        })
+        .collect()
 }
 
 fn with_weights<'a>(
@@ -187,7 +237,12 @@ pub fn managed_route_names(
         .collect())
 }
 
-/// The `spec` of `object` without any lane route of this Rollout, and without what the built-in reconciler has left
+/// True if `object` has HTTP routes at all.
+pub(crate) fn has_http(object: &Object) -> bool {
+    !Protocol::Http.routes(object).is_empty()
+}
+
+/// The `spec` of `object` without any lane route of this Rollout that is Serin's, and without what the built-in reconciler has left
 /// over; `None` where neither stands. The managed routes need not be in order for it.
 pub fn without_lane_routes(
     object: &Object,
@@ -196,8 +251,9 @@ pub fn without_lane_routes(
 ) -> Option<Value> {
     let observed = Protocol::Http.routes(object);
     let stays = |route: &&Value| {
-        !lane_route::belongs_to(route_name(route), &routing.rollout)
-            && !is_leftover(route, observed, reference, routing)
+        let is_own = routing.lanes == Lanes::Managed
+            && lane_route::belongs_to(route_name(route), &routing.rollout);
+        !is_own && !is_leftover(route, observed, reference, routing)
     };
     let left = observed.iter().filter(stays).map(Cow::Borrowed).collect();
     let changes = changed(observed, left).map(|routes| (Protocol::Http, routes));
@@ -212,8 +268,9 @@ pub fn has_lane_routes(object: &Object, routing: &Routing) -> bool {
         .any(|route| lane_route::belongs_to(route_name(route), &routing.rollout))
 }
 
-/// Puts `clones` directly above the route at `index`. Lane routes that other Rollouts keep there stay in the same
-/// block, ordered by name, so that two Rollouts on one route never push each other's away.
+/// Puts `clones` directly above the route at `index`, into the block of lane routes that other Rollouts keep there:
+/// each above the first that comes after it by name, so that two Rollouts never move each other's, not even declared
+/// ones in another order.
 fn insert_above<'a>(routes: &mut Vec<Cow<'a, Value>>, index: usize, clones: Vec<Cow<'a, Value>>) {
     if clones.is_empty() {
         return;
@@ -225,8 +282,14 @@ fn insert_above<'a>(routes: &mut Vec<Cow<'a, Value>>, index: usize, clones: Vec<
         .take_while(|route| lane_route::is_lane_route(route_name(route)))
         .count();
     let start = index - foreign;
-    let mut block: Vec<Cow<'a, Value>> = routes.splice(start..index, []).chain(clones).collect();
-    block.sort_by(|a, b| route_name(a).cmp(route_name(b)));
+    let mut block: Vec<Cow<'a, Value>> = routes.splice(start..index, []).collect();
+    for clone in clones {
+        let place = block
+            .iter()
+            .position(|route| route_name(route) > route_name(&clone))
+            .unwrap_or(block.len());
+        block.insert(place, clone);
+    }
     routes.splice(start..start, block);
 }
 

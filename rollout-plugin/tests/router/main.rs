@@ -7,6 +7,7 @@
 )]
 
 mod calls;
+mod delegates;
 mod races;
 mod refusals;
 mod world;

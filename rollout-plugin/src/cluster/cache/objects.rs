@@ -3,21 +3,21 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::object::Object;
+use crate::object::{Object, ObjectId};
 
-/// The objects of one kind and namespace, by name.
+/// The objects of one kind, of one namespace or of all.
 #[derive(Debug, Default)]
 pub(super) struct Objects {
-    current: HashMap<String, Arc<Object>>,
+    current: HashMap<ObjectId, Arc<Object>>,
     /// A list under way; readers see none of it until it is whole.
     listing: Vec<Object>,
     /// What was written or read past the watch since that list began, and so may be newer than it.
-    touched: HashSet<String>,
+    touched: HashSet<ObjectId>,
 }
 
 impl Objects {
-    pub(super) fn get(&self, name: &str) -> Option<Arc<Object>> {
-        self.current.get(name).cloned()
+    pub(super) fn get(&self, id: &ObjectId) -> Option<Arc<Object>> {
+        self.current.get(id).cloned()
     }
 
     pub(super) fn all(&self) -> Vec<Arc<Object>> {
@@ -36,28 +36,27 @@ impl Objects {
 
     /// Takes a newer version; an older one than the cache has (an event from before an own write) is dropped.
     pub(super) fn apply(&mut self, object: Object) {
-        let known = self.current.get(&object.id.name);
+        let known = self.current.get(&object.id);
         if known.is_none_or(|known| !is_newer(known, &object)) {
-            self.current
-                .insert(object.id.name.clone(), Arc::new(object));
+            self.current.insert(object.id.clone(), Arc::new(object));
         }
     }
 
     /// The same for an answer to a request of our own.
     pub(super) fn apply_answer(&mut self, object: Object) {
-        self.touched.insert(object.id.name.clone());
+        self.touched.insert(object.id.clone());
         self.apply(object);
     }
 
-    pub(super) fn forget(&mut self, name: &str) {
-        self.current.remove(name);
+    pub(super) fn forget(&mut self, id: &ObjectId) {
+        self.current.remove(id);
     }
 
     /// The deletion's version is newer than any of the object's own, unless it was made again since.
     pub(super) fn delete(&mut self, object: &Object) {
-        let known = self.current.get(&object.id.name);
+        let known = self.current.get(&object.id);
         if known.is_some_and(|known| !is_newer(known, object)) {
-            self.forget(&object.id.name);
+            self.forget(&object.id);
         }
     }
 
@@ -65,9 +64,9 @@ impl Objects {
     pub(super) fn swap_in(&mut self) {
         let listing = std::mem::take(&mut self.listing);
         let touched = std::mem::take(&mut self.touched);
-        let listed: HashSet<&str> = listing.iter().map(|object| &*object.id.name).collect();
+        let listed: HashSet<&ObjectId> = listing.iter().map(|object| &object.id).collect();
         self.current
-            .retain(|name, _| listed.contains(&**name) || touched.contains(name));
+            .retain(|id, _| listed.contains(id) || touched.contains(id));
         for object in listing {
             self.apply(object);
         }

@@ -7,6 +7,7 @@ use crate::core::fixtures::{
     destination_rule, observed, primary, replica_set, rollout, routing, virtual_service,
 };
 
+mod lanes;
 mod sequences;
 
 /// Carries out writes in memory until there are none, and says what each touched.

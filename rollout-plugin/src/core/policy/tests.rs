@@ -17,13 +17,6 @@ fn hosts_are_full_names_and_the_addresses_of_their_services() {
         "*.example.org",
         "other.far.svc.cluster.local"
     ]);
-    assert_eq!(
-        services_of(object),
-        [
-            ObjectId::new(Kind::Service, "shop", "reviews"),
-            ObjectId::new(Kind::Service, "far", "other")
-        ]
-    );
     let service = |id: &ObjectId, addresses: Value| {
         Arc::new(Object {
             id: id.clone(),
@@ -31,10 +24,19 @@ fn hosts_are_full_names_and_the_addresses_of_their_services() {
             ..crate::core::fixtures::replica_set("", 0)
         })
     };
-    let ids = services_of(object);
+    let ids: Vec<ObjectId> = services_of(&observed.virtual_services, &[])
+        .into_iter()
+        .collect();
+    assert_eq!(
+        ids,
+        [
+            ObjectId::new(Kind::Service, "far", "other"),
+            ObjectId::new(Kind::Service, "shop", "reviews")
+        ]
+    );
     observed.services = vec![
-        service(&ids[0], json!(["10.96.3.4", "fd00::4"])),
-        service(&ids[1], json!(["None"])),
+        service(&ids[1], json!(["10.96.3.4", "fd00::4"])),
+        service(&ids[0], json!(["None"])),
     ];
     let rule = Rule {
         name: "beta".into(),
@@ -72,7 +74,7 @@ fn without_rules_there_is_no_policy_and_without_hosts_an_error() {
         desired_policy(vec![rule], &routing(), &observed)
             .unwrap_err()
             .to_string(),
-        "VirtualService shop/reviews: spec.hosts: found nothing, expected the hosts whose requests are routed"
+        "VirtualService shop/reviews: spec.hosts: found nothing, expected hosts, or another VirtualService that has hosts and http[].delegate {name: reviews, namespace: shop}"
     );
 }
 
@@ -132,4 +134,91 @@ fn the_merge_patch_turns_one_policy_into_the_other() {
     }
     assert_eq!(merge_patch(&key, Some(&a), Some(&a)), None);
     assert_eq!(merge_patch(&key, None, None), None);
+}
+
+fn any_rule() -> Vec<Rule> {
+    vec![Rule {
+        name: "beta".into(),
+        lane: Lane::Canary,
+        percent: None,
+        matches: vec![traffic_policy::config::Match::default()],
+    }]
+}
+
+#[test]
+fn a_policy_tells_whose_the_lane_routes_are() {
+    let mut routing = routing();
+    let observed = observed(json!([primary(json!({}))]));
+    let managed = desired_policy(any_rule(), &routing, &observed).unwrap();
+    routing.lanes = Lanes::Declared;
+    let declared = desired_policy(any_rule(), &routing, &observed).unwrap();
+    assert!(declares_lanes(declared.as_ref()));
+    assert!(!declares_lanes(managed.as_ref()) && !declares_lanes(None));
+    let mut same = declared.unwrap();
+    same.as_object_mut().unwrap().remove("lanes");
+    assert_eq!(Some(same), managed);
+}
+
+#[test]
+fn rules_need_http_routes() {
+    let mut observed = observed(json!([]));
+    let object = Arc::make_mut(observed.virtual_services[0].as_mut().unwrap());
+    object.spec = json!({"hosts": ["reviews"], "tls": [primary(json!({}))]});
+    assert_eq!(
+        desired_policy(any_rule(), &routing(), &observed)
+            .unwrap_err()
+            .to_string(),
+        "VirtualService shop/reviews: spec.http: found nothing, expected at least one HTTP route: TLS and TCP routes have neither headers nor mirrors"
+    );
+    assert_eq!(desired_policy(vec![], &routing(), &observed).unwrap(), None);
+}
+
+#[test]
+fn of_several_virtual_services_those_without_http_routes_have_no_part() {
+    let mut routing = routing();
+    let mut observed = observed(json!([primary(json!({}))]));
+    let mut other = (**observed.virtual_services[0].as_ref().unwrap()).clone();
+    other.id.name = "database".to_owned();
+    other.spec = json!({"hosts": ["database"], "tcp": [primary(json!({}))]});
+    routing.virtual_services.push(VirtualServiceRef {
+        id: other.id.clone(),
+        ..routing.virtual_services[0].clone()
+    });
+    observed.virtual_services.push(Some(Arc::new(other)));
+    let policy = desired_policy(any_rule(), &routing, &observed)
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        policy["virtualServices"],
+        json!({"shop/reviews": ["primary"]})
+    );
+    assert_eq!(policy["hosts"], json!(["reviews.shop.svc.cluster.local"]));
+}
+
+#[test]
+fn several_virtual_services_of_one_gateway_host_are_all_named() {
+    let mut routing = routing();
+    let mut observed = observed(json!([primary(json!({}))]));
+    let mut other = (**observed.virtual_services[0].as_ref().unwrap()).clone();
+    other.id.name = "search".to_owned();
+    for object in [
+        &mut other,
+        Arc::make_mut(observed.virtual_services[0].as_mut().unwrap()),
+    ] {
+        object.spec["hosts"] = json!(["shop.example.com"]);
+    }
+    routing.virtual_services.push(VirtualServiceRef {
+        id: other.id.clone(),
+        routes: Vec::new(),
+        ..routing.virtual_services[0].clone()
+    });
+    observed.virtual_services.push(Some(Arc::new(other)));
+    let policy = desired_policy(any_rule(), &routing, &observed)
+        .unwrap()
+        .unwrap();
+    assert_eq!(policy["hosts"], json!(["shop.example.com"]));
+    assert_eq!(
+        policy["virtualServices"],
+        json!({"shop/reviews": ["primary"], "shop/search": ["primary"]})
+    );
 }

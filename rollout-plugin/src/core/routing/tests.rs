@@ -80,7 +80,8 @@ fn the_wasm_plugin_has_a_default() {
 fn what_is_wrong_is_named() {
     let field =
         r#"rollout shop/reviews: spec.strategy.canary.trafficRouting.plugins["serin/istio"]"#;
-    let fields = "expected the fields of Argo's istio block, or wasmPlugin";
+    let fields =
+        "expected the fields of Argo's istio block, wasmPlugin, or lanes (managed or declared)";
     for (config, message) in [
         (
             json!({"virtualService": {"nam": "x"}}),
@@ -104,6 +105,12 @@ fn what_is_wrong_is_named() {
             json!({"virtualService": {"tcpRoutes": [{"port": -1}]}}),
             format!(
                 "{field}.virtualService.tcpRoutes[0].port: found invalid value: integer `-1`, expected u32, {fields}"
+            ),
+        ),
+        (
+            json!({"lanes": "mine"}),
+            format!(
+                "{field}.lanes: found unknown variant `mine`, expected `managed` or `declared`, {fields}"
             ),
         ),
         (

@@ -1,0 +1,231 @@
+//! Declared lanes: the user keeps the lane routes in the manifest, and Serin checks them and writes none.
+//!
+//! What a lane route needs is checked: its place above the managed route, that route's matches with the lane header
+//! added, and where it leads. The rest of it is the user's business. The error shows the lines as they should be.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+use traffic_policy::Lane;
+
+use crate::core::error::{CoreError, Fault};
+use crate::core::flow::Flow;
+use crate::core::lane_route::LaneRoute;
+use crate::core::managed_routes::{
+    ANSWERS, ManagedRoutes, Protocol, check_route, describe_destinations, route_name,
+};
+use crate::core::routing::{Routing, VirtualServiceRef};
+use crate::core::weights::{Side, destinations, side_of};
+use crate::object::Object;
+
+/// A lane route that is missing or wrong.
+struct Problem {
+    fault: Fault,
+    /// The lane route as it should be; where there is one, the user's own with what is wrong put right.
+    corrected: Value,
+}
+
+/// Checks the lane routes of all managed routes of `object`, for each of `lanes`.
+///
+/// # Errors
+/// The first that is missing or wrong, with the lines for all that are; or a managed route that is no good.
+pub(crate) fn check(
+    object: &Object,
+    reference: &VirtualServiceRef,
+    routing: &Routing,
+    lanes: &BTreeSet<Lane>,
+) -> Result<(), CoreError> {
+    let managed = ManagedRoutes::of(object, reference, routing)
+        .map_err(|fault| fault.of(&object.id))?
+        .http;
+    let routes = Protocol::Http.routes(object);
+    let mut first = None;
+    let mut yaml = String::new();
+    for &index in &managed {
+        let Some(route) = routes.get(index) else {
+            continue;
+        };
+        let problems: Vec<Problem> = lanes
+            .iter()
+            .filter_map(|lane| {
+                let lane_route = LaneRoute {
+                    rollout: &routing.rollout,
+                    lane: *lane,
+                    several: managed.len() > 1,
+                };
+                problem(
+                    routes,
+                    index,
+                    *lane,
+                    lane_route.clone_of(route, routing),
+                    routing,
+                )
+            })
+            .collect();
+        if problems.is_empty() {
+            continue;
+        }
+        // Writing to a string can't fail.
+        let _ = write!(yaml, "\n# directly above {}", called(index, route));
+        for Problem { fault, corrected } in problems {
+            let _ = write!(yaml, "\n- {}", Flow(&corrected));
+            first.get_or_insert(fault);
+        }
+    }
+    match first {
+        None => Ok(()),
+        Some(fault) => Err(CoreError::Lanes {
+            object: object.id.clone(),
+            fault,
+            lines: yaml,
+        }),
+    }
+}
+
+/// What is wrong with the lane route that should be as `wanted` and above the managed route at `index`.
+fn problem(
+    routes: &[Value],
+    index: usize,
+    lane: Lane,
+    wanted: Value,
+    routing: &Routing,
+) -> Option<Problem> {
+    let name = route_name(&wanted);
+    let managed = called(index, routes.get(index)?);
+    let Some((at, standing)) = (0..)
+        .zip(routes)
+        .find(|(_, route)| route_name(route) == name)
+    else {
+        let names: Vec<_> = routes.iter().map(route_name).collect();
+        let fault = Fault::new(
+            "spec.http[].name",
+            format!("{names:?}"),
+            format!("the {lane} lane's route {name:?} above {managed}"),
+        );
+        return Some(Problem {
+            fault,
+            corrected: wanted,
+        });
+    };
+    let mut corrected = standing.clone();
+    let mut faults = Vec::new();
+    if at > index {
+        faults.push(Fault::new(
+            format!("spec.http[{at}]"),
+            format!("{name:?}"),
+            format!("it above {managed}, which takes its requests"),
+        ));
+    }
+    let (found, expected) = (standing.get("match"), wanted.get("match"));
+    if !same_entries(found, expected) {
+        faults.push(Fault::new(
+            format!("spec.http[{at}].match of {name:?}"),
+            found.map_or_else(|| "nothing".to_owned(), |found| Flow(found).to_string()),
+            format!(
+                "the matches of {managed} with the lane header: {}",
+                Flow(expected.unwrap_or(&Value::Null))
+            ),
+        ));
+        put(&mut corrected, &wanted, &["match"]);
+    }
+    if let Some(fault) = target_fault(at, standing, lane, routing) {
+        faults.push(fault);
+        put(
+            &mut corrected,
+            &wanted,
+            &["route", "redirect", "directResponse", "delegate"],
+        );
+    }
+    if lane == Lane::Mirror && !mirrors_to_canary(standing, routing) {
+        faults.push(Fault::new(
+            format!("spec.http[{at}].mirrors of {name:?}"),
+            "no mirror to the canary",
+            "one",
+        ));
+        put(
+            &mut corrected,
+            &wanted,
+            &["mirror", "mirrors", "mirrorPercentage", "mirrorPercent"],
+        );
+    }
+    let fault = faults.into_iter().next()?;
+    Some(Problem { fault, corrected })
+}
+
+/// Fields of `wanted` in place of the line's; those that it lacks go.
+fn put(line: &mut Value, wanted: &Value, fields: &[&str]) {
+    let Some(line) = line.as_object_mut() else {
+        return;
+    };
+    for field in fields {
+        match wanted.get(*field) {
+            Some(value) => line.insert((*field).to_owned(), value.clone()),
+            None => line.remove(*field),
+        };
+    }
+}
+
+/// Entries are ORed, so their order is of no interest.
+fn same_entries(found: Option<&Value>, expected: Option<&Value>) -> bool {
+    let entries = |value: Option<&Value>| {
+        let entries = value.and_then(Value::as_array).cloned();
+        let mut entries: Vec<String> = entries
+            .unwrap_or_default()
+            .iter()
+            .map(Value::to_string)
+            .collect();
+        entries.sort_unstable();
+        entries
+    };
+    entries(found) == entries(expected)
+}
+
+/// A lane's requests go to its version alone, those of the mirror lane where the weights say.
+fn target_fault(at: usize, standing: &Value, lane: Lane, routing: &Routing) -> Option<Fault> {
+    let side = match lane {
+        Lane::Mirror => return check_route(Protocol::Http, at, standing, routing).err(),
+        Lane::Canary => Side::Canary,
+        Lane::Stable => Side::Stable,
+    };
+    let name = route_name(standing);
+    for field in ANSWERS {
+        if standing.get(field).is_some() {
+            return Some(Fault::new(
+                format!("spec.http[{at}].{field} of {name:?}"),
+                format!("a {field}"),
+                "route destinations",
+            ));
+        }
+    }
+    let all = destinations(standing);
+    let good = !all.is_empty() && all.iter().all(|one| side_of(one, routing) == Some(side));
+    (!good).then(|| {
+        Fault::new(
+            format!("spec.http[{at}].route of {name:?}"),
+            describe_destinations(standing),
+            format!("the {lane}'s destination alone"),
+        )
+    })
+}
+
+fn mirrors_to_canary(standing: &Value, routing: &Routing) -> bool {
+    let single = standing
+        .get("mirror")
+        .map(|destination| json!({ "destination": destination }));
+    let several = standing.get("mirrors").and_then(Value::as_array);
+    single
+        .iter()
+        .chain(several.into_iter().flatten())
+        .any(|mirror| side_of(mirror, routing) == Some(Side::Canary))
+}
+
+fn called(index: usize, route: &Value) -> String {
+    match route_name(route) {
+        "" => format!("spec.http[{index}]"),
+        name => format!("route {name:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;
