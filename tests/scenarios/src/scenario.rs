@@ -37,6 +37,8 @@ pub(crate) struct Table {
     /// True if it disturbs others and so runs alone.
     #[serde(default)]
     pub(crate) alone: bool,
+    /// Why the embedded cluster can't run it, where it can't.
+    pub(crate) real_only: Option<String>,
     /// Requests that are sent from start to end.
     pub(crate) stream: Vec<Stream>,
     /// What is done, in order. The first may do nothing: it looks at the beginning.
@@ -243,6 +245,16 @@ impl Scenario {
         self.table.alone
     }
 
+    /// Why only the real stack can run it; `None` for those that any cluster can.
+    pub fn real_only(&self) -> Option<&str> {
+        self.table.real_only.as_deref()
+    }
+
+    /// The folder's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// What is applied first, and the Rollouts, which are applied last.
     pub(crate) fn before_and_rollouts(&self) -> (&[Value], &[Value]) {
         let first = self.objects.partition_point(|object| !is_rollout(object));
@@ -252,6 +264,23 @@ impl Scenario {
     /// The names of the Rollouts among its objects.
     pub(crate) fn rollouts(&self) -> Vec<String> {
         self.named(api::ROLLOUT.1)
+    }
+
+    /// Namespaces and names of the objects of a kind.
+    pub(crate) fn placed(&self, kind: &str) -> Vec<(String, String)> {
+        let text = |object: &Value, field: &str| {
+            let text = object.pointer(field).and_then(Value::as_str);
+            text.map(str::to_owned)
+        };
+        let objects = self.objects.iter().filter(|object| object["kind"] == kind);
+        let placed = objects.filter_map(|object| {
+            let namespace = text(object, "/metadata/namespace");
+            Some((
+                namespace.unwrap_or_else(|| self.name.clone()),
+                text(object, "/metadata/name")?,
+            ))
+        });
+        placed.collect()
     }
 
     /// The names of the objects of a kind.

@@ -153,14 +153,11 @@ impl<S: Stack> Drive<'_, S> {
 
     pub(super) async fn virtual_services(&self) -> Result<BTreeMap<String, String>, Error> {
         let mut specs = BTreeMap::new();
-        for name in self.scenario.named(VIRTUAL_SERVICE.1) {
-            let live = self
-                .shared
-                .cluster
-                .get(VIRTUAL_SERVICE, &self.scenario.name, &name)
-                .await?;
+        for (namespace, name) in self.scenario.placed(VIRTUAL_SERVICE.1) {
+            let cluster = &self.shared.cluster;
+            let live = cluster.get(VIRTUAL_SERVICE, &namespace, &name).await?;
             // serde_json sorts keys: equal objects have equal text.
-            specs.insert(name, spec(&live).to_string());
+            specs.insert(format!("{namespace}/{name}"), spec(&live).to_string());
         }
         Ok(specs)
     }
