@@ -1,7 +1,7 @@
 //! What a user writes under `trafficRouting.plugins["serin/istio"]`: the fields of Argo's built-in `istio:`
 //! block (argo-rollouts v1.10.1 `IstioTrafficRouting`), same names and meaning, and Serin's own.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use traffic_policy::config::Lanes;
 
 /// The plugin's name, which is also its key in `trafficRouting.plugins`.
@@ -34,13 +34,13 @@ pub struct VirtualServiceConfig {
     /// `name`, or `name.namespace` for one of another namespace.
     pub name: String,
     /// The names of the managed HTTP routes; may be left out where there is a single route.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_empty")]
     pub routes: Vec<String>,
     /// The managed TLS routes; may be left out where there is a single one.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_empty")]
     pub tls_routes: Vec<TlsRouteConfig>,
     /// The managed TCP routes; may be left out where there is a single one.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_empty")]
     pub tcp_routes: Vec<TcpRouteConfig>,
 }
 
@@ -52,7 +52,7 @@ pub struct TlsRouteConfig {
     #[serde(default)]
     pub port: u32,
     /// All SNI hosts of their match entries, in any order.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_empty")]
     pub sni_hosts: Vec<String>,
 }
 
@@ -77,6 +77,15 @@ pub struct DestinationRuleConfig {
     pub stable_subset_name: String,
     /// Subsets, of this or another DestinationRule, whose destinations keep their weight and come off the stable
     /// version's share. Their labels are the user's.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_empty")]
     pub additional_subset_names: Vec<String>,
+}
+
+/// A list that is null is empty, as Go reads it.
+fn or_empty<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }

@@ -16,3 +16,5 @@ pub mod weights;
 
 #[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod properties;

@@ -23,7 +23,7 @@ use crate::object::Object;
 struct Problem {
     fault: Fault,
     /// The lane route as it should be; where there is one, the user's own with what is wrong put right.
-    line: Value,
+    corrected: Value,
 }
 
 /// Checks the lane routes of all managed routes of `object`, for each of `lanes`.
@@ -41,7 +41,7 @@ pub(crate) fn check(
         .http;
     let routes = Protocol::Http.routes(object);
     let mut first = None;
-    let mut lines = String::new();
+    let mut yaml = String::new();
     for &index in &managed {
         let Some(route) = routes.get(index) else {
             continue;
@@ -67,9 +67,9 @@ pub(crate) fn check(
             continue;
         }
         // Writing to a string can't fail.
-        let _ = write!(lines, "\n# directly above {}", called(index, route));
-        for Problem { fault, line } in problems {
-            let _ = write!(lines, "\n- {}", Flow(&line));
+        let _ = write!(yaml, "\n# directly above {}", called(index, route));
+        for Problem { fault, corrected } in problems {
+            let _ = write!(yaml, "\n- {}", Flow(&corrected));
             first.get_or_insert(fault);
         }
     }
@@ -78,7 +78,7 @@ pub(crate) fn check(
         Some(fault) => Err(CoreError::Lanes {
             object: object.id.clone(),
             fault,
-            lines,
+            lines: yaml,
         }),
     }
 }
@@ -105,10 +105,10 @@ fn problem(
         );
         return Some(Problem {
             fault,
-            line: wanted,
+            corrected: wanted,
         });
     };
-    let mut line = standing.clone();
+    let mut corrected = standing.clone();
     let mut faults = Vec::new();
     if at > index {
         faults.push(Fault::new(
@@ -127,12 +127,12 @@ fn problem(
                 Flow(expected.unwrap_or(&Value::Null))
             ),
         ));
-        put(&mut line, &wanted, &["match"]);
+        put(&mut corrected, &wanted, &["match"]);
     }
     if let Some(fault) = target_fault(at, standing, lane, routing) {
         faults.push(fault);
         put(
-            &mut line,
+            &mut corrected,
             &wanted,
             &["route", "redirect", "directResponse", "delegate"],
         );
@@ -144,13 +144,13 @@ fn problem(
             "one",
         ));
         put(
-            &mut line,
+            &mut corrected,
             &wanted,
             &["mirror", "mirrors", "mirrorPercentage", "mirrorPercent"],
         );
     }
     let fault = faults.into_iter().next()?;
-    Some(Problem { fault, line })
+    Some(Problem { fault, corrected })
 }
 
 /// Fields of `wanted` in place of the line's; those that it lacks go.

@@ -62,16 +62,19 @@ pub fn desired_spec(
         changes.extend(change.map(|label| (subset, label)));
     }
     let mut new: Vec<&WeightDestination> = Vec::new();
+    let mut seen = BTreeSet::new();
     for experiment in hashes.additional {
         let (name, hash) = (&*experiment.service_name, &*experiment.pod_template_hash);
-        let named = !name.is_empty() && !hash.is_empty() && !names_subset(reference, name);
+        // Of several with one name the first counts: a subset can be at one hash only.
+        if name.is_empty() || hash.is_empty() || names_subset(reference, name) || !seen.insert(name)
+        {
+            continue;
+        }
         match position(object, name) {
-            _ if !named => {}
             Ok(subset) => {
                 let change = change(object, subset, hash, None, versions);
                 changes.extend(change.map(|label| (subset, label)));
             }
-            Err(_) if new.iter().any(|earlier| earlier.service_name == name) => {}
             Err(_) => new.push(experiment),
         }
     }
@@ -139,7 +142,7 @@ fn set_label(subset: &mut Map<String, Value>, label: &Label<'_>) {
 /// The `spec` without the subsets of experiments that have ended; `None` where there is none.
 ///
 /// A subset counts for one if it has nothing but its name and the pod hash's label, neither the Rollout's
-/// configuration nor an experiment in `additional` names it, and its name says that it was made for this Rollout:
+/// configuration nor a `current` experiment's Service names it, and its name says that it was made for this Rollout:
 /// either the status still lists it among the weights last set, or it is as the controller names an experiment's
 /// Service, `<rollout>-<hash>-<revision>-<step>-<template>` (argo-rollouts v1.10.1 `rollout.GetExperimentFromTemplate`).
 /// The shape alone would not do: subsets of another Rollout that shares the DestinationRule may look the same. So one
@@ -148,12 +151,8 @@ pub fn without_leftovers(
     object: &Object,
     reference: &DestinationRuleRef,
     routing: &Routing,
-    additional: &[WeightDestination],
+    current: &BTreeSet<&str>,
 ) -> Option<Value> {
-    let current: BTreeSet<&str> = additional
-        .iter()
-        .map(|experiment| &*experiment.service_name)
-        .collect();
     let leftover = |subset: &Value| {
         let name = subset
             .get("name")

@@ -15,13 +15,17 @@ use traffic_policy::config::Lanes;
 
 use crate::core::declared;
 use crate::core::destination_rule::{self, Hashes};
-use crate::core::error::{CoreError, Fault};
+use crate::core::error::CoreError;
 use crate::core::policy;
 use crate::core::routing::{CONFIG_FIELD, Routing, VirtualServiceRef};
 use crate::core::rules::{RouteStep, has_canary, lanes_of_steps, rules_in_force};
 use crate::core::virtual_service::{self, Desired};
-use crate::core::weights::Split;
 use crate::object::{Object, ObjectId, POD_TEMPLATE_HASH};
+
+use shares::Shares;
+
+mod keep;
+mod shares;
 
 /// What the controller asks for.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +62,10 @@ pub struct Weights<'a> {
     pub additional: &'a [WeightDestination],
 }
 
-/// What earlier calls have brought about; `None` where there has been no such call.
+/// What earlier calls have brought about; `None` where there has been no such call, or where it failed.
+///
+/// It is to be kept for a Rollout no older than the one that the last call carried: with an older one, lanes that the
+/// call has brought would go again.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Standing<'a> {
     /// By the last UpdateHash.
@@ -160,7 +167,7 @@ pub fn writes(
             routes(rollout, routing, observed, &aim)
         }
         Call::RemoveManagedRoutes => Ok(removal(routing, observed)),
-        Call::Keep(standing) => keep(rollout, routing, observed, standing),
+        Call::Keep(standing) => keep::keep(rollout, routing, observed, standing),
     }
 }
 
@@ -174,52 +181,8 @@ struct Aim<'a> {
     /// The canary's pod hash where the subset is to stay at it; `None` brings the canary subset to the Rollout's
     /// current version where traffic is sent there.
     canary: Option<&'a str>,
-}
-
-/// Weights as checked.
-#[derive(Clone, Debug, Default)]
-struct Shares<'a> {
-    split: Split<'a>,
+    /// Experiments whose subsets stay though they have no weight yet.
     additional: &'a [WeightDestination],
-}
-
-impl<'a> Shares<'a> {
-    /// A weight above the maximum is the maximum: with `dynamicStableScale` the controller asks for more while more
-    /// pods than wanted are available. An experiment whose Service is not there yet has no share, and one Service that
-    /// several templates name has the sum of theirs.
-    fn of(routing: &Routing, weights: Weights<'a>) -> Result<Self, CoreError> {
-        let checked = |field: &str, weight: i32| {
-            u32::try_from(weight).map_err(|_| CoreError::Rollout {
-                rollout: routing.rollout.clone(),
-                fault: Fault::new(
-                    field,
-                    weight.to_string(),
-                    format!("a number from 0 to {}", routing.max_weight),
-                ),
-            })
-        };
-        let canary = checked("the desired weight", weights.canary)?.min(routing.max_weight);
-        let mut experiments: Vec<(&str, u32)> = Vec::new();
-        for destination in weights.additional {
-            let name = &*destination.service_name;
-            let weight = checked(
-                &format!("the weight of the experiment's service {name:?}"),
-                destination.weight,
-            )?;
-            match experiments.iter_mut().find(|(earlier, _)| *earlier == name) {
-                Some((_, sum)) => *sum = sum.saturating_add(weight),
-                None if name.is_empty() => {}
-                None => experiments.push((name, weight)),
-            }
-        }
-        Ok(Self {
-            split: Split {
-                canary,
-                experiments,
-            },
-            additional: weights.additional,
-        })
-    }
 }
 
 /// All subsets' hashes.
@@ -229,44 +192,6 @@ fn all_of(hashes: PodHashes<'_>) -> Hashes<'_> {
         stable: Some(hashes.stable),
         additional: hashes.additional,
     }
-}
-
-/// Subsets first, then weights, lanes and policy. What no longer fits the Rollout is left alone until the controller
-/// calls again, which it does at once: weights where the canary subset has no pods of its own behind it, or where the
-/// ping-pong Services have swapped sides since.
-fn keep(
-    rollout: &Rollout,
-    routing: &Routing,
-    observed: &Observed,
-    standing: Standing<'_>,
-) -> Result<Vec<Write>, CoreError> {
-    if let Some(hashes) = standing.hashes
-        && let Some(subsets) = subsets(routing, observed, all_of(hashes))?
-    {
-        return Ok(vec![subsets]);
-    }
-    let swapped = standing
-        .hashes
-        .is_some_and(|hashes| has_swapped(rollout, hashes));
-    let unfounded = check_canary_subset(rollout, routing, observed).is_err();
-    let weights = standing
-        .weights
-        .filter(|weights| !swapped && (weights.canary <= 0 || !unfounded));
-    let weights = weights.map(|weights| Shares::of(routing, weights));
-    let aim = Aim {
-        weights: weights.transpose()?,
-        step: None,
-        canary: standing.hashes.map(|hashes| hashes.canary),
-    };
-    routes(rollout, routing, observed, &aim)
-}
-
-/// True if the version that was the canary at the last UpdateHash has become the stable one behind ping-pong Services.
-fn has_swapped(rollout: &Rollout, hashes: PodHashes<'_>) -> bool {
-    let canary = rollout.spec.strategy.canary.as_ref();
-    canary.is_some_and(|canary| canary.ping_pong.is_some())
-        && hashes.canary == rollout.status.stable_rs
-        && hashes.stable != rollout.status.stable_rs
 }
 
 /// Weights, lanes and policy as the Rollout's steps want them.
@@ -348,7 +273,12 @@ fn routes(
             .iter()
             .any(|write| matches!(write, Write::Spec { object, .. } if object.id == reference.id))
     {
-        let spec = destination_rule::without_leftovers(object, reference, routing, additional);
+        let current = additional
+            .iter()
+            .chain(aim.additional)
+            .map(|experiment| &*experiment.service_name)
+            .collect();
+        let spec = destination_rule::without_leftovers(object, reference, routing, &current);
         writes.extend(change(object, spec));
     }
     writes.extend(policy_change(

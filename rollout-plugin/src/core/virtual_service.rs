@@ -61,7 +61,7 @@ pub fn desired_spec(
                 let moved = routes
                     .map(|(index, route)| {
                         let split = desired.split.filter(|_| indexes.contains(&index));
-                        with_weights(route, routing, split)
+                        with_weights(&object.id.namespace, route, routing, split)
                     })
                     .collect();
                 changed(protocol.routes(object), moved)
@@ -103,7 +103,7 @@ fn http_routes(
         } else {
             split = None;
         }
-        routes.push(with_weights(route, routing, split));
+        routes.push(with_weights(&object.id.namespace, route, routing, split));
     }
     if declared {
         return changed(observed, routes);
@@ -168,11 +168,12 @@ fn leaving_lanes<'a>(
 }
 
 fn with_weights<'a>(
+    namespace: &str,
     route: &'a Value,
     routing: &Routing,
     split: Option<&Split<'_>>,
 ) -> Cow<'a, Value> {
-    let moved = split.and_then(|split| desired_destinations(route, routing, split));
+    let moved = split.and_then(|split| desired_destinations(namespace, route, routing, split));
     let Some(moved) = moved else {
         return Cow::Borrowed(route);
     };

@@ -4,6 +4,9 @@ use serde_json::{Value, json};
 
 use crate::core::routing::Routing;
 
+/// Istio's default domain.
+const CLUSTER_DOMAIN: &str = "cluster.local";
+
 /// Which side of the Rollout a destination leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
@@ -43,9 +46,12 @@ enum Role {
 ///
 /// A destination of an experiment is added as `{host: <service>}` and, as with the built-in reconciler, without a
 /// port: an experiment's Service has the ports of its containers (`experiments.createTemplateService`), not those of
-/// the canary's Service, and Istio takes the only port of a Service where none is named. A destination that is
-/// nobody's goes if it carries weight and stays at 0, unless it is an experiment's that has ended.
+/// the canary's Service, and Istio takes the only port of a Service where none is named. In a VirtualService of another
+/// `namespace` than the Rollout's the host is a full name, since Istio looks for a short one beside the
+/// VirtualService. A destination that is nobody's goes if it carries weight and stays at 0, unless it is an
+/// experiment's that has ended.
 pub(crate) fn desired_destinations(
+    namespace: &str,
     route: &Value,
     routing: &Routing,
     split: &Split<'_>,
@@ -98,7 +104,10 @@ pub(crate) fn desired_destinations(
             let present = |(role, _): &(Role, &Value)| *role == Role::Experiment(*index);
             **weight > 0 && !roles.iter().any(present)
         })
-        .map(|(_, ((service, _), weight))| json!({"destination": {"host": service}, "weight": weight}))
+        .map(|(_, ((service, _), weight))| {
+            let host = experiments_host(namespace, service, routing);
+            json!({"destination": {"host": host}, "weight": weight})
+        })
         .collect();
     if !changed && missing.is_empty() {
         return None;
@@ -147,6 +156,15 @@ fn role_of(destination: &Value, routing: &Routing, split: &Split<'_>) -> Role {
     experiments
         .position(|(name, _)| *name == service)
         .map_or(Role::Foreign, Role::Experiment)
+}
+
+fn experiments_host(namespace: &str, service: &str, routing: &Routing) -> String {
+    let own = &routing.rollout.namespace;
+    if namespace == own {
+        service.to_owned()
+    } else {
+        format!("{service}.{own}.svc.{CLUSTER_DOMAIN}")
+    }
 }
 
 /// `total` in `count` parts that differ by at most one.

@@ -72,7 +72,7 @@ pub struct IstioVirtualService {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TlsRoute {
-    /// Port to match; 0 for any.
+    /// Port to match; 0 for none.
     #[serde(alias = "Port")]
     pub port: i64,
     /// SNI hosts to match.
@@ -84,7 +84,7 @@ pub struct TlsRoute {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TcpRoute {
-    /// Port to match; 0 for any.
+    /// Port to match; 0 for none.
     #[serde(alias = "Port")]
     pub port: i64,
 }
@@ -102,7 +102,7 @@ pub struct IstioDestinationRule {
     /// The subset that selects stable pods.
     #[serde(alias = "StableSubsetName")]
     pub stable_subset_name: String,
-    /// Further subsets that follow the stable hash.
+    /// Further subsets, which are not the controller's: their destinations keep their weight.
     #[serde(alias = "AdditionalSubsetNames", deserialize_with = "or_default")]
     pub additional_subset_names: Vec<String>,
 }

@@ -8,6 +8,7 @@ use crate::core::fixtures::{
 };
 
 mod lanes;
+mod sequences;
 
 /// Carries out writes in memory until there are none, and says what each touched.
 fn settle(

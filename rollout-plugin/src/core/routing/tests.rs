@@ -28,6 +28,33 @@ fn names_resolve_as_the_built_in_reconciler_resolves_them() {
 }
 
 #[test]
+fn what_the_built_in_block_says_is_read() {
+    let plugin = json!({
+        "virtualService": {"name": "reviews", "routes": ["a"], "tlsRoutes": [{"port": 443, "sniHosts": ["x.com"]}, {"port": 8443}], "tcpRoutes": [{"port": 3306}]},
+        "destinationRule": {"name": "reviews", "canarySubsetName": "canary", "stableSubsetName": "stable", "additionalSubsetNames": ["pinned"]},
+    });
+    let routing = with_config(plugin).unwrap();
+    let found = &routing.virtual_services[0];
+    assert_eq!(found.routes, ["a"]);
+    assert_eq!(found.tls_routes[0].sni_hosts, ["x.com"]);
+    assert_eq!(
+        found
+            .tls_routes
+            .iter()
+            .map(|route| route.port)
+            .collect::<Vec<_>>(),
+        [443, 8443]
+    );
+    assert_eq!(found.tcp_routes[0].port, 3306);
+    assert_eq!(
+        routing.destination_rule.unwrap().additional_subsets,
+        ["pinned"]
+    );
+    let nulls: Config = serde_json::from_value(json!({"virtualService": {"name": "a", "routes": null, "tlsRoutes": null, "tcpRoutes": null}})).unwrap();
+    assert_eq!(nulls.virtual_service.unwrap().routes, [""; 0]);
+}
+
+#[test]
 fn several_virtual_services_take_the_place_of_one() {
     let several = json!({"virtualService": null, "virtualServices": [{"name": "a"}, {"name": "b.far", "routes": ["x"]}]});
     let routing = with_config(several).unwrap();

@@ -33,10 +33,10 @@ fn route(entries: &[(&str, i64)]) -> Value {
 }
 
 fn settled(route: &Value, routing: &Routing, split: &Split<'_>) -> Value {
-    let desired = desired_destinations(route, routing, split);
+    let desired = desired_destinations("shop", route, routing, split);
     let found = desired.unwrap_or_else(|| destinations(route).to_vec());
     let again = json!({"route": found});
-    assert_eq!(desired_destinations(&again, routing, split), None);
+    assert_eq!(desired_destinations("shop", &again, routing, split), None);
     again
 }
 
@@ -128,4 +128,20 @@ fn what_else_a_destination_says_is_kept() {
     let added = json!({"destination": {"host": "exp"}, "weight": 5});
     expected["route"].as_array_mut().unwrap().push(added);
     assert_eq!(found["route"], expected["route"]);
+}
+
+#[test]
+fn beside_another_namespaces_virtual_service_an_experiment_has_its_full_name() {
+    let split = Split {
+        canary: 5,
+        experiments: vec![("exp", 5)],
+    };
+    let found = desired_destinations("far", &primary(json!({})), &routing(100), &split).unwrap();
+    let host = json!("exp.shop.svc.cluster.local");
+    assert_eq!(found[2]["destination"]["host"], host);
+    let again = json!({"route": found});
+    assert_eq!(
+        desired_destinations("far", &again, &routing(100), &split),
+        None
+    );
 }

@@ -258,6 +258,62 @@ fn a_managed_and_a_declared_rollout_keep_each_others_lanes() {
 }
 
 #[test]
+fn two_rollouts_with_several_managed_routes_each_share_a_virtual_service() {
+    let named = |route: Value, name: &str| {
+        let mut route = route;
+        route["name"] = json!(name);
+        route
+    };
+    let users = json!([
+        named(search_route(), "search-v2"),
+        {"match": [{"uri": {"prefix": "/nameless"}}], "route": [{"destination": {"host": "other"}}]},
+        named(primary(json!({})), "second"),
+        search_route(),
+        primary(json!({})),
+    ]);
+    let one = managing(&["primary", "second"]);
+    let config =
+        json!({"virtualService": {"routes": ["search", "search-v2"]}, "destinationRule": null});
+    let other = with_config(
+        config,
+        json!({
+            "metadata": {"name": "search"},
+            "spec": {"strategy": {"canary": {"canaryService": "search-canary", "stableService": "search-stable"}}},
+        }),
+    );
+    let mut observed = observed(users.clone());
+    for rollout in [&one, &other, &one, &other] {
+        settle(rollout, &mut observed, header_step(rollout)).unwrap();
+        settle(rollout, &mut observed, set_weight(10)).unwrap();
+    }
+    assert_eq!(
+        names(&observed),
+        [
+            "serin-shop.search.canary:search-v2",
+            "search-v2",
+            "",
+            "serin-shop.reviews.canary:second",
+            "second",
+            "serin-shop.search.canary:search",
+            "search",
+            "serin-shop.reviews.canary:primary",
+            "primary"
+        ]
+    );
+    for rollout in [&one, &other] {
+        assert_eq!(
+            settle(rollout, &mut observed, set_weight(10)).unwrap(),
+            [""; 0]
+        );
+    }
+    for rollout in [&one, &other] {
+        settle(rollout, &mut observed, set_weight(0)).unwrap();
+        settle(rollout, &mut observed, Call::RemoveManagedRoutes).unwrap();
+    }
+    assert_eq!(*http(&observed), users);
+}
+
+#[test]
 fn declared_lanes_of_another_rollout_are_never_put_in_order() {
     let lane = |name: &str| json!({"name": name, "route": [{"destination": {"host": "zebra"}}]});
     let users = json!([
@@ -282,11 +338,13 @@ fn declared_lanes_of_another_rollout_are_never_put_in_order() {
     assert_eq!(*http(&observed), users);
 }
 
+/// What a user does to the HTTP routes.
+type Edit = Box<dyn Fn(&mut Vec<Value>)>;
+
 #[test]
 fn what_a_user_edits_in_the_middle_is_kept_and_the_lane_routes_follow() {
     let lane = "serin-shop.reviews.canary";
     let other = json!({"name": "other", "match": [{"uri": {"prefix": "/other"}}], "route": [{"destination": {"host": "other"}}]});
-    type Edit = Box<dyn Fn(&mut Vec<Value>)>;
     let between = other.clone();
     let cases: [(&str, Edit, &[&str]); 5] = [
         (

@@ -1,0 +1,286 @@
+//! What holds for any routes, weights and sequences of calls.
+
+use std::sync::Arc;
+
+use argo_rollouts::{Rollout, WeightDestination};
+use proptest::prelude::*;
+use proptest::{collection, option, sample};
+use serde_json::{Value, json};
+
+use crate::core::destination_rule::hash_of;
+use crate::core::fixtures::{observed, replica_set, rollout};
+use crate::core::plan::{
+    Call, Observed, PodHashes, Standing, Versions, Weights, Write, weight_is_live, writes,
+};
+use crate::core::routing::Routing;
+
+const MAXIMA: [u32; 4] = [1, 7, 100, 1000];
+const EXPERIMENTS: [&str; 3] = ["trial-a", "reviews-c2-2-1-b", "trial-c"];
+
+/// One destination, with a field that nobody knows.
+fn destination() -> impl Strategy<Value = Value> {
+    let names = [
+        ("reviews", Some("stable")),
+        ("reviews", Some("canary")),
+        ("reviews.shop.svc.cluster.local", Some("canary")),
+        ("other", Some("pinned")),
+        ("reviews", Some("pinned")),
+        ("foreign", None),
+        ("trial-a", None),
+        ("reviews-c2-2-1-b.shop", None),
+    ];
+    let weight = option::of(0..200_u32);
+    (sample::select(names.to_vec()), weight, any::<u8>()).prop_map(
+        |((host, subset), weight, unknown)| {
+            let mut destination = json!({"destination": {"host": host}, "x-unknown": unknown});
+            if let Some(subset) = subset {
+                destination["destination"]["subset"] = json!(subset);
+            }
+            if let Some(weight) = weight {
+                destination["weight"] = json!(weight);
+            }
+            destination
+        },
+    )
+}
+
+/// A route for both sides and whatever else, in any order.
+fn route() -> impl Strategy<Value = Value> {
+    let sides = ["stable", "canary"]
+        .map(|subset| json!({"destination": {"host": "reviews", "subset": subset}}));
+    collection::vec(destination(), 0..5)
+        .prop_map(move |more| [sides.to_vec(), more].concat())
+        .prop_shuffle()
+        .prop_map(|destinations| json!({"route": destinations, "x-unknown": {"deep": [1, null]}}))
+}
+
+/// The `spec` of a VirtualService with all protocols or some.
+fn virtual_service() -> impl Strategy<Value = Value> {
+    (route(), option::of(route()), option::of(route())).prop_map(|(http, tls, tcp)| {
+        let mut spec = json!({"hosts": ["reviews"], "http": [http], "x-unknown": 1});
+        for (protocol, route) in [("tls", tls), ("tcp", tcp)] {
+            if let Some(route) = route {
+                spec[protocol] = json!([route]);
+            }
+        }
+        spec
+    })
+}
+
+fn experiments() -> impl Strategy<Value = Vec<WeightDestination>> {
+    let experiment = (
+        sample::select(&EXPERIMENTS[..]),
+        0..150,
+        option::of("[a-z]{2}"),
+    );
+    let experiment = experiment.prop_map(|(name, weight, hash)| WeightDestination {
+        weight,
+        service_name: name.to_owned(),
+        pod_template_hash: hash.unwrap_or_default(),
+    });
+    collection::vec(experiment, 0..3)
+}
+
+/// What one reconcile of the controller finds and asks for.
+#[derive(Clone, Debug)]
+struct Reconcile {
+    current: &'static str,
+    aborted: bool,
+    canary_has_pods: bool,
+    weight: i32,
+    experiments: Vec<WeightDestination>,
+}
+
+fn reconcile() -> impl Strategy<Value = Reconcile> {
+    let current = sample::select(&["c2", "c3", "s1"][..]);
+    let weight = 0..1200;
+    (current, any::<bool>(), any::<bool>(), weight, experiments()).prop_map(
+        |(current, aborted, canary_has_pods, weight, experiments)| Reconcile {
+            current,
+            aborted,
+            canary_has_pods,
+            weight: if aborted || !canary_has_pods || current == "s1" {
+                0
+            } else {
+                weight
+            },
+            experiments,
+        },
+    )
+}
+
+impl Reconcile {
+    fn rollout(&self, max: u32, earlier: &[WeightDestination]) -> Rollout {
+        let earlier: Vec<Value> = earlier
+            .iter()
+            .map(|experiment| json!({"serviceName": experiment.service_name, "weight": experiment.weight}))
+            .collect();
+        let step = json!({"setHeaderRoute": {"name": "beta", "match": [{"headerName": "x", "headerValue": {"exact": "1"}}]}});
+        rollout(json!({
+            "spec": {"strategy": {"canary": {
+                "steps": [step, {"setWeight": 20}],
+                "trafficRouting": {"maxTrafficWeight": max, "plugins": {"serin/istio": {
+                    "virtualService": {"routes": null},
+                    "destinationRule": {"additionalSubsetNames": ["pinned"]},
+                }}},
+            }}},
+            "status": {
+                "currentPodHash": self.current, "abort": self.aborted, "currentStepIndex": 1,
+                "canary": {"weights": {"additional": earlier}},
+            },
+        }))
+    }
+
+    fn calls(&self) -> Vec<Call<'_>> {
+        let removes =
+            self.weight == 0 && (self.aborted || !self.canary_has_pods || self.current == "s1");
+        let removal = removes.then_some(Call::RemoveManagedRoutes);
+        removal
+            .into_iter()
+            .chain([
+                Call::UpdateHash(self.hashes()),
+                Call::SetWeight(self.weights()),
+            ])
+            .collect()
+    }
+
+    fn hashes(&self) -> PodHashes<'_> {
+        PodHashes {
+            canary: self.current,
+            stable: "s1",
+            additional: &self.experiments,
+        }
+    }
+
+    fn weights(&self) -> Weights<'_> {
+        Weights {
+            canary: self.weight,
+            additional: &self.experiments,
+        }
+    }
+}
+
+/// Carries out writes until there are none, and says how many there were.
+fn settle(rollout: &Rollout, observed: &mut Observed, call: Call<'_>) -> usize {
+    let routing = Routing::of(rollout).unwrap();
+    for count in 0..20 {
+        let safe = has_endpoints(observed);
+        let pending = writes(rollout, &routing, observed, call).unwrap();
+        match pending.into_iter().next() {
+            None => return count,
+            Some(Write::Spec { object, spec }) => {
+                assert_ne!(object.spec, spec, "a write must change something");
+                let services = observed.virtual_services.iter_mut();
+                let mut targets = services.chain([&mut observed.destination_rule]).flatten();
+                let target = targets.find(|target| target.id == object.id).unwrap();
+                Arc::make_mut(target).spec = spec;
+            }
+            Some(Write::Policy { patch, .. }) => {
+                let target = Arc::make_mut(observed.wasm_plugin.as_mut().unwrap());
+                let mut whole = json!({"spec": target.spec});
+                json_patch::merge(&mut whole, &patch);
+                target.spec = whole["spec"].take();
+            }
+        }
+        assert!(!safe || has_endpoints(observed), "{call:?}: write {count}");
+    }
+    panic!("{call:?} doesn't settle");
+}
+
+/// True if all traffic of the Rollout's own subsets, lane routes' too, finds available pods.
+fn has_endpoints(observed: &Observed) -> bool {
+    let rule = observed.destination_rule.as_ref().unwrap();
+    let versions = Versions::of(&observed.replica_sets);
+    let spec = &observed.virtual_services[0].as_ref().unwrap().spec;
+    let routes = ["http", "tls", "tcp"].map(|protocol| spec[protocol].as_array());
+    routes.into_iter().flatten().flatten().all(|route| {
+        let destinations = route["route"].as_array().unwrap();
+        destinations.iter().all(|destination| {
+            let takes = destinations.len() == 1 || destination["weight"].as_u64().unwrap_or(0) > 0;
+            let hash = destination["destination"]["subset"]
+                .as_str()
+                .and_then(|subset| hash_of(rule, subset));
+            !takes || hash.is_none_or(|hash| versions.has_pods(hash))
+        })
+    })
+}
+
+/// All lists of destinations that have weights to share.
+fn splits(spec: &Value) -> Vec<&Vec<Value>> {
+    ["http", "tls", "tcp"]
+        .into_iter()
+        .filter_map(|protocol| spec[protocol].as_array())
+        .flatten()
+        .filter_map(|route| route["route"].as_array())
+        .filter(|destinations| destinations.len() > 1)
+        .collect()
+}
+
+/// What the user wrote: all but weights, destinations that are the Rollout's to add and remove, and lane routes.
+fn users(spec: &Value) -> Value {
+    let mut spec = spec.clone();
+    let routes = spec["http"].as_array_mut().unwrap();
+    routes.retain(|route| route.get("name").is_none());
+    for protocol in ["http", "tls", "tcp"] {
+        for route in spec[protocol].as_array_mut().into_iter().flatten() {
+            let destinations = route["route"].as_array_mut().unwrap();
+            destinations.retain(|destination| destination["destination"].get("subset").is_some());
+            for destination in destinations {
+                destination.as_object_mut().unwrap().remove("weight");
+            }
+        }
+    }
+    spec
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_sequence_of_reconciles_settles(
+        spec in virtual_service(),
+        reconciles in collection::vec(reconcile(), 1..6),
+        max in sample::select(&MAXIMA[..]),
+    ) {
+        let mut world = observed(json!([]));
+        Arc::make_mut(world.virtual_services[0].as_mut().unwrap()).spec = spec.clone();
+        let rule_before = world.destination_rule.as_ref().unwrap().spec["subsets"][0]["labels"]["app"].clone();
+        let mut earlier: &[WeightDestination] = &[];
+        for reconcile in &reconciles {
+            let rollout = reconcile.rollout(max, earlier);
+            let routing = Routing::of(&rollout).unwrap();
+            world.replica_sets = vec![
+                Arc::new(replica_set("s1", 3)),
+                Arc::new(replica_set(reconcile.current, i64::from(reconcile.canary_has_pods))),
+            ];
+            for call in reconcile.calls() {
+                settle(&rollout, &mut world, call);
+                prop_assert_eq!(settle(&rollout, &mut world, call), 0, "the same call twice");
+            }
+            let standing = Standing {
+                hashes: Some(reconcile.hashes()),
+                weights: Some(reconcile.weights()),
+            };
+            prop_assert_eq!(settle(&rollout, &mut world, Call::Keep(standing)), 0, "Keep");
+            prop_assert!(weight_is_live(&rollout, &routing, &world, reconcile.weights()).unwrap());
+
+            let found = &world.virtual_services[0].as_ref().unwrap().spec;
+            for destinations in splits(found) {
+                let weights: Vec<u64> = destinations
+                    .iter()
+                    .map(|destination| destination["weight"].as_u64().unwrap_or(0))
+                    .collect();
+                prop_assert_eq!(weights.iter().sum::<u64>(), u64::from(max), "{:?}", weights);
+            }
+            prop_assert_eq!(users(found), users(&spec), "the user's fields");
+            let subsets = world.destination_rule.as_ref().unwrap().spec["subsets"].as_array().unwrap();
+            for subset in &subsets[2..] {
+                let runs = |experiment: &WeightDestination| subset["name"] == *experiment.service_name;
+                prop_assert!(reconcile.experiments.iter().any(runs), "left over: {}", subset);
+            }
+            earlier = &reconcile.experiments;
+        }
+        let rule = &world.destination_rule.as_ref().unwrap().spec["subsets"][0];
+        prop_assert_eq!(&rule["labels"]["app"], &rule_before);
+    }
+}
