@@ -54,10 +54,24 @@ fn route() -> impl Strategy<Value = Value> {
         .prop_map(|destinations| json!({"route": destinations, "x-unknown": {"deep": [1, null]}}))
 }
 
+/// A route that the built-in reconciler has left over from a header or a mirror step.
+fn leftover() -> impl Strategy<Value = Value> {
+    let canary = json!({"host": "reviews", "subset": "canary"});
+    let header = json!({"name": "beta", "route": [{"destination": canary}]});
+    let mirror = route().prop_map(move |mut route| {
+        route["name"] = json!("shadow");
+        route["mirror"] = canary.clone();
+        route
+    });
+    prop_oneof![Just(header), mirror]
+}
+
 /// The `spec` of a VirtualService with all protocols or some.
 fn virtual_service() -> impl Strategy<Value = Value> {
-    (route(), option::of(route()), option::of(route())).prop_map(|(http, tls, tcp)| {
-        let mut spec = json!({"hosts": ["reviews"], "http": [http], "x-unknown": 1});
+    let routes = (option::of(leftover()), route());
+    (routes, option::of(route()), option::of(route())).prop_map(|((leftover, http), tls, tcp)| {
+        let http: Vec<Value> = leftover.into_iter().chain([http]).collect();
+        let mut spec = json!({"hosts": ["reviews"], "http": http, "x-unknown": 1});
         for (protocol, route) in [("tls", tls), ("tcp", tcp)] {
             if let Some(route) = route {
                 spec[protocol] = json!([route]);
@@ -273,6 +287,9 @@ proptest! {
                 prop_assert_eq!(weights.iter().sum::<u64>(), u64::from(max), "{:?}", weights);
             }
             prop_assert_eq!(users(found), users(&spec), "the user's fields");
+            let routes = found["http"].as_array().unwrap();
+            let names = routes.iter().filter_map(|route| route["name"].as_str());
+            prop_assert!(names.into_iter().all(|name| name.starts_with("serin-")), "a leftover");
             let subsets = world.destination_rule.as_ref().unwrap().spec["subsets"].as_array().unwrap();
             for subset in &subsets[2..] {
                 let runs = |experiment: &WeightDestination| subset["name"] == *experiment.service_name;
