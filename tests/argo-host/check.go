@@ -67,6 +67,7 @@ func checkAll() error {
 		{"10,000 calls from 20 goroutines", checkConcurrent},
 		{"unknown arguments", checkUnknown},
 		{"large arguments", checkLarge},
+		{"idle streams", checkIdle},
 	} {
 		if err := check.run(router); err != nil {
 			return fmt.Errorf("%s: %w", check.what, err)

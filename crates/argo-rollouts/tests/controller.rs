@@ -45,6 +45,7 @@ fn the_controllers_client_gets_what_it_expects() {
         "10,000 calls from 20 goroutines",
         "unknown arguments",
         "large arguments",
+        "idle streams",
         "ping, kill, restart, sockets gone",
     ] {
         assert!(

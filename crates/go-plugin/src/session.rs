@@ -6,6 +6,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
+use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio_util::compat::{FuturesAsyncReadCompatExt, TokioAsyncReadCompatExt};
@@ -44,12 +45,12 @@ pub(crate) async fn serve(socket: UnixStream, context: Context) {
     let close = context.close.child_token();
     let drive = drive(socket, opened, close.clone());
     let serve = async {
-        let Some(control) = streams.recv().await else {
+        let Some(control) = next(&mut streams).await else {
             return;
         };
         // What plugins in Go print goes through these two. Ours log to the real stderr, which the
         // host reads too; it only wants the streams to stay open.
-        let (stdout, stderr) = (streams.recv().await, streams.recv().await);
+        let (stdout, stderr) = (next(&mut streams).await, next(&mut streams).await);
         let broker = Broker::default();
         let services = Services::default()
             .with("Control", Arc::new(Control(context.quit.clone())))
@@ -62,13 +63,27 @@ pub(crate) async fn serve(socket: UnixStream, context: Context) {
             );
         let calls = context.calls.clone();
         tokio::spawn(net_rpc::serve(control, services, calls, close.clone()));
-        while let Some(stream) = streams.recv().await {
+        while let Some(stream) = next(&mut streams).await {
             let calls = context.calls.clone();
             tokio::spawn(broker.clone().connect(stream, calls, close.clone()));
         }
         drop((stdout, stderr));
     };
     tokio::join!(drive, serve);
+}
+
+/// The next stream that the host opens, acknowledged.
+///
+/// yamux 0.14 acknowledges a stream with the first bytes that it sends on it, and on some nothing is ever sent. A host
+/// closes the whole connection 75 s after it has opened a stream that was not acknowledged (hashicorp/yamux v0.1.2
+/// `Config.StreamOpenTimeout`, `setOpenTimeout`).
+async fn next(streams: &mut mpsc::Receiver<Stream>) -> Option<Stream> {
+    let mut stream = streams.recv().await?;
+    // A frame without bytes carries it. Where that fails, so does the stream's first use.
+    if let Err(error) = stream.write(&[]).await {
+        tracing::debug!(%error, "a stream ended before it was acknowledged");
+    }
+    Some(stream)
 }
 
 /// Moves the connection's bytes and hands out the streams that the host opens.

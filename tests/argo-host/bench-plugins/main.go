@@ -2,7 +2,8 @@
 // repository's, and Argo's own Istio reconciler as a plugin in Go (../builtin-plugin), once reading
 // by GET and once from informers. It prints a Markdown table on stdout, and progress on stderr.
 //
-//	bench-plugins -serin PROGRAM -builtin PROGRAM -kubeconfig FILE [-quick] [-command TEXT]
+//	bench-plugins -serin PROGRAM -builtin PROGRAM -kubeconfig FILE
+//	    [-quick] [-command TEXT] [-samples FILE]
 //
 // Plugins are started and called through the packages that the controller uses. Each has namespaces
 // of its own with equal objects. What is compared is measured in turns, the first one changing each
@@ -10,6 +11,7 @@
 package main
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -50,6 +52,7 @@ func main() {
 	kubeconfig := flag.String("kubeconfig", os.Getenv("KUBECONFIG"), "the API server")
 	short := flag.Bool("quick", false, "a short form")
 	command := flag.String("command", "", "the command to name above the table")
+	samples := flag.String("samples", "", "also write every sample into this file, as JSON")
 	flag.Parse()
 	if *serin == "" || *builtin == "" || *kubeconfig == "" {
 		fail(fmt.Errorf("-serin, -builtin and -kubeconfig are needed"))
@@ -68,7 +71,7 @@ func main() {
 	interrupted := make(chan os.Signal, 1)
 	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
 	done := make(chan error, 1)
-	go func() { done <- run(contestants, chosen, *kubeconfig, *command) }()
+	go func() { done <- run(contestants, chosen, *kubeconfig, *command, *samples) }()
 	var err error
 	select {
 	case err = <-done:
@@ -82,7 +85,7 @@ func main() {
 }
 
 // run measures everything and prints the table.
-func run(contestants []contestant, pace pace, kubeconfig, command string) error {
+func run(contestants []contestant, pace pace, kubeconfig, command, samples string) error {
 	began := time.Now()
 	// Plugins find the API server as the controller's do.
 	if err := os.Setenv("KUBECONFIG", kubeconfig); err != nil {
@@ -118,6 +121,15 @@ func run(contestants []contestant, pace pace, kubeconfig, command string) error 
 	}
 	for _, plugin := range running {
 		plugin.client.Kill()
+	}
+	if samples != "" {
+		content, err := json.Marshal(results)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(samples, content, 0o644); err != nil {
+			return err
+		}
 	}
 	printReport(report{
 		contestants: contestants, results: results, pace: pace, command: command,

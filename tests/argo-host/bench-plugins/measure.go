@@ -37,14 +37,15 @@ const (
 
 // series are the samples of one row and one plugin.
 type series struct {
-	samples []float64
-	// calls are the times of the calls that a sample of several is made of.
-	calls []float64
-	// again counts calls that failed and were made again.
-	again int
+	// Durations in milliseconds, memory in KiB.
+	Samples []float64 `json:"samples"`
+	// Calls are the times of the calls that a sample of several is made of.
+	Calls []float64 `json:"calls,omitempty"`
+	// Again counts calls that failed and were made again.
+	Again int `json:"again,omitempty"`
 }
 
-// results by row and by the plugin's key. Durations are in milliseconds, memory in KiB.
+// results by row and by the plugin's key.
 type results map[string]map[string]*series
 
 func (r results) of(row, key string) *series {
@@ -59,7 +60,7 @@ func (r results) of(row, key string) *series {
 
 func (r results) add(row, key string, sample float64) {
 	series := r.of(row, key)
-	series.samples = append(series.samples, sample)
+	series.Samples = append(series.Samples, sample)
 }
 
 // rotated begins with another one at each round.
@@ -172,8 +173,8 @@ func measureKind(into *series, plugin *plugin, kind string, state *state, pace p
 			return err
 		}
 		if into != nil {
-			into.samples = append(into.samples, milliseconds(took))
-			into.again += again
+			into.Samples = append(into.Samples, milliseconds(took))
+			into.Again += again
 		}
 		if changes {
 			time.Sleep(settle)
@@ -302,15 +303,15 @@ func measureCrowd(into *series, plugin *plugin, state *state) error {
 	wg.Wait()
 	took := time.Since(began)
 	if into != nil {
-		into.samples = append(into.samples, milliseconds(took))
+		into.Samples = append(into.Samples, milliseconds(took))
 	}
 	for _, outcome := range outcomes {
 		if outcome.err != nil {
 			return outcome.err
 		}
 		if into != nil {
-			into.calls = append(into.calls, outcome.took...)
-			into.again += outcome.again
+			into.Calls = append(into.Calls, outcome.took...)
+			into.Again += outcome.again
 		}
 	}
 	return nil

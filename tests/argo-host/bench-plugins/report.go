@@ -60,22 +60,22 @@ func printReport(r report) {
 	fmt.Println("|---|---" + strings.Repeat("|--:", len(header)-2) + "|")
 
 	for _, row := range []string{weightUnchanged, hashUnchanged, verify, removeUnchanged, weightChanged, hashChanged} {
-		r.row(row, "ms", median, func(s *series) []float64 { return s.samples })
+		r.row(row, "ms", median, func(s *series) []float64 { return s.Samples })
 	}
 	for _, row := range []string{weightUnchanged, weightChanged} {
-		r.row(row+": 99th percentile", "ms", percentile99, func(s *series) []float64 { return s.samples })
+		r.row(row+": 99th percentile", "ms", percentile99, func(s *series) []float64 { return s.Samples })
 	}
 	for _, row := range []string{crowdUnchanged, crowdChanged} {
-		r.row(row, "ms", median, func(s *series) []float64 { return s.samples })
-		r.row(row+": median call", "ms", median, func(s *series) []float64 { return s.calls })
-		r.row(row+": 99th percentile call", "ms", percentile99, func(s *series) []float64 { return s.calls })
+		r.row(row, "ms", median, func(s *series) []float64 { return s.Samples })
+		r.row(row+": median call", "ms", median, func(s *series) []float64 { return s.Calls })
+		r.row(row+": 99th percentile call", "ms", percentile99, func(s *series) []float64 { return s.Calls })
 	}
 	for _, row := range []string{startReady, startCalled} {
-		r.row(row, "ms", median, func(s *series) []float64 { return s.samples })
+		r.row(row, "ms", median, func(s *series) []float64 { return s.Samples })
 	}
 	for _, row := range []string{memoryStart, own(memoryStart), memoryCrowd, own(memoryCrowd)} {
 		r.row("memory "+row, "MiB", median, func(s *series) []float64 {
-			scaled := slices.Clone(s.samples)
+			scaled := slices.Clone(s.Samples)
 			for i := range scaled {
 				scaled[i] /= 1024
 			}
@@ -111,7 +111,7 @@ func (r report) row(words, unit string, of func([]float64) float64, samples func
 func (r report) printAgain() {
 	for _, contestant := range r.contestants {
 		for _, row := range []string{weightChanged, hashChanged, crowdChanged} {
-			if again := r.results.of(row, contestant.key).again; again > 0 {
+			if again := r.results.of(row, contestant.key).Again; again > 0 {
 				fmt.Printf("%s: %s: %d calls failed and were made again.\n\n", contestant.title, row, again)
 			}
 		}
@@ -119,12 +119,12 @@ func (r report) printAgain() {
 }
 
 func (r report) printGoal(goal goal) {
-	ours := median(r.results.of(goal.row, r.contestants[0].key).samples)
+	ours := median(r.results.of(goal.row, r.contestants[0].key).Samples)
 	met := true
 	var found []string
 	for _, contestant := range r.contestants {
 		if slices.Contains(goal.against, contestant.key) {
-			ratio := ours / median(r.results.of(goal.row, contestant.key).samples)
+			ratio := ours / median(r.results.of(goal.row, contestant.key).Samples)
 			found = append(found, fmt.Sprintf("%.2f of %s", ratio, contestant.title))
 			met = met && ratio <= goal.share
 		}

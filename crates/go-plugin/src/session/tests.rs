@@ -1,8 +1,9 @@
 //! A connection, as a host would open and use it.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 
 use super::*;
 use crate::gob::{Encoded, TypeId, Value};
@@ -23,7 +24,7 @@ impl Service for Method {
 struct Host {
     control: Client<Stream>,
     spare: Vec<Stream>,
-    _output: [Stream; 2],
+    output: [Stream; 2],
     context: Context,
     served: tokio::task::JoinHandle<()>,
 }
@@ -65,7 +66,7 @@ async fn connect() -> Host {
     Host {
         control,
         spare: streams.collect(),
-        _output: [stdout, stderr],
+        output: [stdout, stderr],
         context,
         served,
     }
@@ -83,6 +84,22 @@ impl Host {
             Err(header.error)
         }
     }
+}
+
+#[tokio::test]
+async fn streams_on_which_nothing_is_sent_are_acknowledged() {
+    let host = connect().await;
+    let acknowledged = async {
+        while host
+            .output
+            .iter()
+            .any(|stream| stream.get_ref().is_pending_ack())
+        {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let limit = Duration::from_secs(10);
+    tokio::time::timeout(limit, acknowledged).await.unwrap();
 }
 
 #[tokio::test]
