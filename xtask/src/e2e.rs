@@ -16,30 +16,11 @@ use crate::{dist, envoy, programs, wasm};
 const HARNESS: &str = "real-stack";
 
 pub(crate) fn run(flags: &E2eFlags) -> Result<(), Failure> {
-    let install = "install the system's packages util-linux and iproute2";
-    run::need(
-        "unshare",
-        &["--version"],
-        "to give the stack namespaces of its own",
-        install,
-    )?;
-    run::need("ip", &["-V"], "to set up the stack's network", install)?;
     let envoy = envoy::ensure()?;
-    let programs = programs::ensure()?;
     let module = wasm::module()?;
     let plugin = dist::plugin()?;
-    run::step("building the harness", || {
-        run::run(
-            cargo().args(["build", "--profile", "harness", "--package", HARNESS]),
-            "mend what the compiler names above",
-        )
-    })?;
     let root = run::root();
-    let mut command = isolated();
-    command.arg(run::target().join("harness").join(HARNESS));
-    for (name, folder) in &programs {
-        command.arg(format!("--{name}")).arg(folder);
-    }
+    let mut command = harness("scenarios")?;
     let mut path = |flag: &str, path: &Path| {
         command.arg(flag).arg(path);
     };
@@ -48,7 +29,6 @@ pub(crate) fn run(flags: &E2eFlags) -> Result<(), Failure> {
     path("--module", &module);
     path("--manifests", &root.join("manifests"));
     path("--scenarios", &root.join("tests/e2e"));
-    path("--logs", &run::target().join("e2e"));
     command.args(["--traffic-router", flags.traffic_router.word()]);
     command.args(["--jobs", &flags.jobs.to_string()]);
     command.args(&flags.scenarios);
@@ -67,6 +47,34 @@ pub(crate) fn run(flags: &E2eFlags) -> Result<(), Failure> {
         command: run::line(&command),
         source: command.exec(),
     })
+}
+
+/// The harness in namespaces of its own, built, with the real stack's programs and up to `subcommand`'s other arguments.
+pub(crate) fn harness(subcommand: &str) -> Result<Command, Failure> {
+    let install = "install the system's packages util-linux and iproute2";
+    run::need(
+        "unshare",
+        &["--version"],
+        "to give the stack namespaces of its own",
+        install,
+    )?;
+    run::need("ip", &["-V"], "to set up the stack's network", install)?;
+    let programs = programs::ensure()?;
+    run::step("building the harness", || {
+        run::run(
+            cargo().args(["build", "--profile", "harness", "--package", HARNESS]),
+            "mend what the compiler names above",
+        )
+    })?;
+    let mut command = isolated();
+    command
+        .arg(run::target().join("harness").join(HARNESS))
+        .arg(subcommand);
+    for (name, folder) in &programs {
+        command.arg(format!("--{name}")).arg(folder);
+    }
+    command.arg("--logs").arg(run::target().join("e2e"));
+    Ok(command)
 }
 
 /// `unshare`, with namespaces for network, processes and mounts; a user without root's rights gets a user namespace too.

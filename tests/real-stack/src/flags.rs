@@ -1,10 +1,20 @@
-//! What the harness is told: where everything is that it runs. `cargo xtask e2e` fills it in.
+//! What the harness is told: where everything is that it runs. `cargo xtask` fills it in.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// Runs scenarios on a real control plane and real Envoys.
+/// Runs on a real control plane.
 #[derive(Debug, clap::Parser)]
-pub(crate) struct Flags {
+pub(crate) enum Command {
+    /// Runs scenarios on the whole of it and on real Envoys.
+    Scenarios(Box<Flags>),
+    /// Runs a program beside the API server alone, and ends with its exit code.
+    ApiServer(ApiServerFlags),
+}
+
+/// Where the control plane's programs are.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Programs {
     /// Folder with `etcd`.
     #[arg(long)]
     pub(crate) etcd: PathBuf,
@@ -17,6 +27,26 @@ pub(crate) struct Flags {
     /// Folder with `rollouts-controller` and Argo's CRDs and roles.
     #[arg(long)]
     pub(crate) argo_rollouts: PathBuf,
+    /// Where logs go: one folder per run.
+    #[arg(long)]
+    pub(crate) logs: PathBuf,
+}
+
+/// What `api-server` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ApiServerFlags {
+    #[command(flatten)]
+    pub(crate) programs: Programs,
+    /// The program and its arguments. It finds the API server by KUBECONFIG, as an administrator.
+    #[arg(last = true, required = true)]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// What `scenarios` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Flags {
+    #[command(flatten)]
+    pub(crate) programs: Programs,
     /// The Envoy program.
     #[arg(long)]
     pub(crate) envoy: PathBuf,
@@ -32,9 +62,6 @@ pub(crate) struct Flags {
     /// Folder with one folder per scenario.
     #[arg(long)]
     pub(crate) scenarios: PathBuf,
-    /// Where logs go: one folder per run.
-    #[arg(long)]
-    pub(crate) logs: PathBuf,
     /// Who moves the traffic.
     #[arg(long, value_enum, default_value_t = Router::Serin)]
     pub(crate) traffic_router: Router,

@@ -1,7 +1,7 @@
 //! The real stack: brings up a cluster without containers in the namespaces it was started in, runs scenarios on it
-//! under load, and judges what the load saw.
+//! under load, and judges what the load saw; or the API server alone, and a program beside it.
 //!
-//! `cargo xtask e2e` starts it, in a network and a process namespace of its own; everything it starts dies with it.
+//! `cargo xtask` starts it, in a network and a process namespace of its own; everything it starts dies with it.
 
 mod error;
 mod flags;
@@ -14,16 +14,25 @@ mod proxy;
 mod run;
 mod stack;
 mod under_test;
+mod with_api_server;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::flags::Flags;
+use crate::flags::Command;
+
+/// What was asked for; false if it ran and failed.
+async fn obey(command: &Command) -> Result<bool, error::Error> {
+    match command {
+        Command::Scenarios(flags) => run::run(flags).await,
+        Command::ApiServer(flags) => with_api_server::run(flags).await,
+    }
+}
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let flags = Flags::parse();
+    let command = Command::parse();
     let interrupted = async {
         // Without the signal there is nothing to wait for.
         if tokio::signal::ctrl_c().await.is_err() {
@@ -31,7 +40,7 @@ async fn main() -> ExitCode {
         }
     };
     let outcome = tokio::select! {
-        outcome = run::run(&flags) => outcome,
+        outcome = obey(&command) => outcome,
         () = interrupted => Err(error::Error::Interrupted),
     };
     match outcome {

@@ -35,7 +35,7 @@ const PACE: Pace = Pace {
 pub(crate) async fn run(flags: &Flags) -> Result<bool, Error> {
     let began = Instant::now();
     let scenarios = scenarios::read_all(&flags.scenarios, &flags.names)?;
-    let folder = log_folder(&flags.logs)?;
+    let folder = log_folder(&flags.programs.logs)?;
     eprintln!("logs: {}", folder.display());
     network::up().await?;
     let mut stack = Stack::start(flags, &folder).await?;
@@ -129,7 +129,7 @@ async fn pod_address(cluster: &Cluster, namespace: &str, name: &str) -> Result<S
 }
 
 /// A new folder for this run, and `latest` pointing to it; the oldest runs' folders go.
-fn log_folder(logs: &Path) -> Result<PathBuf, Error> {
+pub(crate) fn log_folder(logs: &Path) -> Result<PathBuf, Error> {
     std::fs::create_dir_all(logs).map_err(Error::file("create", logs))?;
     let mut runs: Vec<PathBuf> = std::fs::read_dir(logs)
         .map_err(Error::file("read", logs))?

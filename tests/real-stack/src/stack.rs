@@ -1,17 +1,15 @@
 //! Brings up the control plane: etcd, the API server, the controller manager, istiod, and the Argo Rollouts controller
 //! with the plugin registered, each as its documentation says and as `manifests/` tells users to.
 
+pub(crate) mod api_server;
 mod plans;
 mod restart;
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use go_plugin::Chain;
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
 use scenarios::{Cluster, read_yaml};
 use serde_json::{Value, json};
 use testbed::probe;
@@ -19,13 +17,13 @@ use testbed::probe;
 use crate::error::Error;
 use crate::flags::{Flags, Router};
 use crate::program::Program;
+use crate::stack::api_server::ApiServer;
 use crate::{kubelet, proxy};
 
 /// Where istiod serves xDS in plain text.
 pub(crate) const XDS: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 15010);
 const ISTIOD_READY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
-const API_SERVER: &str = "https://127.0.0.1:6443";
 
 /// The Argo controller's namespace, in which it looks for its configuration.
 const ARGO_NAMESPACE: &str = "argo-rollouts";
@@ -34,11 +32,6 @@ const MESH_NAMESPACE: &str = "istio-system";
 
 /// A limit on every start: far above what any of them takes on two cores.
 const START_LIMIT: Duration = Duration::from_secs(90);
-
-/// Users of the API server: token, name, groups. The controller has the name of its service account, so that the
-/// bindings which users apply are the ones that hold here.
-const TOKENS: &str = "admin,admin,admin,\"system:masters\"\n\
-    argo,system:serviceaccount:argo-rollouts:argo-rollouts,argo,\"system:serviceaccounts,system:serviceaccounts:argo-rollouts\"\n";
 
 /// The running control plane.
 pub(crate) struct Stack {
@@ -53,29 +46,17 @@ pub(crate) struct Stack {
 impl Stack {
     /// Starts everything but the proxies; `folder` takes logs and working files.
     pub(crate) async fn start(flags: &Flags, folder: &Path) -> Result<Self, Error> {
-        write(&folder.join("tokens.csv"), TOKENS)?;
-        let admin = kubeconfig(folder, "admin")?;
-        let argo = kubeconfig(folder, "argo")?;
-        let mut programs = vec![Program::start(plans::etcd(flags, folder), folder)?];
-        programs.push(Program::start(plans::api_server(flags, folder)?, folder)?);
-        let client = client(&admin).await?;
-        until(
-            "the API server",
-            START_LIMIT,
-            || check(&mut programs),
-            async || match client.request_text(request("/readyz")).await {
-                Ok(_) => Ok(()),
-                Err(error) => Err(Chain(&error).to_string()),
-            },
-        )
-        .await?;
+        let ApiServer {
+            cluster,
+            admin,
+            mut programs,
+        } = ApiServer::start(&flags.programs, folder).await?;
+        let argo = api_server::kubeconfig(folder, "argo")?;
         programs.push(Program::start(
             plans::controller_manager(flags, folder, &admin),
             folder,
         )?);
-
-        let cluster = Cluster::new(client);
-        prepare(flags, &cluster, &mut programs).await?;
+        prepare(flags, &cluster).await?;
         programs.push(Program::start(
             plans::istiod(flags, folder, &admin)?,
             folder,
@@ -138,37 +119,8 @@ pub(crate) async fn until(
     }
 }
 
-/// CRDs, namespaces, the node, the controller's roles, and Serin's own manifests.
-async fn prepare(flags: &Flags, cluster: &Cluster, programs: &mut [Program]) -> Result<(), Error> {
-    let mut definitions = yaml_folder(&flags.argo_rollouts.join("manifests/crds"), "-crd.yaml")?;
-    definitions.extend(read_yaml(
-        &flags
-            .istio
-            .join("manifests/charts/base/files/crd-all.gen.yaml"),
-    )?);
-    for definition in &definitions {
-        cluster.apply(definition, None).await?;
-    }
-    until(
-        "the custom resources",
-        START_LIMIT,
-        || check(programs),
-        async || {
-            let established = established(cluster)
-                .await
-                .map_err(|error| Chain(&error).to_string())?;
-            if established >= definitions.len() {
-                return Ok(());
-            }
-            Err(format!(
-                "{established} of {} established",
-                definitions.len()
-            ))
-        },
-    )
-    .await?;
-    cluster.discover().await?;
-
+/// Namespaces, the node, the controller's roles, and Serin's own manifests.
+async fn prepare(flags: &Flags, cluster: &Cluster) -> Result<(), Error> {
     let named = |kind: &str, name: &str| json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name}});
     for object in [
         named("Node", kubelet::NODE),
@@ -178,7 +130,7 @@ async fn prepare(flags: &Flags, cluster: &Cluster, programs: &mut [Program]) -> 
     ] {
         cluster.apply(&object, None).await?;
     }
-    let argo = flags.argo_rollouts.join("manifests");
+    let argo = flags.programs.argo_rollouts.join("manifests");
     let mut files = vec![
         argo.join("role/argo-rollouts-clusterrole.yaml"),
         argo.join("base/argo-rollouts-sa.yaml"),
@@ -212,70 +164,6 @@ fn local(object: &mut Value, flags: &Flags) {
         let location = format!("file://{}", flags.plugin.display());
         *plugins = json!(json!([{"name": "serin/istio", "location": location}]).to_string());
     }
-}
-
-async fn established(cluster: &Cluster) -> Result<usize, Error> {
-    let definitions = cluster.list(scenarios::CRD, None).await?;
-    let is_established = |definition: &&Value| {
-        definition
-            .pointer("/status/conditions")
-            .and_then(Value::as_array)
-            .is_some_and(|conditions| {
-                conditions
-                    .iter()
-                    .any(|one| one["type"] == "Established" && one["status"] == "True")
-            })
-    };
-    Ok(definitions.iter().filter(is_established).count())
-}
-
-fn yaml_folder(folder: &Path, ending: &str) -> Result<Vec<Value>, Error> {
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
-        .map_err(Error::file("read", folder))?
-        .filter_map(|item| item.ok().map(|item| item.path()))
-        .filter(|path| path.to_string_lossy().ends_with(ending))
-        .collect();
-    files.sort();
-    let mut documents = Vec::new();
-    for file in files {
-        documents.extend(read_yaml(&file)?);
-    }
-    Ok(documents)
-}
-
-/// Writes the kubeconfig of a user of [`TOKENS`].
-fn kubeconfig(folder: &Path, user: &str) -> Result<PathBuf, Error> {
-    let content = json!({
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "e2e", "cluster": {"server": API_SERVER, "insecure-skip-tls-verify": true}}],
-        "users": [{"name": user, "user": {"token": user}}],
-        "contexts": [{"name": "e2e", "context": {"cluster": "e2e", "user": user}}],
-        "current-context": "e2e",
-    });
-    let path = folder.join(format!("kubeconfig-{user}"));
-    write(&path, &content.to_string())?;
-    Ok(path)
-}
-
-async fn client(kubeconfig: &Path) -> Result<Client, Error> {
-    let failed = |source: kube::Error| Error::Connect {
-        source: Box::new(source),
-    };
-    let kubeconfig = Kubeconfig::read_from(kubeconfig)
-        .map_err(|source| failed(kube::Error::InferKubeconfig(source)))?;
-    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-        .await
-        .map_err(|source| failed(kube::Error::InferKubeconfig(source)))?;
-    Client::try_from(config).map_err(failed)
-}
-
-fn request(path: &str) -> http::Request<Vec<u8>> {
-    let mut request = http::Request::new(Vec::new());
-    if let Ok(uri) = path.parse() {
-        *request.uri_mut() = uri;
-    }
-    request
 }
 
 fn write(path: &Path, content: &str) -> Result<(), Error> {

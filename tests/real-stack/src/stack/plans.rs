@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{ARGO_NAMESPACE, ISTIOD_READY, MESH_NAMESPACE, XDS, write};
 use crate::error::Error;
-use crate::flags::Flags;
+use crate::flags::{Flags, Programs};
 use crate::program::Plan;
 use crate::{keys, network, proxy};
 
@@ -29,7 +29,7 @@ fn owned(arguments: &[&str]) -> Vec<String> {
         .collect()
 }
 
-pub(super) fn etcd(flags: &Flags, folder: &Path) -> Plan {
+pub(super) fn etcd(flags: &Programs, folder: &Path) -> Plan {
     let arguments = [
         "--data-dir=etcd",
         &format!("--listen-client-urls={ETCD}"),
@@ -42,7 +42,7 @@ pub(super) fn etcd(flags: &Flags, folder: &Path) -> Plan {
     plan("etcd", flags.etcd.join("etcd"), folder, owned(&arguments))
 }
 
-pub(super) fn api_server(flags: &Flags, folder: &Path) -> Result<Plan, Error> {
+pub(super) fn api_server(flags: &Programs, folder: &Path) -> Result<Plan, Error> {
     keys::write(
         &folder.join("service-account.key"),
         &folder.join("service-account.pub"),
@@ -74,7 +74,7 @@ pub(super) fn controller_manager(flags: &Flags, folder: &Path, admin: &Path) -> 
         "--bind-address=127.0.0.1",
         "--leader-elect=false",
     ];
-    let file = flags.kubernetes.join("kube-controller-manager");
+    let file = flags.programs.kubernetes.join("kube-controller-manager");
     plan("kube-controller-manager", file, folder, owned(&arguments))
 }
 
@@ -105,7 +105,7 @@ pub(super) fn istiod(flags: &Flags, folder: &Path, admin: &Path) -> Result<Plan,
     ];
     let mut plan = plan(
         "istiod",
-        flags.istio.join("pilot-discovery"),
+        flags.programs.istio.join("pilot-discovery"),
         folder,
         owned(&arguments),
     );
@@ -141,7 +141,7 @@ pub(super) fn controller(flags: &Flags, folder: &Path, argo: &Path) -> Result<Pl
         "--leader-elect=false",
         "--loglevel=info",
     ];
-    let file = flags.argo_rollouts.join("rollouts-controller");
+    let file = flags.programs.argo_rollouts.join("rollouts-controller");
     let mut plan = plan("argo-rollouts", file, &working, owned(&arguments));
     let kubeconfig = argo.display().to_string();
     // The plugin finds the cluster as its parent does.
