@@ -33,6 +33,26 @@ pub(crate) enum Command {
     /// The real stack: Kubernetes' API server, istiod, the Argo Rollouts controller and Envoy, with steady load on every scenario.
     #[command(after_help = "Example: cargo xtask e2e subset-canary abort")]
     E2e(E2eFlags),
+    /// Figures, each measured in one run beside what it is held against; prints a Markdown table.
+    #[command(subcommand)]
+    Bench(Bench),
+}
+
+/// What `cargo xtask bench` measures.
+#[derive(clap::Subcommand)]
+pub(crate) enum Bench {
+    /// The plugin beside a Go plugin that wraps Argo's own reconciler, on one Kubernetes API server: calls, 100 Rollouts at
+    /// once, start-up, memory. Takes about five minutes once everything is built.
+    #[command(after_help = "Example: cargo xtask bench plugin --quick > table.md")]
+    Plugin(BenchPluginFlags),
+}
+
+/// What `cargo xtask bench plugin` takes.
+#[derive(clap::Args)]
+pub(crate) struct BenchPluginFlags {
+    /// A short form, of about a minute: enough to see that it runs, too little for figures.
+    #[arg(long)]
+    pub(crate) quick: bool,
 }
 
 /// What `cargo xtask demo` takes.

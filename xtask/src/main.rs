@@ -1,5 +1,6 @@
 //! The repository's own commands: this file only dispatches; the grammar is in `flags.rs`, one file per command.
 
+mod bench;
 mod browser;
 mod cache;
 mod demo;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         Command::Dist => dist::run(),
         Command::Wasm => wasm::run(),
         Command::E2e(flags) => e2e::run(&flags),
+        Command::Bench(what) => bench::run(&what),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

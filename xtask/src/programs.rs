@@ -165,7 +165,7 @@ fn build(module: &Module, source: &Path, folder: &Path) -> Result<(), Failure> {
 }
 
 /// Go with the installed toolchain only: the versions in go.mod are the ones that are tested.
-fn go() -> Command {
+pub(crate) fn go() -> Command {
     let mut command = Command::new("go");
     command.env("GOTOOLCHAIN", "local");
     command

@@ -3,7 +3,7 @@
 // by GET and once from informers. It prints a Markdown table on stdout, and progress on stderr.
 //
 //	bench-plugins -serin PROGRAM -builtin PROGRAM -kubeconfig FILE
-//	    [-quick] [-command TEXT] [-samples FILE]
+//	    [-quick] [-command TEXT] [-versions TEXT] [-samples FILE]
 //
 // Plugins are started and called through the packages that the controller uses. Each has namespaces
 // of its own with equal objects. What is compared is measured in turns, the first one changing each
@@ -41,6 +41,14 @@ type pace struct {
 	crowds int
 }
 
+// names are what the caller calls things.
+type names struct {
+	// command and versions stand above the table.
+	command, versions string
+	// samples is a file.
+	samples string
+}
+
 var (
 	full  = pace{starts: 15, rounds: 25, changed: 10, unchanged: 40, crowds: 12}
 	quick = pace{starts: 4, rounds: 4, changed: 5, unchanged: 20, crowds: 2}
@@ -52,6 +60,7 @@ func main() {
 	kubeconfig := flag.String("kubeconfig", os.Getenv("KUBECONFIG"), "the API server")
 	short := flag.Bool("quick", false, "a short form")
 	command := flag.String("command", "", "the command to name above the table")
+	versions := flag.String("versions", "", "the versions to name; the API server's own if empty")
 	samples := flag.String("samples", "", "also write every sample into this file, as JSON")
 	flag.Parse()
 	if *serin == "" || *builtin == "" || *kubeconfig == "" {
@@ -71,7 +80,7 @@ func main() {
 	interrupted := make(chan os.Signal, 1)
 	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
 	done := make(chan error, 1)
-	go func() { done <- run(contestants, chosen, *kubeconfig, *command, *samples) }()
+	go func() { done <- run(contestants, chosen, *kubeconfig, names{*command, *versions, *samples}) }()
 	var err error
 	select {
 	case err = <-done:
@@ -85,7 +94,7 @@ func main() {
 }
 
 // run measures everything and prints the table.
-func run(contestants []contestant, pace pace, kubeconfig, command, samples string) error {
+func run(contestants []contestant, pace pace, kubeconfig string, names names) error {
 	began := time.Now()
 	// Plugins find the API server as the controller's do.
 	if err := os.Setenv("KUBECONFIG", kubeconfig); err != nil {
@@ -122,18 +131,21 @@ func run(contestants []contestant, pace pace, kubeconfig, command, samples strin
 	for _, plugin := range running {
 		plugin.client.Kill()
 	}
-	if samples != "" {
+	if names.samples != "" {
 		content, err := json.Marshal(results)
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(samples, content, 0o644); err != nil {
+		if err := os.WriteFile(names.samples, content, 0o644); err != nil {
 			return err
 		}
 	}
+	if names.versions == "" {
+		names.versions = "API server " + cluster.version
+	}
 	printReport(report{
-		contestants: contestants, results: results, pace: pace, command: command,
-		apiServer: cluster.version, load: [2]string{before, loadAverage()}, took: time.Since(began),
+		contestants: contestants, results: results, pace: pace, names: names,
+		load: [2]string{before, loadAverage()}, took: time.Since(began),
 	})
 	return nil
 }

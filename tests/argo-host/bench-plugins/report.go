@@ -16,8 +16,7 @@ type report struct {
 	contestants []contestant
 	results     results
 	pace        pace
-	command     string
-	apiServer   string
+	names       names
 	load        [2]string
 	took        time.Duration
 }
@@ -40,13 +39,13 @@ var goals = []goal{
 }
 
 func printReport(r report) {
-	fmt.Printf("%s, %d cores, %s, API server %s, Argo Rollouts %s, %s; load average before %s, after %s; %s.\n",
-		time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), cpu(), r.apiServer,
+	if r.names.command != "" {
+		fmt.Printf("`%s`, ", r.names.command)
+	}
+	fmt.Printf("%s, %d cores (%s), %s, Argo Rollouts %s, %s;\nload average before %s, after %s; took %s.\n",
+		time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), cpu(), r.names.versions,
 		version("github.com/argoproj/argo-rollouts"), runtime.Version(), r.load[0], r.load[1],
 		r.took.Round(time.Second))
-	if r.command != "" {
-		fmt.Printf("Made by `%s`.\n", r.command)
-	}
 	fmt.Println()
 
 	header := []string{"", "unit"}

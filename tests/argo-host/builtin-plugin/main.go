@@ -172,8 +172,10 @@ func (b *builtIn) replicaSetsOf(rollout *v1alpha1.Rollout) ([]*appsv1.ReplicaSet
 	if b.useInformers {
 		return b.replicaSets.ReplicaSets(rollout.Namespace).List(selector)
 	}
+	// From the API server's cache, as informers list: without a version the list waits for that cache to
+	// catch up with etcd, for tens of milliseconds after a write to any kind.
 	listed, err := b.kube.AppsV1().ReplicaSets(rollout.Namespace).List(
-		context.TODO(), metav1.ListOptions{LabelSelector: selector.String()})
+		context.TODO(), metav1.ListOptions{LabelSelector: selector.String(), ResourceVersion: "0"})
 	if err != nil {
 		return nil, err
 	}
