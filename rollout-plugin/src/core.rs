@@ -15,6 +15,6 @@ pub mod virtual_service;
 pub mod weights;
 
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 #[cfg(test)]
 mod properties;

@@ -1,32 +1,24 @@
 //! The plugin's eight methods: each turns its arguments into a call of the core and settles it on the cluster.
 
-use std::sync::OnceLock;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
 
 use argo_rollouts::{
     RemoveManagedRoutesArgs, Rollout, SetHeaderArgs, SetMirrorArgs, SetWeightAndVerifyWeightArgs,
     TrafficRouter, UpdateHashArgs, Verified,
 };
-use tracing::debug;
 
-use crate::cluster::{ALL_NAMESPACES, Cluster, ClusterError, Written};
+use crate::cluster::{Cluster, ClusterError, ConnectError, connect, instance_of};
 use crate::config::PLUGIN_NAME;
 use crate::core::error::CoreError;
-use crate::core::plan::{
-    Call, Observed, PodHashes, Versions, Weights, Write, weight_is_live, writes,
-};
-use crate::core::policy;
+use crate::core::plan::{Call, Weights, weight_is_live};
 use crate::core::routing::Routing;
-use crate::core::rules::{RouteStep, has_canary};
-use crate::core::virtual_service;
-use crate::object::Kind;
-
-/// How many writes and lost races one call may take. A call needs at most four writes; the rest is for other
-/// writers, and a call that still finds the objects changed reports it and is called again.
-const MAX_TRIES: u32 = 40;
-
-/// The wait after a lost race, times the number of races lost so far.
-const CONFLICT_PAUSE: Duration = Duration::from_millis(5);
+use crate::core::rules::RouteStep;
+use crate::entry::Said;
+use crate::keeper::Entries;
+use crate::observe::observe;
+use crate::reconciler::{Reconciler, Slot, Timing};
+use crate::settle::{MAX_TRIES, settle};
+use crate::standing::{Hashes, Shares};
 
 /// What a call reports to the controller.
 #[derive(Debug, thiserror::Error)]
@@ -49,11 +41,19 @@ pub enum CallError {
         name: String,
     },
     /// There is no cluster to talk to.
-    #[error("no Kubernetes configuration: neither inside a cluster nor by KUBECONFIG")]
-    NoCluster(#[source] Box<kube::Error>),
-    /// The kubeconfig or the pod's service account can't be used.
-    #[error("no Kubernetes configuration: neither inside a cluster nor by KUBECONFIG")]
-    NoConfiguration(#[source] Box<kube::config::InferConfigError>),
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// Whether a Rollout still exists can't be told.
+    #[error("can't get rollout {namespace}/{name}")]
+    Lookup {
+        /// The Rollout's namespace.
+        namespace: String,
+        /// The Rollout's name.
+        name: String,
+        /// The API server's answer.
+        #[source]
+        source: Box<kube::Error>,
+    },
     /// A call came before `InitPlugin`.
     #[error("called before InitPlugin")]
     NotInitialized,
@@ -61,11 +61,14 @@ pub enum CallError {
 
 /// The traffic router `serin/istio`.
 ///
-/// It keeps no state of its own: what a call needs comes with the call and from the cluster, so that it can be
-/// restarted at any moment.
+/// What it remembers of a call is only ever what the cluster will say too, a moment later; it can be restarted at any
+/// moment.
 #[derive(Default)]
 pub struct IstioRouter {
-    cluster: OnceLock<Cluster>,
+    cluster: OnceLock<Arc<Cluster>>,
+    entries: Arc<Entries>,
+    reconciler: Slot,
+    timing: Timing,
 }
 
 impl IstioRouter {
@@ -77,124 +80,37 @@ impl IstioRouter {
     /// A router on a given cluster.
     pub fn on(cluster: Cluster) -> Self {
         Self {
-            cluster: OnceLock::from(cluster),
+            cluster: OnceLock::from(Arc::new(cluster)),
+            ..Self::default()
         }
     }
 
-    fn cluster(&self) -> Result<&Cluster, CallError> {
+    /// The same with other waits.
+    #[must_use]
+    pub fn with_timing(mut self, timing: Timing) -> Self {
+        self.timing = timing;
+        self
+    }
+
+    fn cluster(&self) -> Result<&Arc<Cluster>, CallError> {
         self.cluster.get().ok_or(CallError::NotInitialized)
     }
 
-    /// Writes until nothing is left to write.
-    async fn settle(&self, rollout: &Rollout, call: Call<'_>) -> Result<(), CallError> {
+    /// Settles a call. `said` is what it says of hashes and weights.
+    async fn settle(&self, rollout: Rollout, call: Call<'_>, said: Said) -> Result<(), CallError> {
         let cluster = self.cluster()?;
-        let routing = Routing::of(rollout)?;
-        let (mut races, mut relisted, mut rehearsed) = (0, false, false);
-        for _ in 0..MAX_TRIES {
-            let observed = observe(cluster, &routing, call).await?;
-            let pending = writes(rollout, &routing, &observed, call);
-            if !relisted && misses_pods(rollout, &observed, call, &pending) {
-                // The controller's own watch may have seen them a moment before this one.
-                relisted = true;
-                let namespace = &routing.rollout.namespace;
-                cluster.cache.relist(Kind::ReplicaSet, namespace).await?;
-                continue;
-            }
-            let pending = pending?;
-            let Some(first) = pending.first() else {
-                return Ok(());
-            };
-            if !rehearsed && let Some(policy) = last_of_several(&pending) {
-                // A policy that is refused must not leave lane routes behind that were made for it.
-                rehearsed = true;
-                cluster.rehearse(policy).await?;
-            }
-            match cluster.carry_out(first).await? {
-                Written::Done => {}
-                Written::Overtaken => {
-                    races += 1;
-                    debug!(rollout = %routing.rollout, races, "overtaken by another writer");
-                    tokio::time::sleep(CONFLICT_PAUSE * races).await;
-                }
-            }
+        let routing = Routing::of(&rollout)?;
+        let entry = self.entries.of(&routing.rollout);
+        let turn = entry.turn().await;
+        let result = settle(cluster, &rollout, &routing, call).await;
+        let instance = instance_of(&rollout).to_owned();
+        let news = entry.called(rollout, said, result.is_ok());
+        drop(turn);
+        if let Some(reconciler) = self.reconciler.get() {
+            reconciler.called(routing.rollout, instance, news);
         }
-        let rollout = routing.rollout;
-        Err(CallError::Overtaken {
-            namespace: rollout.namespace,
-            name: rollout.name,
-        })
+        result
     }
-}
-
-/// The policy's change, where other objects are to be changed before it.
-fn last_of_several(pending: &[Write]) -> Option<&Write> {
-    match pending {
-        [_, .., last @ Write::Policy { .. }] => Some(last),
-        _ => None,
-    }
-}
-
-/// True if the outcome would be another one with pods of the current version.
-fn misses_pods(
-    rollout: &Rollout,
-    observed: &Observed,
-    call: Call<'_>,
-    pending: &Result<Vec<Write>, CoreError>,
-) -> bool {
-    match pending {
-        Err(CoreError::NoPods { .. }) => true,
-        Ok(writes) if writes.is_empty() => {
-            let current = &rollout.status.current_pod_hash;
-            matches!(call, Call::SetRoute(_))
-                && has_canary(rollout)
-                && !Versions::of(&observed.replica_sets).has_pods(current)
-        }
-        _ => false,
-    }
-}
-
-/// Reads what the call depends on, and no more: a weighted canary without managed routes needs its VirtualService
-/// alone.
-async fn observe(
-    cluster: &Cluster,
-    routing: &Routing,
-    call: Call<'_>,
-) -> Result<Observed, ClusterError> {
-    let cache = &cluster.cache;
-    let mut observed = Observed::default();
-    let removes = matches!(call, Call::RemoveManagedRoutes);
-    if !removes {
-        if let Some(reference) = &routing.destination_rule {
-            observed.destination_rule = cache.get(&reference.id).await?;
-        }
-        if routing.destination_rule.is_some() || routing.may_need_policy() {
-            let namespace = &routing.rollout.namespace;
-            observed.replica_sets = cache.list(Kind::ReplicaSet, namespace).await?;
-        }
-    }
-    if matches!(call, Call::UpdateHash(_)) {
-        return Ok(observed);
-    }
-    let mut lanes_stand = false;
-    for reference in &routing.virtual_services {
-        let object = cache.get(&reference.id).await?;
-        lanes_stand |= object
-            .as_ref()
-            .is_some_and(|object| virtual_service::has_lane_routes(object, routing));
-        observed.virtual_services.push(object);
-    }
-    if routing.may_need_policy() || lanes_stand {
-        observed.wasm_plugin = cache.get(&routing.wasm_plugin).await?;
-    }
-    if routing.may_need_policy() && !removes {
-        if policy::needs_roots(&observed.virtual_services) {
-            observed.roots = cache.list(Kind::VirtualService, ALL_NAMESPACES).await?;
-        }
-        for service in policy::services_of(&observed.virtual_services, &observed.roots) {
-            observed.services.extend(cache.get(&service).await?);
-        }
-    }
-    Ok(observed)
 }
 
 fn weights(args: &SetWeightAndVerifyWeightArgs) -> Weights<'_> {
@@ -208,47 +124,47 @@ impl TrafficRouter for IstioRouter {
     type Error = CallError;
 
     async fn init_plugin(&self) -> Result<(), CallError> {
-        if self.cluster.get().is_some() {
-            return Ok(());
+        if self.cluster.get().is_none() {
+            let cluster = Cluster::on(connect().await?);
+            // A second InitPlugin at the same time has set an equal one.
+            let _ = self.cluster.set(Arc::new(cluster));
         }
-        let config = kube::Config::infer()
-            .await
-            .map_err(|error| CallError::NoConfiguration(Box::new(error)))?;
-        let client = kube::Client::try_from(config)
-            .map_err(|error| CallError::NoCluster(Box::new(error)))?;
-        // A second InitPlugin at the same time has set an equal one.
-        let _ = self.cluster.set(Cluster::new(client));
+        let cluster = Arc::clone(self.cluster()?);
+        let entries = Arc::clone(&self.entries);
+        self.reconciler
+            .start(|| Reconciler::start(cluster, entries, self.timing));
         Ok(())
     }
 
     async fn update_hash(&self, args: UpdateHashArgs) -> Result<(), CallError> {
-        let hashes = PodHashes {
-            canary: &args.canary_hash,
-            stable: &args.stable_hash,
-            additional: &args.additional_destinations,
+        let said = Hashes {
+            canary: args.canary_hash,
+            stable: args.stable_hash,
+            additional: args.additional_destinations,
         };
-        self.settle(&args.rollout, Call::UpdateHash(hashes)).await
+        let hashes = said.clone();
+        let call = Call::UpdateHash(hashes.as_asked());
+        self.settle(args.rollout, call, Said::Hashes(said)).await
     }
 
     async fn set_weight(&self, args: SetWeightAndVerifyWeightArgs) -> Result<(), CallError> {
-        self.settle(&args.rollout, Call::SetWeight(weights(&args)))
-            .await
+        let said = Shares {
+            canary: args.desired_weight,
+            additional: args.additional_destinations,
+        };
+        let shares = said.clone();
+        let call = Call::SetWeight(shares.as_asked());
+        self.settle(args.rollout, call, Said::Weights(said)).await
     }
 
     async fn set_header_route(&self, args: SetHeaderArgs) -> Result<(), CallError> {
-        self.settle(
-            &args.rollout,
-            Call::SetRoute(RouteStep::Header(&args.set_header_route)),
-        )
-        .await
+        let call = Call::SetRoute(RouteStep::Header(&args.set_header_route));
+        self.settle(args.rollout, call, Said::Neither).await
     }
 
     async fn set_mirror_route(&self, args: SetMirrorArgs) -> Result<(), CallError> {
-        self.settle(
-            &args.rollout,
-            Call::SetRoute(RouteStep::Mirror(&args.set_mirror_route)),
-        )
-        .await
+        let call = Call::SetRoute(RouteStep::Mirror(&args.set_mirror_route));
+        self.settle(args.rollout, call, Said::Neither).await
     }
 
     async fn verify_weight(
@@ -257,7 +173,8 @@ impl TrafficRouter for IstioRouter {
     ) -> Result<Verified, CallError> {
         let routing = Routing::of(&args.rollout)?;
         let weights = weights(&args);
-        let observed = observe(self.cluster()?, &routing, Call::SetWeight(weights)).await?;
+        let cache = &self.cluster()?.cache;
+        let (observed, _) = observe(cache, &routing, Call::SetWeight(weights)).await?;
         let live = weight_is_live(&args.rollout, &routing, &observed, weights)?;
         Ok(if live {
             Verified::Verified
@@ -267,7 +184,8 @@ impl TrafficRouter for IstioRouter {
     }
 
     async fn remove_managed_routes(&self, args: RemoveManagedRoutesArgs) -> Result<(), CallError> {
-        self.settle(&args.rollout, Call::RemoveManagedRoutes).await
+        self.settle(args.rollout, Call::RemoveManagedRoutes, Said::Neither)
+            .await
     }
 
     fn kind(&self) -> String {

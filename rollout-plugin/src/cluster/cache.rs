@@ -1,14 +1,14 @@
 //! A watch cache: one list-and-watch for each kind and namespace that some Rollout needs, begun when it is first
-//! needed. A reconcile that changes nothing makes no request.
+//! needed, and ended when nobody needs it any more. A reconcile that changes nothing makes no request.
 //!
 //! Own writes enter the cache with the API server's answer, so a read after a write sees it even while the watch
 //! lags behind.
 
 mod objects;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams};
@@ -16,11 +16,13 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
 use kube::{Client, ResourceExt};
 use serde_json::Value;
-use tokio::sync::watch;
-use tracing::warn;
+use tokio::sync::{mpsc, watch};
+use tokio::task::AbortHandle;
+use tracing::{debug, warn};
 
+pub(crate) use self::objects::Change;
 use self::objects::Objects;
-use crate::cluster::ClusterError;
+use crate::cluster::{Clients, ClusterError};
 use crate::object::{Kind, Object, ObjectId, POD_TEMPLATE_HASH};
 
 /// How long the first list of a kind may take before a call gives up on it; the controller calls again.
@@ -32,19 +34,55 @@ const ANSWER: Duration = Duration::from_secs(10);
 /// In place of a namespace: all of them in one list-and-watch. What is written enters the namespace's own alone.
 pub const ALL_NAMESPACES: &str = "";
 
+/// A kind and a namespace: what one list-and-watch covers.
+pub(crate) type Scope = (Kind, String);
+
+/// Is told of every change that reaches the cache, by a watch or by an answer.
+type Listener = Arc<OnceLock<mpsc::UnboundedSender<Change>>>;
+
 /// The cached objects of all watched kinds and namespaces.
 pub struct Cache {
-    client: Client,
-    reflectors: Mutex<HashMap<(Kind, String), Arc<Reflector>>>,
+    clients: Clients,
+    reflectors: Mutex<HashMap<Scope, Arc<Reflector>>>,
+    listener: Listener,
 }
 
 impl Cache {
     /// An empty cache; each kind and namespace is listed when it is first asked for.
-    pub(crate) fn new(client: Client) -> Self {
+    pub(crate) fn new(clients: Clients) -> Self {
         Self {
-            client,
+            clients,
             reflectors: Mutex::default(),
+            listener: Arc::default(),
         }
+    }
+
+    /// From now on every change goes to `listener` too; there is one listener at most, the first.
+    pub(crate) fn listen(&self, listener: mpsc::UnboundedSender<Change>) {
+        let _ = self.listener.set(listener);
+    }
+
+    /// Ends the watches that nobody needs and that nobody has asked for `idle`.
+    pub(crate) fn retain(&self, needed: &BTreeSet<Scope>, idle: Duration) {
+        lock(&self.reflectors).retain(|scope, reflector| {
+            let keeps = needed.contains(scope) || lock(&reflector.asked).elapsed() < idle;
+            if !keeps {
+                debug!(kind = %scope.0, namespace = scope.1, "watch ended: no rollout needs it any more");
+            }
+            keeps
+        });
+    }
+
+    /// The object as the API server has it now, past the cache and without a watch for it.
+    ///
+    /// # Errors
+    /// The API server's refusal.
+    pub(crate) async fn look_up(&self, id: &ObjectId) -> Result<Option<Object>, ClusterError> {
+        let api = api(self.clients.of(id.kind), id.kind, &id.namespace);
+        let found = answered(api.get_opt(&id.name))
+            .await
+            .map_err(|error| ClusterError::of_read(id.kind, &id.namespace, Arc::new(error)))?;
+        Ok(found.map(|found| reduce(id.kind, found)))
     }
 
     /// The object, or `None` if it doesn't exist.
@@ -74,16 +112,14 @@ impl Cache {
     /// # Errors
     /// The API server's refusal.
     pub(crate) async fn refresh(&self, id: &ObjectId) -> Result<(), ClusterError> {
-        let api = api(&self.client, id.kind, &id.namespace);
-        let found = answered(api.get_opt(&id.name))
-            .await
-            .map_err(|error| ClusterError::of_read(id.kind, &id.namespace, Arc::new(error)))?;
+        let found = self.look_up(id).await?;
         let reflector = self.reflector(id.kind, &id.namespace);
         let mut objects = lock(&reflector.objects);
-        match found {
-            Some(found) => objects.apply_answer(reduce(id.kind, found)),
+        let change = match found {
+            Some(found) => objects.apply_answer(found),
             None => objects.forget(id),
-        }
+        };
+        reflector.tell(change);
         Ok(())
     }
 
@@ -96,14 +132,14 @@ impl Cache {
             label_selector: selector(kind),
             ..ListParams::default()
         };
-        let api = api(&self.client, kind, namespace);
+        let api = api(self.clients.of(kind), kind, namespace);
         let listed = answered(api.list(&params))
             .await
             .map_err(|error| ClusterError::of_read(kind, namespace, Arc::new(error)))?;
         let reflector = self.reflector(kind, namespace);
         let mut objects = lock(&reflector.objects);
         for object in listed {
-            objects.apply_answer(reduce(kind, object));
+            reflector.tell(objects.apply_answer(reduce(kind, object)));
         }
         Ok(())
     }
@@ -111,14 +147,24 @@ impl Cache {
     /// Takes in what the API server answered to a write.
     pub(crate) fn written(&self, kind: Kind, object: DynamicObject) {
         let object = reduce(kind, object);
-        let reflector = self.reflector(kind, &object.id.namespace);
-        lock(&reflector.objects).apply_answer(object);
+        if let Some(reflector) = self.begun(kind, &object.id.namespace) {
+            let change = lock(&reflector.objects).apply_answer(object);
+            reflector.tell(change);
+        }
     }
 
     /// Drops an object that the API server no longer has.
     pub(crate) fn forget(&self, id: &ObjectId) {
-        let reflector = self.reflector(id.kind, &id.namespace);
-        lock(&reflector.objects).forget(id);
+        if let Some(reflector) = self.begun(id.kind, &id.namespace) {
+            let change = lock(&reflector.objects).forget(id);
+            reflector.tell(change);
+        }
+    }
+
+    /// The reflector of that kind and namespace, if there is one already.
+    fn begun(&self, kind: Kind, namespace: &str) -> Option<Arc<Reflector>> {
+        let reflectors = lock(&self.reflectors);
+        reflectors.get(&(kind, namespace.to_owned())).cloned()
     }
 
     /// The reflector of that kind and namespace, once its first list is in.
@@ -146,7 +192,12 @@ impl Cache {
     fn reflector(&self, kind: Kind, namespace: &str) -> Arc<Reflector> {
         let mut reflectors = lock(&self.reflectors);
         let entry = reflectors.entry((kind, namespace.to_owned()));
-        Arc::clone(entry.or_insert_with(|| Reflector::start(&self.client, kind, namespace)))
+        let reflector = entry.or_insert_with(|| {
+            let client = self.clients.of(kind);
+            Reflector::start(client, kind, namespace, Arc::clone(&self.listener))
+        });
+        *lock(&reflector.asked) = Instant::now();
+        Arc::clone(reflector)
     }
 }
 
@@ -163,13 +214,28 @@ enum Health {
 struct Reflector {
     objects: Mutex<Objects>,
     health: watch::Sender<Health>,
+    listener: Listener,
+    /// When somebody last asked for it.
+    asked: Mutex<Instant>,
+    task: OnceLock<AbortHandle>,
+}
+
+impl Drop for Reflector {
+    fn drop(&mut self) {
+        if let Some(task) = self.task.get() {
+            task.abort();
+        }
+    }
 }
 
 impl Reflector {
-    fn start(client: &Client, kind: Kind, namespace: &str) -> Arc<Self> {
+    fn start(client: &Client, kind: Kind, namespace: &str, listener: Listener) -> Arc<Self> {
         let reflector = Arc::new(Self {
             objects: Mutex::default(),
             health: watch::Sender::new(Health::Pending),
+            listener,
+            asked: Mutex::new(Instant::now()),
+            task: OnceLock::new(),
         });
         let config = watcher::Config {
             label_selector: selector(kind),
@@ -180,7 +246,7 @@ impl Reflector {
             .boxed();
         let target = Arc::downgrade(&reflector);
         let namespace = namespace.to_owned();
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             while let Some(event) = events.next().await {
                 let Some(reflector) = target.upgrade() else {
                     return;
@@ -191,20 +257,39 @@ impl Reflector {
                 }
             }
         });
+        let _ = reflector.task.set(task.abort_handle());
         reflector
     }
 
     fn take(&self, kind: Kind, event: Event<DynamicObject>) {
         let mut objects = lock(&self.objects);
-        match event {
-            Event::Init => objects.begin_list(),
-            Event::InitApply(object) => objects.listed(reduce(kind, object)),
-            Event::InitDone => {
-                objects.swap_in();
-                self.health.send_replace(Health::Listed);
+        let changes = match event {
+            Event::Init => {
+                objects.begin_list();
+                Vec::new()
             }
-            Event::Apply(object) => objects.apply(reduce(kind, object)),
-            Event::Delete(object) => objects.delete(&reduce(kind, object)),
+            Event::InitApply(object) => {
+                objects.listed(reduce(kind, object));
+                Vec::new()
+            }
+            Event::InitDone => {
+                let changes = objects.swap_in();
+                // Whoever waits for the first list reads it by itself: nothing has changed for anybody.
+                let first = !matches!(self.health.send_replace(Health::Listed), Health::Listed);
+                if first { Vec::new() } else { changes }
+            }
+            Event::Apply(object) => Vec::from_iter(objects.apply(reduce(kind, object))),
+            Event::Delete(object) => Vec::from_iter(objects.delete(&reduce(kind, object))),
+        };
+        self.tell(changes);
+    }
+
+    fn tell(&self, changes: impl IntoIterator<Item = Change>) {
+        if let Some(listener) = self.listener.get() {
+            for change in changes {
+                // Without a listener nobody is there to be told.
+                let _ = listener.send(change);
+            }
         }
     }
 

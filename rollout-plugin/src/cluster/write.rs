@@ -124,7 +124,7 @@ impl Cluster {
         params: &PatchParams,
         patch: &Patch<P>,
     ) -> Result<DynamicObject, kube::Error> {
-        let api = api(&self.client, object.kind, &object.namespace);
+        let api = api(self.clients.of(object.kind), object.kind, &object.namespace);
         let answer = answered(api.patch(&object.name, params, patch)).await;
         if let Err(error) = &answer
             && status_code(error) == Some(404)

@@ -24,6 +24,25 @@ pub struct RolloutKey {
     pub name: String,
 }
 
+impl RolloutKey {
+    /// That Rollout's.
+    pub fn of(rollout: &Rollout) -> Self {
+        Self {
+            namespace: rollout.metadata.namespace.clone(),
+            name: rollout.metadata.name.clone(),
+        }
+    }
+
+    /// Reads `namespace/name`.
+    pub fn parse(written: &str) -> Option<Self> {
+        let (namespace, name) = written.split_once('/')?;
+        Some(Self {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        })
+    }
+}
+
 impl fmt::Display for RolloutKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.namespace, self.name)
@@ -90,10 +109,7 @@ impl Routing {
     /// # Errors
     /// The field that is missing, unknown, or at odds with another.
     pub fn of(rollout: &Rollout) -> Result<Self, CoreError> {
-        let key = RolloutKey {
-            namespace: rollout.metadata.namespace.clone(),
-            name: rollout.metadata.name.clone(),
-        };
+        let key = RolloutKey::of(rollout);
         Self::read(&key, rollout).map_err(|fault| CoreError::Rollout {
             rollout: key,
             fault,

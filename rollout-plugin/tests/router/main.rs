@@ -2,12 +2,17 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
-    reason = "in tests both are assertions"
+    reason = "in tests they are assertions"
 )]
 
 mod calls;
+mod cost;
 mod delegates;
+mod drift;
+mod leaders;
+mod lifecycle;
 mod races;
 mod refusals;
 mod world;

@@ -1,10 +1,15 @@
 //! The cluster around the calls: an API server with what the Rollout `shop/reviews` needs, and the arguments of calls.
 
-use argo_rollouts::{Rollout, SetHeaderArgs, SetWeightAndVerifyWeightArgs};
-use rollout_plugin::cluster::Cluster;
+use std::time::Duration;
+
+use argo_rollouts::{
+    Rollout, SetHeaderArgs, SetWeightAndVerifyWeightArgs, TrafficRouter, UpdateHashArgs,
+};
+use rollout_plugin::cluster::{Cluster, connect_with};
+use rollout_plugin::reconciler::Timing;
 use rollout_plugin::router::{CallError, IstioRouter};
 use serde_json::{Value, json};
-use testbed::apiserver::{ApiServer, ObjectRef, Verb};
+use testbed::apiserver::{ApiServer, ObjectRef, Request, Verb};
 
 pub(crate) const STEPS: &str = r#"[
     {"setHeaderRoute": {"name": "beta", "match": [{"headerName": "x-beta", "headerValue": {"exact": "1"}}]}},
@@ -60,6 +65,96 @@ impl World {
         IstioRouter::on(Cluster::new(kube::Client::try_from(config).unwrap()))
     }
 
+    /// A plugin that watches, as the controller starts it.
+    pub(crate) async fn keeper(&self) -> IstioRouter {
+        self.keeper_with(Timing {
+            idle: Duration::from_millis(200),
+            ..Timing::default()
+        })
+        .await
+    }
+
+    pub(crate) async fn keeper_with(&self, timing: Timing) -> IstioRouter {
+        let config = kube::Config::new(self.server.url().parse().unwrap());
+        let clients = connect_with(config, "argo-rollouts".to_owned())
+            .await
+            .unwrap();
+        let router = IstioRouter::on(Cluster::on(clients)).with_timing(timing);
+        router.init_plugin().await.unwrap();
+        router
+    }
+
+    /// The Rollout `shop/reviews` at that step and weight, as the controller has it in the API server; returned as a
+    /// call would bring it.
+    pub(crate) fn put_rollout(&self, step: i32, weight: i32, change: &Value) -> Rollout {
+        let mut object = serde_json::to_value(rollout(step)).unwrap();
+        object["apiVersion"] = json!("argoproj.io/v1alpha1");
+        object["kind"] = json!("Rollout");
+        object["metadata"] = json!({"namespace": "shop", "name": "reviews"});
+        object["status"]["canary"] = json!({"weights": {
+            "canary": {"weight": weight, "podTemplateHash": "c2"},
+            "stable": {"weight": 100 - weight, "podTemplateHash": "s1"},
+        }});
+        merge(&mut object, change);
+        self.server.store().put(object).unwrap();
+        let stored = self.server.store().get(&at("rollouts")).unwrap();
+        serde_json::from_value(stored).unwrap()
+    }
+
+    /// The Rollout `shop/other`, whose policy is in the WasmPlugin; its VirtualService doesn't exist.
+    pub(crate) fn put_other(&self) {
+        let mut object = self.server.store().get(&at("rollouts")).unwrap();
+        object["metadata"] = json!({"namespace": "shop", "name": "other"});
+        let plugins = &mut object["spec"]["strategy"]["canary"]["trafficRouting"]["plugins"];
+        plugins["serin/istio"] = json!({"virtualService": {"name": "other"}});
+        self.server.store().put(object).unwrap();
+    }
+
+    /// Waits until nothing has been asked of the server for a while, and hands out what has been.
+    pub(crate) async fn settled(&self) -> Vec<Request> {
+        let mut seen = usize::MAX;
+        loop {
+            let now = self.server.requests().len();
+            if now == seen {
+                return self.server.take_requests();
+            }
+            seen = now;
+            tokio::time::sleep(Duration::from_millis(700)).await;
+        }
+    }
+
+    /// Waits until `holds`, for as long as a repair may take at most.
+    pub(crate) async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        for _ in 0..200 {
+            if holds(self) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!(
+            "{what}: not within 2 s; {:?}\n{:#?}",
+            self.writes(),
+            self.specs()
+        );
+    }
+
+    /// As [`Self::until`], for all three objects to be as they were.
+    pub(crate) async fn restored(&self, what: &str, specs: &[Value; 3]) {
+        self.until(what, |world| {
+            world.try_specs().is_some_and(|found| found == *specs)
+        })
+        .await;
+    }
+
+    fn try_specs(&self) -> Option<[Value; 3]> {
+        let get = |resource| Some(self.server.store().get(&at(resource))?["spec"].clone());
+        Some([
+            get("virtualservices")?,
+            get("destinationrules")?,
+            get("wasmplugins")?,
+        ])
+    }
+
     pub(crate) fn spec(&self, resource: &str) -> Value {
         self.server.store().get(&at(resource)).unwrap()["spec"].clone()
     }
@@ -70,6 +165,13 @@ impl World {
         let mut routes = spec["http"].as_array().unwrap().iter();
         let primary = routes.find(|route| route["name"] == "primary").unwrap();
         primary["route"][1]["weight"].clone()
+    }
+
+    /// Puts the object as somebody else would.
+    pub(crate) fn put_spec(&self, resource: &str, spec: &Value) {
+        let mut object = self.server.store().get(&at(resource)).unwrap();
+        object["spec"] = spec.clone();
+        self.server.store().put(object).unwrap();
     }
 
     pub(crate) fn specs(&self) -> [Value; 3] {
@@ -95,8 +197,65 @@ impl World {
     }
 }
 
+/// A Rollout after its header step, at weight 20, and the plugin that has brought it there.
+pub(crate) async fn at_twenty(world: &World) -> IstioRouter {
+    let rollout = world.put_rollout(2, 20, &json!({}));
+    world.put_other();
+    let router = world.keeper().await;
+    bring_to_twenty(&router, &rollout).await;
+    world.settled().await;
+    router
+}
+
+/// The calls that bring it there.
+pub(crate) async fn bring_to_twenty(router: &IstioRouter, rollout: &Rollout) {
+    let mut first = header(0);
+    first.rollout = rollout.clone();
+    router.set_header_route(first).await.unwrap();
+    let hashes = UpdateHashArgs {
+        rollout: rollout.clone(),
+        canary_hash: "c2".into(),
+        stable_hash: "s1".into(),
+        ..Default::default()
+    };
+    router.update_hash(hashes).await.unwrap();
+    let weight = SetWeightAndVerifyWeightArgs {
+        rollout: rollout.clone(),
+        desired_weight: 20,
+        ..Default::default()
+    };
+    router.set_weight(weight).await.unwrap();
+}
+
+/// Which request, in one word each.
+pub(crate) fn told(request: &Request) -> String {
+    let verb = format!("{:?}", request.verb).to_lowercase();
+    let scope = if request.namespace.is_empty() {
+        "everywhere"
+    } else {
+        &request.namespace
+    };
+    let name = if request.name.is_empty() {
+        String::new()
+    } else {
+        format!("/{}", request.name)
+    };
+    format!("{verb} {} {scope}{name}", request.resource)
+}
+
+fn merge(target: &mut Value, change: &Value) {
+    match (target, change) {
+        (Value::Object(target), Value::Object(change)) => {
+            for (key, value) in change {
+                merge(target.entry(key.clone()).or_insert(Value::Null), value);
+            }
+        }
+        (target, change) => *target = change.clone(),
+    }
+}
+
 /// The one object of that resource that the Rollout names.
-fn at(resource: &str) -> ObjectRef {
+pub(crate) fn at(resource: &str) -> ObjectRef {
     match resource {
         "wasmplugins" => ObjectRef::new(resource, "istio-system", "serin"),
         _ => ObjectRef::new(resource, "shop", "reviews"),

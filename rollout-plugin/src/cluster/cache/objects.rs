@@ -35,42 +35,82 @@ impl Objects {
     }
 
     /// Takes a newer version; an older one than the cache has (an event from before an own write) is dropped.
-    pub(super) fn apply(&mut self, object: Object) {
+    pub(super) fn apply(&mut self, object: Object) -> Option<Change> {
         let known = self.current.get(&object.id);
-        if known.is_none_or(|known| !is_newer(known, &object)) {
-            self.current.insert(object.id.clone(), Arc::new(object));
+        if known.is_some_and(|known| is_newer(known, &object)) {
+            return None;
         }
+        let after = Arc::new(object);
+        let before = self
+            .current
+            .insert(after.id.clone(), Arc::clone(&after));
+        let same = before
+            .as_ref()
+            .is_some_and(|before| is_same(before, &after));
+        (!same).then(|| Change {
+            id: after.id.clone(),
+            before,
+            after: Some(after),
+        })
     }
 
     /// The same for an answer to a request of our own.
-    pub(super) fn apply_answer(&mut self, object: Object) {
+    pub(super) fn apply_answer(&mut self, object: Object) -> Option<Change> {
         self.touched.insert(object.id.clone());
-        self.apply(object);
+        self.apply(object)
     }
 
-    pub(super) fn forget(&mut self, id: &ObjectId) {
-        self.current.remove(id);
+    pub(super) fn forget(&mut self, id: &ObjectId) -> Option<Change> {
+        let before = self.current.remove(id)?;
+        Some(Change {
+            id: before.id.clone(),
+            before: Some(before),
+            after: None,
+        })
     }
 
     /// The deletion's version is newer than any of the object's own, unless it was made again since.
-    pub(super) fn delete(&mut self, object: &Object) {
-        let known = self.current.get(&object.id);
-        if known.is_some_and(|known| !is_newer(known, object)) {
-            self.forget(&object.id);
+    pub(super) fn delete(&mut self, object: &Object) -> Option<Change> {
+        let known = self.current.get(&object.id)?;
+        if is_newer(known, object) {
+            return None;
         }
+        self.forget(&object.id)
     }
 
     /// Ends a list: what it lacks is gone, except what was touched since it began.
-    pub(super) fn swap_in(&mut self) {
+    pub(super) fn swap_in(&mut self) -> Vec<Change> {
         let listing = std::mem::take(&mut self.listing);
         let touched = std::mem::take(&mut self.touched);
         let listed: HashSet<&ObjectId> = listing.iter().map(|object| &object.id).collect();
-        self.current
-            .retain(|id, _| listed.contains(id) || touched.contains(id));
-        for object in listing {
-            self.apply(object);
-        }
+        let gone: Vec<ObjectId> = self
+            .current
+            .keys()
+            .filter(|id| !listed.contains(id) && !touched.contains(id))
+            .cloned()
+            .collect();
+        let mut changes: Vec<Change> = gone.iter().filter_map(|id| self.forget(id)).collect();
+        changes.extend(listing.into_iter().filter_map(|object| self.apply(object)));
+        changes
     }
+}
+
+/// An object that is not as it was.
+#[derive(Clone, Debug)]
+pub(crate) struct Change {
+    /// Which.
+    pub(crate) id: ObjectId,
+    /// What it was; none if it is new.
+    pub(crate) before: Option<Arc<Object>>,
+    /// What it is; none if it is gone.
+    pub(crate) after: Option<Arc<Object>>,
+}
+
+/// True if nothing differs that any decision depends on: of a ReplicaSet whether it has pods, not how many.
+fn is_same(before: &Object, after: &Object) -> bool {
+    before.spec == after.spec
+        && before.labels == after.labels
+        && (before.available_replicas > 0) == (after.available_replicas > 0)
 }
 
 /// Resource versions of one kind compare as numbers (Kubernetes 1.35 says so officially; etcd has always made them

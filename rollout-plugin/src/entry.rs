@@ -1,0 +1,165 @@
+//! What is known of one Rollout between calls: never more than calls and watches can bring again after a restart.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use argo_rollouts::Rollout;
+
+use crate::backoff::Row;
+use crate::cluster::reduced;
+use crate::core::routing::Routing;
+use crate::leftover::Leftover;
+use crate::object::ObjectId;
+use crate::observe::Reads;
+use crate::standing::{Hashes, Memory, Shares, is_newer};
+
+/// One Rollout.
+#[derive(Default)]
+pub(crate) struct Entry {
+    turn: tokio::sync::Mutex<()>,
+    state: Mutex<State>,
+}
+
+/// What is known of it.
+#[derive(Default)]
+pub(crate) struct State {
+    /// The newest version that a watch or a call has brought.
+    pub(crate) rollout: Option<Arc<Rollout>>,
+    /// When it came.
+    pub(crate) since: Option<Instant>,
+    /// What calls have said.
+    pub(crate) memory: Memory,
+    /// The last usable configuration.
+    pub(crate) routing: Option<Routing>,
+    /// True once a watch has shown it.
+    pub(crate) watched: bool,
+    /// Once it has been deleted or has left the plugin: the resourceVersion at which.
+    pub(crate) gone: Option<String>,
+    /// What is to be removed.
+    pub(crate) leftovers: Vec<Leftover>,
+    /// What the last decision has looked at.
+    pub(crate) reads: Reads,
+    /// The repairs so far.
+    pub(crate) rows: HashMap<ObjectId, Row>,
+    /// When the last call ended.
+    pub(crate) called: Option<Instant>,
+    /// Since when a repair has waited for calls to pause.
+    pub(crate) waiting: Option<Instant>,
+}
+
+/// What a call says of hashes and weights.
+#[derive(Debug)]
+pub(crate) enum Said {
+    Hashes(Hashes),
+    Weights(Shares),
+    Neither,
+}
+
+impl Entry {
+    /// A call or a repair: one at a time.
+    pub(crate) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.turn.lock().await
+    }
+
+    /// A poisoned lock is taken all the same: what is under it is only ever replaced.
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in a call that has ended. True if it brought a version of the Rollout that is news.
+    pub(crate) fn called(&self, rollout: Rollout, said: Said, succeeded: bool) -> bool {
+        let mut state = self.state();
+        state.called = Some(Instant::now());
+        let memory = &mut state.memory;
+        match said {
+            Said::Neither => {}
+            _ if !succeeded => memory.failed = true,
+            Said::Hashes(hashes) => memory.stand.hashes = Some(hashes),
+            Said::Weights(shares) => {
+                memory.stand.weights = Some(shares);
+                // The controller's reconcile has come to its end.
+                memory.failed = false;
+            }
+        }
+        memory
+            .version
+            .clone_from(&rollout.metadata.resource_version);
+        if state.saw(rollout) {
+            return true;
+        }
+        if state.gone.is_some() {
+            // The controller's own watch lags: what this call has brought goes too.
+            state.moved(None);
+            return true;
+        }
+        false
+    }
+}
+
+impl State {
+    /// For how long the Rollout has been as it is.
+    pub(crate) fn age(&self) -> Duration {
+        self.since.map(|since| since.elapsed()).unwrap_or_default()
+    }
+
+    /// Takes in a version of the Rollout. True if it is another than was known, and not an older one.
+    pub(crate) fn saw(&mut self, rollout: Rollout) -> bool {
+        let new = &rollout.metadata.resource_version;
+        if let Some(gone) = &self.gone
+            && !is_newer(new, gone)
+        {
+            return false;
+        }
+        if let Some(known) = &self.rollout {
+            let known = &known.metadata.resource_version;
+            if self.gone.is_none() && (known == new || is_newer(known, new)) {
+                return false;
+            }
+        }
+        self.gone = None;
+        // Where the configuration can't be used, the last one that could stays in force.
+        if let Ok(routing) = Routing::of(&rollout) {
+            self.moved(Some(&routing));
+            self.routing = Some(routing);
+        }
+        self.rollout = Some(Arc::new(reduced(rollout)));
+        self.since = Some(Instant::now());
+        true
+    }
+
+    /// The Rollout has been deleted, or has left the plugin, at that resourceVersion; none if it isn't known. True if
+    /// that is news.
+    pub(crate) fn left(&mut self, version: Option<&str>) -> bool {
+        let known = self
+            .rollout
+            .as_ref()
+            .map_or("", |rollout| &*rollout.metadata.resource_version);
+        let version = version.unwrap_or(known);
+        // An event from before what a call has brought.
+        if self.gone.is_some() || is_newer(known, version) {
+            return false;
+        }
+        self.gone = Some(version.to_owned());
+        self.moved(None);
+        true
+    }
+
+    /// Notes what the configuration so far leaves behind, and forgets what the new one needs again.
+    fn moved(&mut self, new: Option<&Routing>) {
+        let left = self
+            .routing
+            .as_ref()
+            .and_then(|old| Leftover::between(old, new));
+        let all = std::mem::take(&mut self.leftovers);
+        self.leftovers = all
+            .into_iter()
+            .filter_map(|left| match new {
+                Some(new) => left.without(new),
+                None => Some(left),
+            })
+            .chain(left)
+            .collect();
+        self.leftovers.dedup();
+    }
+}

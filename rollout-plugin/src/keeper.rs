@@ -1,0 +1,325 @@
+//! Puts one Rollout's objects right: the repair of what others have changed, and the removal of what it has left
+//! behind. When that is asked for is the reconciler's to say; what is to be done, the core's.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use argo_rollouts::Rollout;
+use tracing::{debug, info, warn};
+
+use crate::backoff::Row;
+use crate::cluster::{Cluster, Leadership, Rollouts, Written, instance_of};
+use crate::core::plan::{Call, Observed, Standing, Write};
+use crate::core::routing::RolloutKey;
+use crate::entry::Entry;
+use crate::leftover::Leftover;
+use crate::object::ObjectId;
+use crate::observe::observe;
+use crate::router::CallError;
+use crate::settle::{MAX_TRIES, last_of_several, pause};
+use crate::standing::{Known, Memory, Repair, repair};
+
+/// The wait before what has failed is tried again.
+const AFTER_FAILURE: Duration = Duration::from_secs(10);
+
+/// All Rollouts that calls or watches have brought.
+#[derive(Default)]
+pub(crate) struct Entries(Mutex<HashMap<RolloutKey, Arc<Entry>>>);
+
+impl Entries {
+    /// The Rollout's, made if it is new.
+    pub(crate) fn of(&self, key: &RolloutKey) -> Arc<Entry> {
+        if let Some(entry) = self.find(key) {
+            return entry;
+        }
+        Arc::clone(self.lock().entry(key.clone()).or_default())
+    }
+
+    /// The Rollout's, if there is one.
+    pub(crate) fn find(&self, key: &RolloutKey) -> Option<Arc<Entry>> {
+        self.lock().get(key).cloned()
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> Vec<(RolloutKey, Arc<Entry>)> {
+        let entries = self.lock();
+        let pairs = entries.iter();
+        pairs
+            .map(|(key, entry)| (key.clone(), Arc::clone(entry)))
+            .collect()
+    }
+
+    fn forget(&self, key: &RolloutKey) {
+        self.lock().remove(key);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<RolloutKey, Arc<Entry>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// When a Rollout is to be looked at again, beside when something happens to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    Never,
+    In(Duration),
+}
+
+/// What repairs need.
+pub(crate) struct Keeper {
+    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) entries: Arc<Entries>,
+    pub(crate) leadership: Leadership,
+    pub(crate) rollouts: Arc<Rollouts>,
+}
+
+impl Keeper {
+    /// Brings the Rollout's objects to where they shall be. `is_watched`: whether the watch of Rollouts covers it.
+    pub(crate) async fn attend(&self, key: &RolloutKey, is_watched: bool) -> Next {
+        let Some(entry) = self.entries.find(key) else {
+            return Next::Never;
+        };
+        let _turn = entry.turn().await;
+        match self.settle(key, &entry, is_watched).await {
+            Ok(next) => next,
+            Err(error) => {
+                debug!(rollout = %key, error = %chain(&error), "not put right");
+                Next::In(AFTER_FAILURE)
+            }
+        }
+    }
+
+    async fn settle(
+        &self,
+        key: &RolloutKey,
+        entry: &Entry,
+        is_watched: bool,
+    ) -> Result<Next, CallError> {
+        let unseen = is_watched && {
+            let state = entry.state();
+            !state.watched && state.gone.is_none()
+        };
+        if unseen && self.is_gone(key).await? {
+            // A call brought it after it had been deleted.
+            entry.state().left(None);
+        }
+        let (gone, rollout) = {
+            let state = entry.state();
+            (state.gone.is_some(), state.rollout.clone())
+        };
+        if gone {
+            return self.bury(key, entry).await;
+        }
+        let Some(rollout) = rollout else {
+            return Ok(Next::Never);
+        };
+        let next = self.repair(key, entry).await?;
+        let leftovers = entry.state().leftovers.clone();
+        if next == Next::Never && !leftovers.is_empty() {
+            if !self.leadership.leads(instance_of(&rollout)).await {
+                return Ok(Next::Never);
+            }
+            for left in &leftovers {
+                self.remove(left).await?;
+            }
+            entry
+                .state()
+                .leftovers
+                .retain(|left| !leftovers.contains(left));
+        }
+        Ok(next)
+    }
+
+    async fn repair(&self, key: &RolloutKey, entry: &Entry) -> Result<Next, CallError> {
+        let (mut races, mut asked, mut rehearsed) = (0, false, false);
+        for _ in 0..MAX_TRIES {
+            let (rollout, routing, memory, since) = {
+                let state = entry.state();
+                let (Some(rollout), Some(routing)) = (&state.rollout, &state.routing) else {
+                    return Ok(Next::Never);
+                };
+                let memory: Memory = state.memory.clone();
+                (Arc::clone(rollout), routing.clone(), memory, state.age())
+            };
+            let keep = Call::Keep(Standing::default());
+            let (observed, reads) = observe(&self.cluster.cache, &routing, keep).await?;
+            entry.state().reads = reads;
+            let known = Known {
+                rollout: &rollout,
+                memory: &memory,
+                since,
+            };
+            let pending = match repair(known, &routing, &observed)? {
+                Repair::Later(wait) => return Ok(Next::In(wait)),
+                Repair::Write(pending) => pending,
+            };
+            let Some(first) = pending.first() else {
+                return Ok(Next::Never);
+            };
+            let object = target(first);
+            let now = Instant::now();
+            let wait = match entry.state().rows.get(object) {
+                Some(row) => row.wait(now),
+                None => Duration::ZERO,
+            };
+            if !wait.is_zero() {
+                return Ok(Next::In(wait));
+            }
+            if !asked && !self.leadership.leads(instance_of(&rollout)).await {
+                return Ok(Next::Never);
+            }
+            asked = true;
+            if !rehearsed && let Some(policy) = last_of_several(&pending) {
+                rehearsed = true;
+                self.cluster.rehearse(policy).await?;
+            }
+            match self.cluster.carry_out(first).await? {
+                Written::Done => self.repaired(key, entry, &rollout, first).await,
+                Written::Overtaken => {
+                    races += 1;
+                    pause(races).await;
+                }
+            }
+        }
+        Ok(Next::In(AFTER_FAILURE))
+    }
+
+    /// Says what was put right, and warns once where it has to be done over and over.
+    async fn repaired(&self, key: &RolloutKey, entry: &Entry, rollout: &Rollout, write: &Write) {
+        let object = target(write);
+        info!(rollout = %key, %object, fields = changed_fields(write), "put right");
+        let now = Instant::now();
+        let contested = {
+            let mut state = entry.state();
+            state.rows.retain(|_, row| !row.is_over(now));
+            let row = state.rows.entry(object.clone());
+            row.or_insert_with(|| Row::new(now)).repaired(now)
+        };
+        if contested {
+            let message = format!(
+                "{object}: another writer keeps changing {} of rollout {key}; it is put right less and less often: exempt these fields in that tool (for Argo CD: ignoreDifferences)",
+                changed_fields(write)
+            );
+            warn!(rollout = %key, %object, "{message}");
+            self.cluster.warn(rollout, "DriftContested", &message).await;
+        }
+    }
+
+    /// Removes what a Rollout that is gone has left behind, once the API server itself has said that it is.
+    async fn bury(&self, key: &RolloutKey, entry: &Entry) -> Result<Next, CallError> {
+        let (leftovers, rollout) = {
+            let state = entry.state();
+            (state.leftovers.clone(), state.rollout.clone())
+        };
+        let instance = rollout.as_deref().map_or("", instance_of);
+        if !leftovers.is_empty() {
+            if !self.leadership.leads(instance).await {
+                return Ok(Next::Never);
+            }
+            if !self.is_gone(key).await? {
+                // It is back; the watch will tell.
+                return Ok(Next::In(AFTER_FAILURE));
+            }
+        }
+        for left in &leftovers {
+            self.remove(left).await?;
+        }
+        if entry.state().gone.is_some() {
+            self.entries.forget(key);
+        }
+        Ok(Next::Never)
+    }
+
+    /// True if the API server says that there is no such Rollout that uses the plugin.
+    async fn is_gone(&self, key: &RolloutKey) -> Result<bool, CallError> {
+        let found = self.rollouts.look_up(key).await;
+        let found = found.map_err(|error| CallError::Lookup {
+            namespace: key.namespace.clone(),
+            name: key.name.clone(),
+            source: Box::new(error),
+        })?;
+        Ok(found.is_none())
+    }
+
+    /// Removes policy and lane routes, in that order.
+    pub(crate) async fn remove(&self, left: &Leftover) -> Result<(), CallError> {
+        let cache = &self.cluster.cache;
+        let mut races = 0;
+        for _ in 0..MAX_TRIES {
+            let mut observed = Observed::default();
+            for id in &left.virtual_services {
+                let object = cache.look_up(id).await?;
+                observed.virtual_services.push(object.map(Arc::new));
+            }
+            if let Some(id) = &left.wasm_plugin {
+                observed.wasm_plugin = cache.look_up(id).await?.map(Arc::new);
+            }
+            let pending = left.removal(&observed)?;
+            let Some(first) = pending.first() else {
+                return Ok(());
+            };
+            match self.cluster.carry_out(first).await? {
+                Written::Done => {
+                    let object = target(first);
+                    info!(rollout = %left.rollout, %object, fields = changed_fields(first), "removed what the rollout has left behind");
+                }
+                Written::Overtaken => {
+                    races += 1;
+                    pause(races).await;
+                }
+            }
+        }
+        Err(CallError::Overtaken {
+            namespace: left.rollout.namespace.clone(),
+            name: left.rollout.name.clone(),
+        })
+    }
+}
+
+/// The object that a write changes.
+fn target(write: &Write) -> &ObjectId {
+    match write {
+        Write::Spec { object, .. } => &object.id,
+        Write::Policy { object, .. } => object,
+    }
+}
+
+/// Which fields a write changes, the first few of them.
+fn changed_fields(write: &Write) -> String {
+    const SHOWN: usize = 4;
+    let fields: Vec<String> = match write {
+        Write::Spec { object, spec } => json_patch::diff(&object.spec, spec)
+            .iter()
+            .map(|operation| format!("spec{}", operation.path()))
+            .collect(),
+        Write::Policy { patch, .. } => patch
+            .pointer("/spec/pluginConfig/rollouts")
+            .and_then(serde_json::Value::as_object)
+            .into_iter()
+            .flatten()
+            .map(|(key, _)| format!("spec/pluginConfig/rollouts[{key:?}]"))
+            .collect(),
+    };
+    let mut shown = fields
+        .iter()
+        .take(SHOWN)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(", ");
+    if let Some(more) = fields.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        shown = format!("{shown} and {more} more");
+    }
+    shown
+}
+
+/// An error with all its causes in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

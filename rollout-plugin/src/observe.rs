@@ -1,0 +1,109 @@
+//! What a decision has to look at: the objects that a Rollout's routing leads to, read from the watch cache.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::cluster::{ALL_NAMESPACES, Cache, ClusterError, Scope};
+use crate::core::plan::{Call, Observed};
+use crate::core::policy;
+use crate::core::routing::Routing;
+use crate::core::virtual_service;
+use crate::object::{Kind, Object, ObjectId};
+
+/// What was read, whether it was there or not: a change of any of it may change the decision.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reads {
+    /// Single objects.
+    pub(crate) objects: BTreeSet<ObjectId>,
+    /// Whole namespaces.
+    pub(crate) scopes: BTreeSet<Scope>,
+}
+
+impl Reads {
+    /// True if a change of that object may change the decision.
+    pub(crate) fn cover(&self, id: &ObjectId) -> bool {
+        let listed = |namespace: &str| self.scopes.contains(&(id.kind, namespace.to_owned()));
+        self.objects.contains(id) || listed(&id.namespace) || listed(ALL_NAMESPACES)
+    }
+
+    /// The watches that these reads live on.
+    pub(crate) fn watches(&self) -> impl Iterator<Item = Scope> + '_ {
+        let of_objects = self
+            .objects
+            .iter()
+            .map(|id| (id.kind, id.namespace.clone()));
+        of_objects.chain(self.scopes.iter().cloned())
+    }
+}
+
+/// Reads from the cache and remembers what.
+struct Reader<'a> {
+    cache: &'a Cache,
+    reads: Reads,
+}
+
+impl Reader<'_> {
+    async fn get(&mut self, id: &ObjectId) -> Result<Option<Arc<Object>>, ClusterError> {
+        self.reads.objects.insert(id.clone());
+        self.cache.get(id).await
+    }
+
+    async fn list(
+        &mut self,
+        kind: Kind,
+        namespace: &str,
+    ) -> Result<Vec<Arc<Object>>, ClusterError> {
+        self.reads.scopes.insert((kind, namespace.to_owned()));
+        self.cache.list(kind, namespace).await
+    }
+}
+
+/// Reads what the call depends on, and no more: a weighted canary without managed routes needs its VirtualService
+/// alone.
+///
+/// # Errors
+/// A kind that can't be listed in a namespace.
+pub(crate) async fn observe(
+    cache: &Cache,
+    routing: &Routing,
+    call: Call<'_>,
+) -> Result<(Observed, Reads), ClusterError> {
+    let mut cache = Reader {
+        cache,
+        reads: Reads::default(),
+    };
+    let mut observed = Observed::default();
+    let removes = matches!(call, Call::RemoveManagedRoutes);
+    if !removes {
+        if let Some(reference) = &routing.destination_rule {
+            observed.destination_rule = cache.get(&reference.id).await?;
+        }
+        if routing.destination_rule.is_some() || routing.may_need_policy() {
+            let namespace = &routing.rollout.namespace;
+            observed.replica_sets = cache.list(Kind::ReplicaSet, namespace).await?;
+        }
+    }
+    if matches!(call, Call::UpdateHash(_)) {
+        return Ok((observed, cache.reads));
+    }
+    let mut lanes_stand = false;
+    for reference in &routing.virtual_services {
+        let object = cache.get(&reference.id).await?;
+        lanes_stand |= object
+            .as_ref()
+            .is_some_and(|object| virtual_service::has_lane_routes(object, routing));
+        observed.virtual_services.push(object);
+    }
+    if routing.may_need_policy() || lanes_stand {
+        observed.wasm_plugin = cache.get(&routing.wasm_plugin).await?;
+    }
+    if routing.may_need_policy() && !removes {
+        if policy::needs_roots(&observed.virtual_services) {
+            observed.roots = cache.list(Kind::VirtualService, ALL_NAMESPACES).await?;
+        }
+        for service in policy::services_of(&observed.virtual_services, &observed.roots) {
+            observed.services.extend(cache.get(&service).await?);
+        }
+    }
+    Ok((observed, cache.reads))
+}

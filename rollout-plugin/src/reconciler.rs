@@ -1,0 +1,430 @@
+//! Watches for itself: the controller tells a plugin neither that an object has been changed by others, nor that a
+//! Rollout is gone.
+//!
+//! One task takes in what happens and decides which Rollouts are to be looked at, and when; the [`Keeper`] does the
+//! rest, each Rollout in a task of its own.
+
+mod orphans;
+mod queue;
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::{AbortHandle, JoinSet};
+use tracing::debug;
+
+use self::queue::Queue;
+use crate::cluster::{Change, Cluster, Leadership, RolloutEvent, Rollouts};
+use crate::core::routing::RolloutKey;
+use crate::entry::Entry;
+use crate::keeper::{Entries, Keeper, Next};
+use crate::object::{Kind, Object, POD_TEMPLATE_HASH};
+
+/// How many Rollouts are looked at at the same time.
+const AT_ONCE: usize = 16;
+
+/// The waits of the reconciler; the default is for production, and tests may be in a hurry.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// From a change by others to the repair: what comes in several writes is put right once.
+    pub debounce: Duration,
+    /// From a change of the Rollout itself: the controller will call, and needs no help.
+    pub rollout: Duration,
+    /// How long no call must have come, so that a repair never stands in the middle of a reconcile; calls put right
+    /// by themselves what they find.
+    pub quiet: Duration,
+    /// How long a watch that no Rollout needs is kept.
+    pub idle: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            debounce: Duration::from_millis(150),
+            rollout: Duration::from_secs(1),
+            quiet: Duration::from_millis(250),
+            idle: Duration::from_mins(1),
+        }
+    }
+}
+
+/// Waiting for a quiet moment ends here: a controller that reconciles all the time must not keep repairs off.
+const LONGEST_QUIET: Duration = Duration::from_secs(1);
+
+/// The running reconciler; it ends when this is dropped.
+pub(crate) struct Reconciler {
+    calls: UnboundedSender<Called>,
+    task: AbortHandle,
+}
+
+/// A call has ended.
+#[derive(Debug)]
+struct Called {
+    rollout: RolloutKey,
+    instance: String,
+    news: bool,
+}
+
+impl Drop for Reconciler {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Reconciler {
+    /// Begins to watch.
+    pub(crate) fn start(cluster: Arc<Cluster>, entries: Arc<Entries>, timing: Timing) -> Self {
+        let (calls, called) = unbounded_channel();
+        let (listener, changes) = unbounded_channel();
+        let (told, rollouts) = unbounded_channel();
+        cluster.cache.listen(listener);
+        let clients = &cluster.clients;
+        let keeper = Keeper {
+            leadership: Leadership::new(clients.home.clone(), &clients.namespace),
+            rollouts: Rollouts::watch(clients.home.clone(), told),
+            entries,
+            cluster,
+        };
+        let run = Run {
+            keeper: Arc::new(keeper),
+            timing,
+            queue: Queue::default(),
+            running: HashSet::new(),
+            tasks: JoinSet::new(),
+            listed: Listed::default(),
+            urgent: HashSet::new(),
+        };
+        let task = tokio::spawn(run.run(called, changes, rollouts)).abort_handle();
+        Self { calls, task }
+    }
+
+    /// A call for that Rollout has ended. `news`: it brought something that hadn't been known.
+    pub(crate) fn called(&self, rollout: RolloutKey, instance: String, news: bool) {
+        // It ends with the router, so it is there.
+        let _ = self.calls.send(Called {
+            rollout,
+            instance,
+            news,
+        });
+    }
+}
+
+/// Where the list of Rollouts is complete.
+#[derive(Clone, Debug, Default)]
+struct Listed {
+    everywhere: bool,
+    namespaces: HashSet<String>,
+}
+
+impl Listed {
+    fn covers(&self, namespace: &str) -> bool {
+        self.everywhere || self.namespaces.contains(namespace)
+    }
+}
+
+enum Done {
+    Attended(RolloutKey, Next),
+    Swept(Next),
+    LookedAtLease,
+}
+
+struct Run {
+    keeper: Arc<Keeper>,
+    timing: Timing,
+    queue: Queue,
+    running: HashSet<RolloutKey>,
+    /// Those that wait for no quiet moment.
+    urgent: HashSet<RolloutKey>,
+    tasks: JoinSet<Done>,
+    listed: Listed,
+}
+
+impl Run {
+    async fn run(
+        mut self,
+        mut calls: UnboundedReceiver<Called>,
+        mut changes: UnboundedReceiver<Change>,
+        mut rollouts: UnboundedReceiver<RolloutEvent>,
+    ) {
+        // By which identity the parent leads is best asked while it certainly does: it has just called InitPlugin.
+        self.look_at_lease(String::new());
+        let mut housekeeping = tokio::time::interval(self.timing.idle);
+        loop {
+            let next = self.queue.next();
+            let due = async {
+                match next {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                Some(change) = changes.recv() => self.changed(&change),
+                Some(event) = rollouts.recv() => self.rollout(event),
+                Some(called) = calls.recv() => self.called(called),
+                Some(done) = self.tasks.join_next() => match done {
+                    Ok(done) => self.done(done),
+                    Err(error) => debug!(%error, "a repair ended early"),
+                },
+                () = due, if self.running.len() < AT_ONCE => self.start(),
+                _ = housekeeping.tick() => self.end_watches(),
+            }
+        }
+    }
+
+    /// Starts what is due.
+    fn start(&mut self) {
+        let now = Instant::now();
+        while self.running.len() < AT_ONCE
+            && let Some(key) = self.queue.pop(now)
+        {
+            if self.running.contains(&key) {
+                self.queue.by(key, now + self.timing.debounce);
+                continue;
+            }
+            let urgent = self.urgent.remove(&key);
+            if !urgent && let Some(wait) = self.until_quiet(&key) {
+                self.queue.by(key, now + wait);
+                continue;
+            }
+            self.running.insert(key.clone());
+            let keeper = Arc::clone(&self.keeper);
+            let is_watched = self.listed.covers(&key.namespace);
+            self.tasks.spawn(async move {
+                let next = keeper.attend(&key, is_watched).await;
+                Done::Attended(key, next)
+            });
+        }
+    }
+
+    /// How long to wait for the controller to be done with this Rollout.
+    fn until_quiet(&self, key: &RolloutKey) -> Option<Duration> {
+        let entry = self.keeper.entries.find(key)?;
+        let mut state = entry.state();
+        let wait = self.timing.quiet.checked_sub(state.called?.elapsed())?;
+        let since = *state.waiting.get_or_insert_with(Instant::now);
+        (since.elapsed() < LONGEST_QUIET).then_some(wait)
+    }
+
+    fn done(&mut self, done: Done) {
+        match done {
+            Done::Attended(key, next) => {
+                if let Some(entry) = self.keeper.entries.find(&key) {
+                    entry.state().waiting = None;
+                }
+                self.running.remove(&key);
+                if let Next::In(wait) = next {
+                    self.queue.by(key, Instant::now() + wait);
+                }
+            }
+            Done::Swept(Next::In(wait)) => self.sweep(wait),
+            Done::Swept(Next::Never) | Done::LookedAtLease => {}
+        }
+    }
+
+    /// An object has changed, by whomever: those whose decisions may depend on it are looked at.
+    fn changed(&mut self, change: &Change) {
+        let at_once = is_urgent(change);
+        let wait = if at_once {
+            Duration::ZERO
+        } else {
+            self.timing.debounce
+        };
+        let at = Instant::now() + wait;
+        for key in self.affected(change) {
+            if at_once {
+                self.urgent.insert(key.clone());
+            }
+            self.queue.by(key, at);
+        }
+    }
+
+    fn affected(&self, change: &Change) -> Vec<RolloutKey> {
+        if let (Kind::WasmPlugin, Some(before), Some(after)) =
+            (change.id.kind, &change.before, &change.after)
+        {
+            // Hundreds of Rollouts may have their policies here, each with its own key.
+            let keys = changed_policies(before, after);
+            return keys
+                .into_iter()
+                .filter(|key| self.keeper.entries.find(key).is_some())
+                .collect();
+        }
+        let depends = |entry: &Entry| entry.state().reads.cover(&change.id);
+        let entries = self.keeper.entries.all();
+        entries
+            .into_iter()
+            .filter(|(_, entry)| depends(entry))
+            .map(|(key, _)| key)
+            .collect()
+    }
+
+    fn rollout(&mut self, event: RolloutEvent) {
+        let now = Instant::now();
+        match event {
+            RolloutEvent::Seen(rollout) => {
+                let key = RolloutKey::of(&rollout);
+                let entry = self.keeper.entries.of(&key);
+                let mut state = entry.state();
+                state.watched = true;
+                if state.saw(*rollout) {
+                    self.queue.by(key, now + self.timing.rollout);
+                }
+            }
+            RolloutEvent::Gone { key, version } => {
+                let Some(entry) = self.keeper.entries.find(&key) else {
+                    return;
+                };
+                if entry.state().left(Some(&version)) {
+                    self.queue.by(key, now + self.timing.debounce);
+                }
+            }
+            RolloutEvent::Listed {
+                namespace,
+                rollouts,
+            } => {
+                let mut present = HashSet::new();
+                for rollout in rollouts {
+                    let key = RolloutKey::of(&rollout);
+                    let entry = self.keeper.entries.of(&key);
+                    let mut state = entry.state();
+                    state.watched = true;
+                    state.saw(rollout);
+                    drop(state);
+                    self.queue.by(key.clone(), now);
+                    present.insert(key);
+                }
+                for (key, entry) in self.keeper.entries.all() {
+                    let covered = namespace
+                        .as_ref()
+                        .is_none_or(|listed| *listed == key.namespace);
+                    // One that only a call has brought may be newer than the list.
+                    let mut state = entry.state();
+                    if covered && state.watched && !present.contains(&key) && state.left(None) {
+                        self.queue.by(key, now);
+                    }
+                }
+                match namespace {
+                    None => self.listed.everywhere = true,
+                    Some(namespace) => {
+                        self.listed.namespaces.insert(namespace);
+                    }
+                }
+                self.sweep(self.timing.debounce);
+            }
+        }
+    }
+
+    fn called(&mut self, called: Called) {
+        self.keeper.rollouts.called(&called.rollout.namespace);
+        let now = Instant::now();
+        if self.keeper.leadership.called(&called.instance) {
+            self.look_at_lease(called.instance);
+            // What has happened while it was not known who leads.
+            for (key, _) in self.keeper.entries.all() {
+                self.queue.by(key, now + self.timing.rollout);
+            }
+        } else if called.news {
+            self.queue.by(called.rollout, now + self.timing.rollout);
+        }
+    }
+
+    fn look_at_lease(&mut self, instance: String) {
+        let keeper = Arc::clone(&self.keeper);
+        self.tasks.spawn(async move {
+            keeper.leadership.leads(&instance).await;
+            Done::LookedAtLease
+        });
+    }
+
+    /// Looks for policies whose Rollouts went while no plugin ran.
+    fn sweep(&mut self, wait: Duration) {
+        let keeper = Arc::clone(&self.keeper);
+        let listed = self.listed.clone();
+        self.tasks.spawn(async move {
+            tokio::time::sleep(wait).await;
+            Done::Swept(orphans::sweep(&keeper, &listed).await)
+        });
+    }
+
+    fn end_watches(&self) {
+        let entries = self.keeper.entries.all();
+        let mut needed = BTreeSet::new();
+        for (_, entry) in &entries {
+            needed.extend(entry.state().reads.watches());
+        }
+        self.keeper.cluster.cache.retain(&needed, self.timing.idle);
+    }
+}
+
+/// The Rollouts whose policies differ.
+fn changed_policies(before: &Object, after: &Object) -> BTreeSet<RolloutKey> {
+    let none = Map::new();
+    let (before, after) = (policies(before), policies(after));
+    let (before, after) = (before.unwrap_or(&none), after.unwrap_or(&none));
+    before
+        .keys()
+        .chain(after.keys())
+        .filter(|key| before.get(*key) != after.get(*key))
+        .filter_map(|key| RolloutKey::parse(key))
+        .collect()
+}
+
+/// All policies in a WasmPlugin, by Rollout.
+fn policies(object: &Object) -> Option<&Map<String, Value>> {
+    object.spec.pointer("/pluginConfig/rollouts")?.as_object()
+}
+
+/// True if requests may fail, or meet the wrong version, until it is put right.
+fn is_urgent(change: &Change) -> bool {
+    match (change.id.kind, &change.before, &change.after) {
+        // Traffic of one version meets the pods of all.
+        (Kind::DestinationRule, Some(before), Some(after)) => subsets_with_hash(before)
+            .difference(&subsets_with_hash(after))
+            .next()
+            .is_some(),
+        // Lanes lead to nowhere.
+        (Kind::ReplicaSet, Some(before), after) => {
+            before.available_replicas > 0
+                && after
+                    .as_ref()
+                    .is_none_or(|after| after.available_replicas == 0)
+        }
+        _ => false,
+    }
+}
+
+/// The names of the subsets that are bound to a pod hash.
+fn subsets_with_hash(object: &Object) -> BTreeSet<&str> {
+    let subsets = object.spec.get("subsets").and_then(Value::as_array);
+    let bound = subsets.into_iter().flatten().filter(|subset| {
+        let labels = subset.get("labels");
+        labels.is_some_and(|labels| labels.get(POD_TEMPLATE_HASH).is_some())
+    });
+    bound
+        .filter_map(|subset| subset.get("name")?.as_str())
+        .collect()
+}
+
+/// Starts once: the controller may call InitPlugin again.
+#[derive(Default)]
+pub(crate) struct Slot(Mutex<Option<Arc<Reconciler>>>);
+
+impl Slot {
+    /// The running one, if there is one.
+    pub(crate) fn get(&self) -> Option<Arc<Reconciler>> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Starts it unless it runs.
+    pub(crate) fn start(&self, start: impl FnOnce() -> Reconciler) {
+        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        slot.get_or_insert_with(|| Arc::new(start()));
+    }
+}

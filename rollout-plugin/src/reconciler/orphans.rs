@@ -1,0 +1,106 @@
+//! Policies whose Rollouts were deleted, or moved elsewhere, while no plugin ran.
+//!
+//! A policy names the VirtualServices of its lane routes, so it is all that is needed to find them. Lane routes without
+//! a policy do nothing, and can't be told from those that a user has declared: they stay.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::debug;
+
+use super::{Listed, Next, policies};
+use crate::cluster::instance_of;
+use crate::config::DEFAULT_WASM_PLUGIN;
+use crate::core::routing::{RolloutKey, Routing};
+use crate::keeper::{Keeper, chain};
+use crate::leftover::Leftover;
+use crate::object::{Kind, ObjectId};
+use crate::router::CallError;
+
+/// The wait before a sweep that has failed is tried again.
+const AFTER_FAILURE: Duration = Duration::from_secs(30);
+
+/// Removes what is left of Rollouts that are gone, in the default WasmPlugin and those that Rollouts name.
+pub(super) async fn sweep(keeper: &Arc<Keeper>, listed: &Listed) -> Next {
+    let mut next = Next::Never;
+    for id in wasm_plugins(keeper) {
+        if let Err(error) = sweep_one(keeper, listed, &id).await {
+            debug!(object = %id, error = %chain(&error), "not searched for policies without a rollout");
+            next = Next::In(AFTER_FAILURE);
+        }
+    }
+    next
+}
+
+fn wasm_plugins(keeper: &Keeper) -> BTreeSet<ObjectId> {
+    let default = DEFAULT_WASM_PLUGIN.split_once('/');
+    let default = default.map(|(namespace, name)| ObjectId::new(Kind::WasmPlugin, namespace, name));
+    let entries = keeper.entries.all();
+    let named = entries.iter().filter_map(|(_, entry)| {
+        let state = entry.state();
+        state
+            .routing
+            .as_ref()
+            .map(|routing| routing.wasm_plugin.clone())
+    });
+    default.into_iter().chain(named).collect()
+}
+
+async fn sweep_one(keeper: &Keeper, listed: &Listed, id: &ObjectId) -> Result<(), CallError> {
+    let Some(object) = keeper.cluster.cache.look_up(id).await? else {
+        return Ok(());
+    };
+    for (key, policy) in policies(&object).into_iter().flatten() {
+        // A key that is no Rollout's is not ours, and where Rollouts can't be listed nothing is known.
+        let Some(key) = RolloutKey::parse(key).filter(|key| listed.covers(&key.namespace)) else {
+            continue;
+        };
+        let known = keeper.entries.find(&key).is_some_and(|entry| {
+            let state = entry.state();
+            // Its entry sees to it, be it there or just gone.
+            state.gone.is_some() || uses(state.routing.as_ref(), id)
+        });
+        if known {
+            continue;
+        }
+        let found = keeper.rollouts.look_up(&key).await;
+        let found = found.map_err(|error| CallError::Lookup {
+            namespace: key.namespace.clone(),
+            name: key.name.clone(),
+            source: Box::new(error),
+        })?;
+        let routing = match found.as_ref().map(Routing::of) {
+            None => None,
+            Some(Ok(routing)) if routing.wasm_plugin != *id => Some(routing),
+            // It uses this one, or what it uses can't be told.
+            Some(_) => continue,
+        };
+        if !leads(keeper).await {
+            return Ok(());
+        }
+        let left = Leftover::of_policy(key, id, policy, routing.as_ref());
+        keeper.remove(&left).await?;
+    }
+    Ok(())
+}
+
+fn uses(routing: Option<&Routing>, id: &ObjectId) -> bool {
+    routing.is_some_and(|routing| routing.wasm_plugin == *id)
+}
+
+/// Whose a Rollout was that is gone can't be told: it is enough that the parent leads anything.
+async fn leads(keeper: &Keeper) -> bool {
+    let entries = keeper.entries.all();
+    let mut instances = BTreeSet::from([String::new()]);
+    for (_, entry) in entries {
+        let rollout = entry.state().rollout.clone();
+        instances.extend(rollout.map(|rollout| instance_of(&rollout).to_owned()));
+    }
+    for instance in instances {
+        if keeper.leadership.leads(&instance).await {
+            return true;
+        }
+    }
+    false
+}

@@ -1,0 +1,254 @@
+//! What others change is put right without a call.
+
+use std::time::Duration;
+
+use argo_rollouts::{SetWeightAndVerifyWeightArgs, TrafficRouter};
+use serde_json::{Value, json};
+use testbed::apiserver::{ObjectRef, Verb};
+
+use crate::world::{World, at, at_twenty};
+
+/// One change by somebody else.
+type Drift = fn(&World);
+
+#[tokio::test]
+async fn every_kind_of_drift_is_put_right() {
+    let world = World::new().await;
+    let users_own = world.spec("virtualservices");
+    let _router = at_twenty(&world).await;
+    let good = world.specs();
+    assert_eq!(world.canary_weight(), 20);
+    let drifts: [(&str, Drift); 8] = [
+        ("weights", |world| {
+            let mut spec = world.spec("virtualservices");
+            for route in spec["http"].as_array_mut().unwrap() {
+                if route["name"] == "primary" {
+                    route["route"][0]["weight"] = json!(0);
+                    route["route"][1]["weight"] = json!(100);
+                }
+            }
+            world.put_spec("virtualservices", &spec);
+        }),
+        ("a lane route deleted", |world| {
+            let mut spec = world.spec("virtualservices");
+            let http = spec["http"].as_array_mut().unwrap();
+            http.retain(|route| route["name"] != "serin-shop.reviews.canary");
+            world.put_spec("virtualservices", &spec);
+        }),
+        ("a lane route edited", |world| {
+            let mut spec = world.spec("virtualservices");
+            for route in spec["http"].as_array_mut().unwrap() {
+                if route["name"] == "serin-shop.reviews.canary" {
+                    route["timeout"] = json!("1s");
+                }
+            }
+            world.put_spec("virtualservices", &spec);
+        }),
+        ("a subset's hash edited", |world| {
+            let mut spec = world.spec("destinationrules");
+            spec["subsets"][0]["labels"]["rollouts-pod-template-hash"] = json!("s1");
+            world.put_spec("destinationrules", &spec);
+        }),
+        ("the subsets' hashes stripped", |world| {
+            let mut spec = world.spec("destinationrules");
+            for subset in spec["subsets"].as_array_mut().unwrap() {
+                let labels = subset["labels"].as_object_mut().unwrap();
+                labels.remove("rollouts-pod-template-hash");
+            }
+            world.put_spec("destinationrules", &spec);
+        }),
+        ("the policy deleted", |world| {
+            let gone = json!({"spec": {"pluginConfig": {"rollouts": {"shop/reviews": null}}}});
+            world.patch("wasmplugins", &gone);
+        }),
+        ("a rule deleted", |world| {
+            let gone =
+                json!({"spec": {"pluginConfig": {"rollouts": {"shop/reviews": {"rules": []}}}}});
+            world.patch("wasmplugins", &gone);
+        }),
+        ("the WasmPlugin deleted and made again", |world| {
+            let store = world.server.store();
+            let mut object = store.get(&at("wasmplugins")).unwrap();
+            store.delete(&at("wasmplugins")).unwrap();
+            let policies = object["spec"]["pluginConfig"]["rollouts"]
+                .as_object_mut()
+                .unwrap();
+            policies.remove("shop/reviews");
+            store.put(object).unwrap();
+        }),
+    ];
+    for (what, drift) in drifts {
+        drift(&world);
+        world.restored(what, &good).await;
+        // Beyond the time in which repairs of one object count as a quarrel, were they of the same kind.
+        world.settled().await;
+    }
+
+    // A GitOps tool applies the user's manifest again, with a change of the user's.
+    let mut applied = users_own.clone();
+    applied["http"][1]["timeout"] = json!("7s");
+    world.put_spec("virtualservices", &applied);
+    world
+        .until("a sync", |world| {
+            let http = world.spec("virtualservices")["http"].clone();
+            let named = |name: &str| {
+                let mut routes = http.as_array().unwrap().iter();
+                routes.find(|route| route["name"] == name).cloned()
+            };
+            world.canary_weight() == 20
+                && named("primary").unwrap()["timeout"] == "7s"
+                && named("serin-shop.reviews.canary").is_some_and(|lane| lane["timeout"] == "7s")
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn what_the_user_changes_is_left_alone() {
+    let world = World::new().await;
+    let _router = at_twenty(&world).await;
+    let mut spec = world.spec("virtualservices");
+    spec["hosts"] = json!(["reviews"]);
+    spec["http"][0]["timeout"] = json!("9s");
+    spec["x-more"] = json!({"a": [1]});
+    world.put_spec("virtualservices", &spec);
+    let mut rule = world.spec("destinationrules");
+    rule["trafficPolicy"] = json!({"loadBalancer": {"simple": "ROUND_ROBIN"}});
+    rule["subsets"][0]["labels"]["mine"] = json!("1");
+    world.put_spec("destinationrules", &rule);
+    world.patch(
+        "wasmplugins",
+        &json!({"spec": {"phase": "AUTHN", "pluginConfig": {"rollouts": {"shop/other": {"hosts": ["b"]}}}}}),
+    );
+    assert_eq!(world.settled().await, []);
+}
+
+#[tokio::test]
+async fn a_canary_that_loses_its_pods_loses_its_lanes_until_they_are_back() {
+    let world = World::new().await;
+    let _router = at_twenty(&world).await;
+    let good = world.specs();
+    let canary = ObjectRef::new("replicasets", "shop", "reviews-c2");
+    let available = |count: i32| {
+        let store = world.server.store();
+        let mut object = store.get(&canary).unwrap();
+        object["status"]["availableReplicas"] = json!(count);
+        store.put(object).unwrap();
+    };
+    available(0);
+    world
+        .until("lanes go", |world| {
+            let http = world.spec("virtualservices")["http"].clone();
+            let names = http.as_array().unwrap().iter();
+            let mut names = names.map(|route| route["name"].as_str().unwrap());
+            world.policy().is_null() && !names.any(|name| name.starts_with("serin-"))
+        })
+        .await;
+    assert_eq!(world.writes(), ["wasmplugins 200", "virtualservices 200"]);
+    assert_eq!(world.canary_weight(), 20);
+    available(2);
+    world.restored("lanes come back", &good).await;
+}
+
+#[tokio::test]
+async fn a_restarted_plugin_repairs_before_the_first_call() {
+    let world = World::new().await;
+    let router = at_twenty(&world).await;
+    let good = world.specs();
+    drop(router);
+    let mut rule = world.spec("destinationrules");
+    rule["subsets"][0]["labels"]["rollouts-pod-template-hash"] = json!("s1");
+    world.put_spec("destinationrules", &rule);
+    let mut spec = world.spec("virtualservices");
+    for route in spec["http"].as_array_mut().unwrap() {
+        if route["name"] == "primary" {
+            route["route"][1]["weight"] = json!(77);
+        }
+    }
+    world.put_spec("virtualservices", &spec);
+    let _router = world.keeper().await;
+    world.restored("a restart", &good).await;
+}
+
+#[tokio::test]
+async fn a_fighting_writer_gets_few_repairs_and_one_warning() {
+    let world = World::new().await;
+    let _router = at_twenty(&world).await;
+    let mut other = world.spec("virtualservices");
+    for route in other["http"].as_array_mut().unwrap() {
+        if route["name"] == "primary" {
+            route["route"][1]["weight"] = json!(99);
+        }
+    }
+    world.server.take_requests();
+    let mut reverts = 0;
+    for _ in 0..600 {
+        if world.canary_weight() != 99 {
+            world.put_spec("virtualservices", &other);
+            reverts += 1;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // At once three times, then after 1, 2 and 4 seconds.
+    assert!((4..=6).contains(&reverts), "{reverts}");
+    let requests = world.server.requests();
+    let writes = requests
+        .iter()
+        .filter(|request| request.verb == Verb::Patch)
+        .count();
+    assert!(writes <= reverts + 1, "{:?}", world.writes());
+    let events: Vec<&Value> = requests
+        .iter()
+        .filter(|request| request.resource == "events")
+        .map(|request| &request.body)
+        .collect();
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert_eq!(events[0]["reason"], "DriftContested");
+    assert_eq!(events[0]["involvedObject"]["name"], "reviews");
+    assert!(
+        events[0]["message"]
+            .as_str()
+            .unwrap()
+            .starts_with("VirtualService shop/reviews: another writer keeps changing spec/http/"),
+        "{}",
+        events[0]["message"]
+    );
+}
+
+#[tokio::test]
+async fn calls_that_the_status_lags_behind_are_never_undone() {
+    let world = World::new().await;
+    let router = at_twenty(&world).await;
+    let lagging = world.put_rollout(2, 20, &json!({"metadata": {"labels": {"a": "b"}}}));
+    let mut highest = 20;
+    for desired in 21..60 {
+        let args = SetWeightAndVerifyWeightArgs {
+            rollout: lagging.clone(),
+            desired_weight: desired,
+            ..Default::default()
+        };
+        router.set_weight(args).await.unwrap();
+        // Something of the user's changes all the time, so that repairs are considered.
+        let mut spec = world.spec("virtualservices");
+        spec["http"][0]["timeout"] = json!(format!("{desired}s"));
+        world.put_spec("virtualservices", &spec);
+        if desired % 5 == 0 {
+            tokio::time::sleep(Duration::from_millis(450)).await;
+        }
+        let now = world.canary_weight().as_i64().unwrap();
+        assert!(now >= highest, "went back from {highest} to {now}");
+        highest = now;
+    }
+    world.settled().await;
+    assert_eq!(world.canary_weight(), 59);
+    // Drift goes back to the call too, though the status says 20.
+    let mut spec = world.spec("virtualservices");
+    for route in spec["http"].as_array_mut().unwrap() {
+        if route["name"] == "primary" {
+            route["route"][1]["weight"] = json!(3);
+        }
+    }
+    world.put_spec("virtualservices", &spec);
+    world
+        .until("drift", |world| world.canary_weight() == 59)
+        .await;
+}

@@ -1,0 +1,184 @@
+//! Who repairs, where there are several plugins, and where Istio's objects are in another cluster.
+
+use std::time::Duration;
+
+use argo_rollouts::{SetWeightAndVerifyWeightArgs, TrafficRouter};
+use rollout_plugin::cluster::{Cluster, connect_with};
+use rollout_plugin::router::IstioRouter;
+use serde_json::{Value, json};
+use testbed::apiserver::{Action, ApiServer, Fault, Verb};
+
+use crate::world::{World, at, at_twenty, bring_to_twenty, told};
+
+fn lead(world: &World, holder: &str) {
+    let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+        "metadata": {"namespace": "argo-rollouts", "name": "argo-rollouts-controller-lock"},
+        "spec": {"holderIdentity": format!("{}_{holder}", hostname.trim())}});
+    world.server.store().put(lease).unwrap();
+}
+
+fn drift(world: &World) {
+    let gone = json!({"spec": {"pluginConfig": {"rollouts": {"shop/reviews": null}}}});
+    world.patch("wasmplugins", &gone);
+}
+
+fn is_repaired(world: &World) -> bool {
+    !world.policy().is_null()
+}
+
+#[tokio::test]
+async fn only_the_leaders_plugin_repairs() {
+    let world = World::new().await;
+    lead(&world, "old");
+    let old = at_twenty(&world).await;
+    drift(&world);
+    world.until("the old one", is_repaired).await;
+    world.settled().await;
+
+    lead(&world, "new");
+    let new = world.keeper().await;
+    world.settled().await;
+    for _ in 0..3 {
+        drift(&world);
+        world.until("the new one", is_repaired).await;
+        world.settled().await;
+    }
+    drop(new);
+    drift(&world);
+    tokio::time::sleep(Duration::from_millis(1000)).await;
+    assert!(!is_repaired(&world), "the old one has repaired");
+    assert!(world.writes().is_empty());
+
+    // Its controller leads again, and calls.
+    lead(&world, "old again");
+    let rollout = world.put_rollout(2, 20, &json!({}));
+    bring_to_twenty(&old, &rollout).await;
+    assert!(is_repaired(&world));
+    world.settled().await;
+    drift(&world);
+    world.until("the old one again", is_repaired).await;
+}
+
+#[tokio::test]
+async fn rollouts_of_another_controller_instance_are_left_to_it() {
+    let world = World::new().await;
+    let labels = json!({"metadata": {"labels": {"argo-rollouts.argoproj.io/controller-instance-id": "blue"}}});
+    let rollout = world.put_rollout(2, 20, &labels);
+    let router = world.keeper().await;
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    assert_eq!(world.policy(), Value::Null);
+    // Once it has called it is ours.
+    bring_to_twenty(&router, &rollout).await;
+    world.settled().await;
+    drift(&world);
+    world.until("ours", is_repaired).await;
+}
+
+#[tokio::test]
+async fn a_lease_that_may_not_be_read_stops_nothing_and_one_that_does_not_answer_does() {
+    let world = World::new().await;
+    let _router = at_twenty(&world).await;
+    let faults = world.server.faults();
+    let fault = |action| Fault::new(action).verb(Verb::Get).resource("leases");
+    let forbidden = faults.add(fault(Action::Forbid));
+    drift(&world);
+    world.until("forbidden", is_repaired).await;
+    world.settled().await;
+    faults.remove(forbidden);
+    faults.add(fault(Action::Drop));
+    drift(&world);
+    tokio::time::sleep(Duration::from_millis(1000)).await;
+    assert!(!is_repaired(&world));
+}
+
+/// A secret of that label, whose kubeconfig is `kubeconfig`.
+fn primary_cluster(kubeconfig: &str) -> Value {
+    let bytes = k8s_openapi::ByteString(kubeconfig.as_bytes().to_vec());
+    json!({"apiVersion": "v1", "kind": "Secret",
+        "metadata": {"namespace": "argo-rollouts", "name": "primary", "labels": {"istio.argoproj.io/primary-cluster": "true"}},
+        "data": {"mesh": bytes}})
+}
+
+#[tokio::test]
+async fn with_a_primary_cluster_istios_objects_are_there_and_the_rest_at_home() {
+    let home = World::new().await;
+    let mesh = World {
+        server: ApiServer::start().await.unwrap(),
+    };
+    for resource in ["virtualservices", "destinationrules", "wasmplugins"] {
+        let mut object = home.server.store().get(&at(resource)).unwrap();
+        home.server.store().delete(&at(resource)).unwrap();
+        let metadata = object["metadata"].clone();
+        object["metadata"] = json!({"namespace": metadata["namespace"], "name": metadata["name"]});
+        mesh.server.store().put(object).unwrap();
+    }
+    let secret = primary_cluster(&mesh.server.kubeconfig());
+    home.server.store().put(secret).unwrap();
+    let rollout = home.put_rollout(2, 20, &json!({}));
+    home.put_other();
+    let router = home.keeper().await;
+    bring_to_twenty(&router, &rollout).await;
+    assert_eq!(mesh.canary_weight(), 20);
+    home.settled().await;
+    mesh.settled().await;
+    drift(&mesh);
+    mesh.until("drift there", is_repaired).await;
+    home.server.store().delete(&at("rollouts")).unwrap();
+    mesh.until("removal there", |mesh| mesh.policy().is_null())
+        .await;
+    mesh.settled().await;
+    for request in home.server.requests() {
+        assert!(!request.group.contains("istio"), "{}", told(&request));
+    }
+    for request in mesh.server.requests() {
+        assert!(request.group.contains("istio"), "{}", told(&request));
+    }
+}
+
+#[tokio::test]
+async fn a_primary_cluster_that_can_not_be_reached_by_its_secret_is_named() {
+    for (kubeconfig, expected) in [
+        (
+            "clusters: 7",
+            r#"secret argo-rollouts/primary (label istio.argoproj.io/primary-cluster=true): data["mesh"] is not a usable kubeconfig"#,
+        ),
+        (
+            "",
+            r#"secret argo-rollouts/primary (label istio.argoproj.io/primary-cluster=true): data["mesh"] is not a usable kubeconfig"#,
+        ),
+    ] {
+        let world = World::new().await;
+        world
+            .server
+            .store()
+            .put(primary_cluster(kubeconfig))
+            .unwrap();
+        let config = kube::Config::new(world.server.url().parse().unwrap());
+        let error = connect_with(config, "argo-rollouts".to_owned())
+            .await
+            .err()
+            .unwrap();
+        assert_eq!(error.to_string(), expected);
+    }
+}
+
+/// A call works while watches do: a router that only calls needs none of it.
+#[tokio::test]
+async fn a_call_needs_no_lease() {
+    let world = World::new().await;
+    let config = kube::Config::new(world.server.url().parse().unwrap());
+    let clients = connect_with(config, "argo-rollouts".to_owned())
+        .await
+        .unwrap();
+    let router = IstioRouter::on(Cluster::on(clients));
+    let rollout = world.put_rollout(2, 20, &json!({}));
+    let args = SetWeightAndVerifyWeightArgs {
+        rollout,
+        desired_weight: 20,
+        ..Default::default()
+    };
+    router.set_weight(args).await.unwrap();
+    let asked = world.server.requests();
+    assert!(asked.iter().all(|request| request.resource != "leases"));
+}
