@@ -127,7 +127,8 @@ fn a_canary_without_pods_keeps_its_weight_and_loses_its_lanes() {
     let mut status = at_weight(10, json!({}));
     let canary = status.spec.strategy.canary.as_mut().unwrap();
     canary.steps = serde_json::from_value(step).unwrap();
-    let mut observed = live(10, "c2");
+    // The canary's subset has found refuge at the stable version.
+    let mut observed = live(10, "s1");
     let mut plugin = crate::core::fixtures::wasm_plugin();
     plugin.spec["pluginConfig"]["rollouts"]["shop/reviews"] = json!({"hosts": ["a"]});
     observed.wasm_plugin = Some(Arc::new(plugin));

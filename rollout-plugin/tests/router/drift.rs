@@ -143,7 +143,15 @@ async fn a_canary_that_loses_its_pods_loses_its_lanes_until_they_are_back() {
             world.policy().is_null() && !names.any(|name| name.starts_with("serin-"))
         })
         .await;
-    assert_eq!(world.writes(), ["wasmplugins 200", "virtualservices 200"]);
+    assert_eq!(
+        world.writes(),
+        [
+            "destinationrules 200",
+            "wasmplugins 200",
+            "virtualservices 200"
+        ]
+    );
+    // Its share stays, and meets stable pods meanwhile.
     assert_eq!(world.canary_weight(), 20);
     available(2);
     world.restored("lanes come back", &good).await;

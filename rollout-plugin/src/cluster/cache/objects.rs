@@ -41,9 +41,7 @@ impl Objects {
             return None;
         }
         let after = Arc::new(object);
-        let before = self
-            .current
-            .insert(after.id.clone(), Arc::clone(&after));
+        let before = self.current.insert(after.id.clone(), Arc::clone(&after));
         let same = before
             .as_ref()
             .is_some_and(|before| is_same(before, &after));
