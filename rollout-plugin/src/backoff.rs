@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 /// Repairs in a row that come at once: a sync that touches an object twice is no quarrel.
 const FREE: u32 = 3;
 
@@ -15,10 +17,12 @@ const LONGEST: Duration = Duration::from_mins(5);
 const ROW: Duration = Duration::from_secs(30);
 
 /// The repairs of one object in a row.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Row {
     repairs: u32,
     last: Instant,
+    /// What the last repair has left behind.
+    left: Option<Value>,
 }
 
 impl Row {
@@ -27,10 +31,22 @@ impl Row {
         Self {
             repairs: 0,
             last: now,
+            left: None,
         }
     }
 
-    /// How long the next repair has to wait.
+    /// True if somebody else has changed what the last repair left behind. If not, it is Serin that wants something
+    /// else now, as it does when a canary loses its pods and gets them back over and over.
+    pub(crate) fn is_contested(&self, found: Option<&Value>) -> bool {
+        self.left.as_ref() != found
+    }
+
+    /// Takes in what a repair has left behind.
+    pub(crate) fn leave(&mut self, left: Option<Value>) {
+        self.left = left;
+    }
+
+    /// How long the next repair has to wait, if it is contested.
     pub(crate) fn wait(&self, now: Instant) -> Duration {
         let since = now.saturating_duration_since(self.last);
         self.pause().saturating_sub(since)

@@ -6,15 +6,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use argo_rollouts::Rollout;
+use serde_json::Value;
 use tracing::{debug, info, warn};
 
 use crate::backoff::Row;
 use crate::cluster::{Cluster, Leadership, Rollouts, Written, instance_of};
 use crate::core::plan::{Call, Observed, Standing, Write};
+use crate::core::policy::observed_policy;
 use crate::core::routing::RolloutKey;
 use crate::entry::Entry;
 use crate::leftover::Leftover;
-use crate::object::ObjectId;
+use crate::object::{Kind, Object, ObjectId};
 use crate::observe::observe;
 use crate::router::CallError;
 use crate::settle::{MAX_TRIES, last_of_several, pause};
@@ -80,12 +82,26 @@ impl Keeper {
         let Some(entry) = self.entries.find(key) else {
             return Next::Never;
         };
+        // An API server that is slow to list must not hold up calls, so the turn is taken once the lists are there.
+        self.begin_watches(&entry).await;
         let _turn = entry.turn().await;
         match self.settle(key, &entry, is_watched).await {
             Ok(next) => next,
             Err(error) => {
                 debug!(rollout = %key, error = %chain(&error), "not put right");
                 Next::In(AFTER_FAILURE)
+            }
+        }
+    }
+
+    /// Begins the watches that the Rollout's repairs need, and waits for their lists.
+    pub(crate) async fn begin_watches(&self, entry: &Entry) {
+        let routing = entry.state().routing.clone();
+        if let Some(routing) = routing.filter(|_| entry.state().gone.is_none()) {
+            // What goes wrong will do so again where it is told.
+            let keep = Call::Keep(Standing::default());
+            if let Ok((_, reads)) = observe(&self.cluster.cache, &routing, keep).await {
+                entry.state().reads = reads;
             }
         }
     }
@@ -158,12 +174,19 @@ impl Keeper {
                 return Ok(Next::Never);
             };
             let object = target(first);
-            let now = Instant::now();
-            let wait = match entry.state().rows.get(object) {
-                Some(row) => row.wait(now),
-                None => Duration::ZERO,
+            let found = match first {
+                Write::Spec { object, .. } => own_part(object, key),
+                Write::Policy { .. } => observed
+                    .wasm_plugin
+                    .as_deref()
+                    .and_then(|plugin| own_part(plugin, key)),
             };
-            if !wait.is_zero() {
+            let contested = match entry.state().rows.get(object) {
+                Some(row) => row.is_contested(found).then(|| row.wait(Instant::now())),
+                // Whoever has changed it, it is the first time.
+                None => Some(Duration::ZERO),
+            };
+            if let Some(wait) = contested.filter(|wait| !wait.is_zero()) {
                 return Ok(Next::In(wait));
             }
             if !asked && !self.leadership.leads(instance_of(&rollout)).await {
@@ -175,7 +198,11 @@ impl Keeper {
                 self.cluster.rehearse(policy).await?;
             }
             match self.cluster.carry_out(first).await? {
-                Written::Done => self.repaired(key, entry, &rollout, first).await,
+                Written::Done => {
+                    let contested = contested.is_some();
+                    self.repaired(key, entry, &rollout, first, contested)
+                        .await?;
+                }
                 Written::Overtaken => {
                     races += 1;
                     pause(races).await;
@@ -186,17 +213,28 @@ impl Keeper {
     }
 
     /// Says what was put right, and warns once where it has to be done over and over.
-    async fn repaired(&self, key: &RolloutKey, entry: &Entry, rollout: &Rollout, write: &Write) {
+    async fn repaired(
+        &self,
+        key: &RolloutKey,
+        entry: &Entry,
+        rollout: &Rollout,
+        write: &Write,
+        contested: bool,
+    ) -> Result<(), CallError> {
         let object = target(write);
         info!(rollout = %key, %object, fields = changed_fields(write), "put right");
+        let left = self.cluster.cache.get(object).await?;
+        let left = left.and_then(|left| own_part(&left, key).cloned());
         let now = Instant::now();
-        let contested = {
+        let warns = {
             let mut state = entry.state();
             state.rows.retain(|_, row| !row.is_over(now));
             let row = state.rows.entry(object.clone());
-            row.or_insert_with(|| Row::new(now)).repaired(now)
+            let row = row.or_insert_with(|| Row::new(now));
+            row.leave(left);
+            contested && row.repaired(now)
         };
-        if contested {
+        if warns {
             let message = format!(
                 "{object}: another writer keeps changing {} of rollout {key}; it is put right less and less often: exempt these fields in that tool (for Argo CD: ignoreDifferences)",
                 changed_fields(write)
@@ -204,6 +242,7 @@ impl Keeper {
             warn!(rollout = %key, %object, "{message}");
             self.cluster.warn(rollout, "DriftContested", &message).await;
         }
+        Ok(())
     }
 
     /// Removes what a Rollout that is gone has left behind, once the API server itself has said that it is.
@@ -285,6 +324,14 @@ fn target(write: &Write) -> &ObjectId {
     }
 }
 
+/// What of an object is this Rollout's to write: of a WasmPlugin, which others share, its own policy.
+fn own_part<'a>(object: &'a Object, key: &RolloutKey) -> Option<&'a Value> {
+    match object.id.kind {
+        Kind::WasmPlugin => observed_policy(Some(object), key),
+        _ => Some(&object.spec),
+    }
+}
+
 /// Which fields a write changes, the first few of them.
 fn changed_fields(write: &Write) -> String {
     const SHOWN: usize = 4;
@@ -295,7 +342,7 @@ fn changed_fields(write: &Write) -> String {
             .collect(),
         Write::Policy { patch, .. } => patch
             .pointer("/spec/pluginConfig/rollouts")
-            .and_then(serde_json::Value::as_object)
+            .and_then(Value::as_object)
             .into_iter()
             .flatten()
             .map(|(key, _)| format!("spec/pluginConfig/rollouts[{key:?}]"))

@@ -53,7 +53,7 @@ impl Leftover {
         new: Option<&Routing>,
     ) -> Self {
         let named = policy.get("virtualServices").and_then(Value::as_object);
-        let names = named.into_iter().flatten().map(|(name, _)| name);
+        let keys = named.into_iter().flatten().map(|(key, _)| key);
         let routes_through = |id: &ObjectId| {
             new.is_some_and(|new| new.virtual_services.iter().any(|used| used.id == *id))
         };
@@ -65,8 +65,8 @@ impl Leftover {
             } else {
                 Lanes::Managed
             },
-            virtual_services: names
-                .filter_map(|name| name.split_once('/'))
+            virtual_services: keys
+                .filter_map(|key| key.split_once('/'))
                 .map(|(namespace, name)| ObjectId::new(Kind::VirtualService, namespace, name))
                 .filter(|id| !routes_through(id))
                 .collect(),

@@ -22,6 +22,7 @@ use crate::core::routing::RolloutKey;
 use crate::entry::Entry;
 use crate::keeper::{Entries, Keeper, Next};
 use crate::object::{Kind, Object, POD_TEMPLATE_HASH};
+use crate::observe::Reads;
 
 /// How many Rollouts are looked at at the same time.
 const AT_ONCE: usize = 16;
@@ -128,7 +129,7 @@ impl Listed {
 enum Done {
     Attended(RolloutKey, Next),
     Swept(Next),
-    LookedAtLease,
+    Prepared,
 }
 
 struct Run {
@@ -221,7 +222,7 @@ impl Run {
                 }
             }
             Done::Swept(Next::In(wait)) => self.sweep(wait),
-            Done::Swept(Next::Never) | Done::LookedAtLease => {}
+            Done::Swept(Next::Never) | Done::Prepared => {}
         }
     }
 
@@ -269,9 +270,14 @@ impl Run {
                 let key = RolloutKey::of(&rollout);
                 let entry = self.keeper.entries.of(&key);
                 let mut state = entry.state();
+                let is_new = state.reads == Reads::default();
                 state.watched = true;
                 if state.saw(*rollout) {
                     self.queue.by(key, now + self.timing.rollout);
+                }
+                drop(state);
+                if is_new {
+                    self.begin_watches(entry);
                 }
             }
             RolloutEvent::Gone { key, version } => {
@@ -332,11 +338,20 @@ impl Run {
         }
     }
 
+    /// One that has just come to the plugin may have lost something already when its turn comes.
+    fn begin_watches(&mut self, entry: Arc<Entry>) {
+        let keeper = Arc::clone(&self.keeper);
+        self.tasks.spawn(async move {
+            keeper.begin_watches(&entry).await;
+            Done::Prepared
+        });
+    }
+
     fn look_at_lease(&mut self, instance: String) {
         let keeper = Arc::clone(&self.keeper);
         self.tasks.spawn(async move {
             keeper.leadership.leads(&instance).await;
-            Done::LookedAtLease
+            Done::Prepared
         });
     }
 

@@ -151,10 +151,9 @@ fn choose(calls: Live, status: Live, failed: bool, changed_since: Option<Duratio
     match (calls, status) {
         // It has to be told from what a half failed call has left.
         _ if failed => Choice::Neither,
-        (Live::Same, _) => Choice::Calls,
+        (Live::Same, _) | (Live::Other, Live::Absent) => Choice::Calls,
         (_, Live::Same) | (Live::Absent, Live::Other) => Choice::Status,
         (Live::Absent, Live::Absent) => Choice::Neither,
-        (Live::Other, Live::Absent) => Choice::Calls,
         (Live::Other, Live::Other) => match changed_since {
             None => Choice::Calls,
             Some(since) if since >= GRACE => Choice::Status,

@@ -39,10 +39,10 @@ enum Lead {
     Unknown,
     /// Our parent has called, so it leads; by which identity the lease will tell.
     Called,
-    /// Our parent leads, or led, as this identity.
+    /// Our parent leads as this identity, which it has for life.
     As(String),
-    /// Somebody else does.
-    Lost,
+    /// It did, and somebody else does now.
+    Lost(String),
 }
 
 /// What the lease says.
@@ -87,11 +87,12 @@ impl Leadership {
     pub(crate) fn called(&self, instance: &str) -> bool {
         let mut leads = self.lock();
         let lead = leads.by_instance.entry(instance.to_owned()).or_default();
-        let news = matches!(lead, Lead::Unknown | Lead::Lost);
-        if news {
-            *lead = Lead::Called;
-        }
-        news
+        *lead = match lead {
+            Lead::Unknown => Lead::Called,
+            Lead::Lost(identity) => Lead::As(std::mem::take(identity)),
+            Lead::Called | Lead::As(_) => return false,
+        };
+        true
     }
 
     /// Reads the lease, and tells whether our parent leads that instance.
@@ -140,22 +141,23 @@ impl Leadership {
     }
 }
 
-/// What is known after a look at the lease, and whether to repair.
-fn judge(lead: &Lead, found: &Found, instance: &str, hostname: &str) -> (Lead, bool) {
-    // Without a lease only a call tells whose Rollouts with an instance id are.
-    let presumed = instance.is_empty() || matches!(lead, Lead::Called | Lead::As(_));
+/// What is known after a look at the lease, and whether to repair. `presumed`: whether to without a lease.
+fn judge(lead: &Lead, found: &Found, presumed: bool, hostname: &str) -> (Lead, bool) {
+    // The parent runs where this process does; where that can't be told, its calls have to do.
+    let is_parent = |holder: &str| match holder.rsplit_once('_') {
+        _ if hostname.is_empty() => *lead == Lead::Called,
+        Some((host, _)) => host == hostname,
+        None => false,
+    };
     match (lead, found) {
-        (Lead::Lost, _) => (Lead::Lost, false),
-        (_, Found::NoAnswer) => (lead.clone(), false),
+        (Lead::Lost(_), _) | (_, Found::NoAnswer) => (lead.clone(), false),
         (_, Found::Nobody | Found::Forbidden) => (lead.clone(), presumed),
         (Lead::As(identity), Found::Holder(holder)) if identity == holder => (lead.clone(), true),
-        (Lead::As(_), Found::Holder(_)) => (Lead::Lost, false),
-        (Lead::Called, Found::Holder(holder)) => (Lead::As(holder.clone()), true),
-        // The parent runs where this process does.
-        (Lead::Unknown, Found::Holder(holder)) => match holder.rsplit_once('_') {
-            Some((host, _)) if host == hostname => (Lead::As(holder.clone()), true),
-            _ => (Lead::Unknown, false),
-        },
+        (Lead::As(identity), Found::Holder(_)) => (Lead::Lost(identity.clone()), false),
+        (Lead::Called | Lead::Unknown, Found::Holder(holder)) if is_parent(holder) => {
+            (Lead::As(holder.clone()), true)
+        }
+        (Lead::Called | Lead::Unknown, Found::Holder(_)) => (lead.clone(), false),
     }
 }
 
@@ -167,25 +169,61 @@ mod tests {
     fn only_the_leaders_plugin_repairs() {
         let holder = |identity: &str| Found::Holder(identity.to_owned());
         let known = |identity: &str| Lead::As(identity.to_owned());
-        for (lead, found, instance, next, may) in [
-            (Lead::Unknown, holder("here_1"), "", known("here_1"), true),
-            (Lead::Unknown, holder("there_1"), "", Lead::Unknown, false),
-            (Lead::Unknown, Found::Nobody, "", Lead::Unknown, true),
-            (Lead::Unknown, Found::Nobody, "blue", Lead::Unknown, false),
-            (Lead::Unknown, Found::Forbidden, "", Lead::Unknown, true),
-            (Lead::Called, Found::Nobody, "blue", Lead::Called, true),
-            (Lead::Called, holder("there_1"), "", known("there_1"), true),
-            (known("here_1"), holder("here_1"), "", known("here_1"), true),
-            (known("here_1"), holder("here_2"), "", Lead::Lost, false),
-            (known("here_1"), Found::NoAnswer, "", known("here_1"), false),
-            (Lead::Lost, holder("here_1"), "", Lead::Lost, false),
+        let lost = |identity: &str| Lead::Lost(identity.to_owned());
+        for (lead, found, presumed, next, may) in [
+            (
+                Lead::Unknown,
+                holder("here_1"),
+                false,
+                known("here_1"),
+                true,
+            ),
+            (Lead::Unknown, holder("there_1"), true, Lead::Unknown, false),
+            (Lead::Unknown, Found::Nobody, true, Lead::Unknown, true),
+            (Lead::Unknown, Found::Nobody, false, Lead::Unknown, false),
+            (Lead::Unknown, Found::Forbidden, true, Lead::Unknown, true),
+            (Lead::Called, Found::Nobody, true, Lead::Called, true),
+            (Lead::Called, holder("here_1"), true, known("here_1"), true),
+            (Lead::Called, holder("there_1"), true, Lead::Called, false),
+            (
+                known("here_1"),
+                holder("here_1"),
+                true,
+                known("here_1"),
+                true,
+            ),
+            (
+                known("here_1"),
+                holder("here_2"),
+                true,
+                lost("here_1"),
+                false,
+            ),
+            (
+                known("here_1"),
+                Found::NoAnswer,
+                true,
+                known("here_1"),
+                false,
+            ),
+            (
+                lost("here_1"),
+                holder("here_1"),
+                true,
+                lost("here_1"),
+                false,
+            ),
         ] {
-            let case = format!("{lead:?} {found:?} {instance:?}");
+            let case = format!("{lead:?} {found:?} {presumed}");
             assert_eq!(
-                judge(&lead, &found, instance, "here"),
+                judge(&lead, &found, presumed, "here"),
                 (next, may),
                 "{case}"
             );
         }
+        let called = judge(&Lead::Called, &holder("there_1"), true, "");
+        assert_eq!(called, (known("there_1"), true));
+        let unknown = judge(&Lead::Unknown, &holder("there_1"), true, "");
+        assert_eq!(unknown, (Lead::Unknown, false));
     }
 }

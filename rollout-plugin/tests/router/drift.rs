@@ -155,6 +155,18 @@ async fn a_canary_that_loses_its_pods_loses_its_lanes_until_they_are_back() {
     assert_eq!(world.canary_weight(), 20);
     available(2);
     world.restored("lanes come back", &good).await;
+    // A canary that crashes over and over is nobody's quarrel: each time is put right at once.
+    for _ in 0..5 {
+        available(0);
+        world
+            .until("lanes go again", |world| world.policy().is_null())
+            .await;
+        world.settled().await;
+        available(2);
+        world.restored("lanes come back again", &good).await;
+        let requests = world.settled().await;
+        assert!(requests.iter().all(|request| request.resource != "events"));
+    }
 }
 
 #[tokio::test]

@@ -201,8 +201,8 @@ impl World {
 pub(crate) async fn at_twenty(world: &World) -> IstioRouter {
     let rollout = world.put_rollout(2, 20, &json!({}));
     world.put_other();
-    let router = world.keeper().await;
-    bring_to_twenty(&router, &rollout).await;
+    let router = Box::pin(world.keeper()).await;
+    Box::pin(bring_to_twenty(&router, &rollout)).await;
     world.settled().await;
     router
 }
