@@ -5,9 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use argo_rollouts::Rollout;
+use tokio::sync::OwnedMutexGuard;
 
 use crate::backoff::Row;
 use crate::cluster::reduced;
+use crate::core::plan::{Observed, Write};
+use crate::core::policy::observed_policy;
 use crate::core::routing::Routing;
 use crate::leftover::Leftover;
 use crate::object::ObjectId;
@@ -17,7 +20,7 @@ use crate::standing::{Hashes, Memory, Shares, is_newer};
 /// One Rollout.
 #[derive(Default)]
 pub(crate) struct Entry {
-    turn: tokio::sync::Mutex<()>,
+    turn: Arc<tokio::sync::Mutex<()>>,
     state: Mutex<State>,
 }
 
@@ -58,8 +61,8 @@ pub(crate) enum Said {
 
 impl Entry {
     /// A call or a repair: one at a time.
-    pub(crate) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
-        self.turn.lock().await
+    pub(crate) async fn turn(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.turn).lock_owned().await
     }
 
     /// A poisoned lock is taken all the same: what is under it is only ever replaced.
@@ -85,7 +88,7 @@ impl Entry {
         memory
             .version
             .clone_from(&rollout.metadata.resource_version);
-        if state.saw(rollout) {
+        if state.saw(rollout) || !state.leftovers.is_empty() {
             return true;
         }
         if state.gone.is_some() {
@@ -143,6 +146,28 @@ impl State {
         self.gone = Some(version.to_owned());
         self.moved(None);
         true
+    }
+
+    /// The policy is about to change. Where it names VirtualServices that the Rollout has left while no plugin ran, it
+    /// is the last to know of the lane routes there.
+    pub(crate) fn changes_policy(
+        &mut self,
+        routing: &Routing,
+        observed: &Observed,
+        pending: &[Write],
+    ) {
+        let changes = pending
+            .iter()
+            .any(|write| matches!(write, Write::Policy { .. }));
+        let policy = observed_policy(observed.wasm_plugin.as_deref(), &routing.rollout);
+        let Some(policy) = policy.filter(|_| changes) else {
+            return;
+        };
+        let rollout = routing.rollout.clone();
+        let left = Leftover::of_policy(rollout, &routing.wasm_plugin, policy, Some(routing));
+        let news = left.without(routing);
+        self.leftovers
+            .extend(news.filter(|news| !self.leftovers.contains(news)));
     }
 
     /// Notes what the configuration so far leaves behind, and forgets what the new one needs again.

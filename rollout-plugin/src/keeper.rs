@@ -43,6 +43,12 @@ impl Entries {
         self.lock().get(key).cloned()
     }
 
+    /// True if that is the Rollout's entry still.
+    pub(crate) fn holds(&self, key: &RolloutKey, entry: &Arc<Entry>) -> bool {
+        self.find(key)
+            .is_some_and(|found| Arc::ptr_eq(&found, entry))
+    }
+
     /// All of them.
     pub(crate) fn all(&self) -> Vec<(RolloutKey, Arc<Entry>)> {
         let entries = self.lock();
@@ -133,8 +139,8 @@ impl Keeper {
         let next = self.repair(key, entry).await?;
         let leftovers = entry.state().leftovers.clone();
         if next == Next::Never && !leftovers.is_empty() {
-            if !self.leadership.leads(instance_of(&rollout)).await {
-                return Ok(Next::Never);
+            if let Some(next) = self.stands_down(&rollout).await {
+                return Ok(next);
             }
             for left in &leftovers {
                 self.remove(left).await?;
@@ -145,6 +151,15 @@ impl Keeper {
                 .retain(|left| !leftovers.contains(left));
         }
         Ok(next)
+    }
+
+    /// Whether another plugin is to see to this Rollout, or it can't be told; then what to do instead.
+    async fn stands_down(&self, rollout: &Rollout) -> Option<Next> {
+        match self.leadership.leads(instance_of(rollout)).await {
+            Some(true) => None,
+            Some(false) => Some(Next::Never),
+            None => Some(Next::In(AFTER_FAILURE)),
+        }
     }
 
     async fn repair(&self, key: &RolloutKey, entry: &Entry) -> Result<Next, CallError> {
@@ -173,6 +188,7 @@ impl Keeper {
             let Some(first) = pending.first() else {
                 return Ok(Next::Never);
             };
+            entry.state().changes_policy(&routing, &observed, &pending);
             let object = target(first);
             let found = match first {
                 Write::Spec { object, .. } => own_part(object, key),
@@ -189,8 +205,8 @@ impl Keeper {
             if let Some(wait) = contested.filter(|wait| !wait.is_zero()) {
                 return Ok(Next::In(wait));
             }
-            if !asked && !self.leadership.leads(instance_of(&rollout)).await {
-                return Ok(Next::Never);
+            if !asked && let Some(next) = self.stands_down(&rollout).await {
+                return Ok(next);
             }
             asked = true;
             if !rehearsed && let Some(policy) = last_of_several(&pending) {
@@ -251,10 +267,9 @@ impl Keeper {
             let state = entry.state();
             (state.leftovers.clone(), state.rollout.clone())
         };
-        let instance = rollout.as_deref().map_or("", instance_of);
         if !leftovers.is_empty() {
-            if !self.leadership.leads(instance).await {
-                return Ok(Next::Never);
+            if let Some(next) = self.stands_down(&rollout.unwrap_or_default()).await {
+                return Ok(next);
             }
             if !self.is_gone(key).await? {
                 // It is back; the watch will tell.

@@ -100,9 +100,15 @@ impl IstioRouter {
     async fn settle(&self, rollout: Rollout, call: Call<'_>, said: Said) -> Result<(), CallError> {
         let cluster = self.cluster()?;
         let routing = Routing::of(&rollout)?;
-        let entry = self.entries.of(&routing.rollout);
-        let turn = entry.turn().await;
-        let result = settle(cluster, &rollout, &routing, call).await;
+        let key = &routing.rollout;
+        let mut entry = self.entries.of(key);
+        let mut turn = entry.turn().await;
+        while !self.entries.holds(key, &entry) {
+            // A Rollout that was gone has been forgotten meanwhile, and is back.
+            entry = self.entries.of(key);
+            turn = entry.turn().await;
+        }
+        let result = settle(cluster, &entry, &rollout, &routing, call).await;
         let instance = instance_of(&rollout).to_owned();
         let news = entry.called(rollout, said, result.is_ok());
         drop(turn);

@@ -10,6 +10,7 @@ use crate::core::error::CoreError;
 use crate::core::plan::{Call, Observed, Versions, Write, writes};
 use crate::core::routing::Routing;
 use crate::core::rules::has_canary;
+use crate::entry::Entry;
 use crate::object::Kind;
 use crate::observe::observe;
 use crate::router::CallError;
@@ -24,6 +25,7 @@ const CONFLICT_PAUSE: Duration = Duration::from_millis(5);
 /// Writes until nothing is left to write.
 pub(crate) async fn settle(
     cluster: &Cluster,
+    entry: &Entry,
     rollout: &Rollout,
     routing: &Routing,
     call: Call<'_>,
@@ -43,6 +45,7 @@ pub(crate) async fn settle(
         let Some(first) = pending.first() else {
             return Ok(());
         };
+        entry.state().changes_policy(routing, &observed, &pending);
         if !rehearsed && let Some(policy) = last_of_several(&pending) {
             // A policy that is refused must not leave lane routes behind that were made for it.
             rehearsed = true;

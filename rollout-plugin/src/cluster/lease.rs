@@ -95,8 +95,8 @@ impl Leadership {
         true
     }
 
-    /// Reads the lease, and tells whether our parent leads that instance.
-    pub(crate) async fn leads(&self, instance: &str) -> bool {
+    /// Reads the lease, and tells whether our parent leads that instance; `None` if it can't be told now.
+    pub(crate) async fn leads(&self, instance: &str) -> Option<bool> {
         let found = self.read(instance).await;
         let mut leads = self.lock();
         if found == Found::Forbidden && !leads.warned {
@@ -106,9 +106,18 @@ impl Leadership {
                 "no permission to get leases: repairs go on without knowing who leads (manifests/rbac.yaml)"
             );
         }
+        let calls = leads.by_instance.iter();
+        let others = calls
+            .filter(|(other, lead)| *other != instance && **lead != Lead::Unknown)
+            .count();
         let lead = leads.by_instance.entry(instance.to_owned()).or_default();
-        let (next, may) = judge(lead, &found, instance, &self.hostname);
-        if next == Lead::Lost && *lead != Lead::Lost {
+        // Without a lease only calls tell whose Rollouts are whose.
+        let presumed = match lead {
+            Lead::Unknown => instance.is_empty() && others == 0,
+            _ => true,
+        };
+        let (next, may) = judge(lead, &found, presumed, &self.hostname);
+        if matches!(next, Lead::Lost(_)) && !matches!(lead, Lead::Lost(_)) {
             info!(
                 instance,
                 ?found,
@@ -116,7 +125,7 @@ impl Leadership {
             );
         }
         *lead = next;
-        may
+        (found != Found::NoAnswer).then_some(may)
     }
 
     async fn read(&self, instance: &str) -> Found {

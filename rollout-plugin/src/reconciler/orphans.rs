@@ -10,7 +10,7 @@ use std::time::Duration;
 use tracing::debug;
 
 use super::{Listed, Next, policies};
-use crate::cluster::instance_of;
+use crate::cluster::{ClusterError, instance_of};
 use crate::config::DEFAULT_WASM_PLUGIN;
 use crate::core::routing::{RolloutKey, Routing};
 use crate::keeper::{Keeper, chain};
@@ -25,9 +25,17 @@ const AFTER_FAILURE: Duration = Duration::from_secs(30);
 pub(super) async fn sweep(keeper: &Arc<Keeper>, listed: &Listed) -> Next {
     let mut next = Next::Never;
     for id in wasm_plugins(keeper) {
-        if let Err(error) = sweep_one(keeper, listed, &id).await {
+        let swept = sweep_one(keeper, listed, &id).await;
+        let again = swept.unwrap_or_else(|error| {
             debug!(object = %id, error = %chain(&error), "not searched for policies without a rollout");
-            next = Next::In(AFTER_FAILURE);
+            match error {
+                // Without the permission it will be no different later.
+                CallError::Cluster(ClusterError::Forbidden { .. }) => Next::Never,
+                _ => Next::In(AFTER_FAILURE),
+            }
+        });
+        if again != Next::Never {
+            next = again;
         }
     }
     next
@@ -47,9 +55,9 @@ fn wasm_plugins(keeper: &Keeper) -> BTreeSet<ObjectId> {
     default.into_iter().chain(named).collect()
 }
 
-async fn sweep_one(keeper: &Keeper, listed: &Listed, id: &ObjectId) -> Result<(), CallError> {
+async fn sweep_one(keeper: &Keeper, listed: &Listed, id: &ObjectId) -> Result<Next, CallError> {
     let Some(object) = keeper.cluster.cache.look_up(id).await? else {
-        return Ok(());
+        return Ok(Next::Never);
     };
     for (key, policy) in policies(&object).into_iter().flatten() {
         // A key that is no Rollout's is not ours, and where Rollouts can't be listed nothing is known.
@@ -76,13 +84,15 @@ async fn sweep_one(keeper: &Keeper, listed: &Listed, id: &ObjectId) -> Result<()
             // It uses this one, or what it uses can't be told.
             Some(_) => continue,
         };
-        if !leads(keeper).await {
-            return Ok(());
+        match leads(keeper).await {
+            Some(true) => {}
+            Some(false) => return Ok(Next::Never),
+            None => return Ok(Next::In(AFTER_FAILURE)),
         }
         let left = Leftover::of_policy(key, id, policy, routing.as_ref());
         keeper.remove(&left).await?;
     }
-    Ok(())
+    Ok(Next::Never)
 }
 
 fn uses(routing: Option<&Routing>, id: &ObjectId) -> bool {
@@ -90,17 +100,20 @@ fn uses(routing: Option<&Routing>, id: &ObjectId) -> bool {
 }
 
 /// Whose a Rollout was that is gone can't be told: it is enough that the parent leads anything.
-async fn leads(keeper: &Keeper) -> bool {
+async fn leads(keeper: &Keeper) -> Option<bool> {
     let entries = keeper.entries.all();
     let mut instances = BTreeSet::from([String::new()]);
     for (_, entry) in entries {
         let rollout = entry.state().rollout.clone();
         instances.extend(rollout.map(|rollout| instance_of(&rollout).to_owned()));
     }
+    let mut told = Some(false);
     for instance in instances {
-        if keeper.leadership.leads(&instance).await {
-            return true;
+        match keeper.leadership.leads(&instance).await {
+            Some(true) => return Some(true),
+            Some(false) => {}
+            None => told = None,
         }
     }
-    false
+    told
 }

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use argo_rollouts::{SetWeightAndVerifyWeightArgs, TrafficRouter};
+use rollout_plugin::reconciler::Timing;
 use serde_json::{Value, json};
 use testbed::apiserver::{ObjectRef, Verb};
 
-use crate::world::{World, at, at_twenty};
+use crate::world::{World, at, at_twenty, bring_to_twenty};
 
 /// One change by somebody else.
 type Drift = fn(&World);
@@ -167,6 +168,31 @@ async fn a_canary_that_loses_its_pods_loses_its_lanes_until_they_are_back() {
         let requests = world.settled().await;
         assert!(requests.iter().all(|request| request.resource != "events"));
     }
+}
+
+#[tokio::test]
+async fn stripped_hashes_wait_for_nothing() {
+    let world = World::new().await;
+    let rollout = world.put_rollout(2, 20, &json!({}));
+    world.put_other();
+    let patient = Timing {
+        debounce: Duration::from_mins(1),
+        quiet: Duration::from_mins(1),
+        ..Timing::default()
+    };
+    let router = world.keeper_with(patient).await;
+    bring_to_twenty(&router, &rollout).await;
+    world.settled().await;
+    let good = world.spec("destinationrules");
+    let mut spec = good.clone();
+    for subset in spec["subsets"].as_array_mut().unwrap() {
+        let labels = subset["labels"].as_object_mut().unwrap();
+        labels.remove("rollouts-pod-template-hash");
+    }
+    world.put_spec("destinationrules", &spec);
+    world
+        .until("at once", |world| world.spec("destinationrules") == good)
+        .await;
 }
 
 #[tokio::test]

@@ -20,6 +20,15 @@ fn is_clean(world: &World) -> bool {
     world.policy().is_null() && lanes(world, "reviews").is_empty()
 }
 
+/// The VirtualService `shop/second`: as the first, without lanes.
+fn put_second(world: &World) {
+    let mut second = world.server.store().get(&at("virtualservices")).unwrap();
+    second["metadata"] = json!({"namespace": "shop", "name": "second"});
+    let http = second["spec"]["http"].as_array_mut().unwrap();
+    http.retain(|route| !route["name"].as_str().unwrap().starts_with("serin-"));
+    world.server.store().put(second).unwrap();
+}
+
 fn change_plugin_config(world: &World, change: &Value) {
     let plugins =
         json!({"spec": {"strategy": {"canary": {"trafficRouting": {"plugins": change}}}}});
@@ -87,11 +96,7 @@ async fn declared_lanes_of_a_rollout_that_is_gone_are_the_users() {
 async fn a_rollout_that_moves_takes_its_lanes_and_its_policy_along() {
     let world = World::new().await;
     let _router = at_twenty(&world).await;
-    let mut second = world.server.store().get(&at("virtualservices")).unwrap();
-    second["metadata"] = json!({"namespace": "shop", "name": "second"});
-    let http = second["spec"]["http"].as_array_mut().unwrap();
-    http.retain(|route| !route["name"].as_str().unwrap().starts_with("serin-"));
-    world.server.store().put(second).unwrap();
+    put_second(&world);
     change_plugin_config(
         &world,
         &json!({"serin/istio": {"virtualService": {"name": "second"}}}),
@@ -138,6 +143,21 @@ async fn a_rollout_that_moves_while_no_plugin_runs_leaves_no_policy() {
     // It still routes through the VirtualService, so its lanes are there as before.
     world.settled().await;
     assert_eq!(lanes(&world, "reviews").len(), 2);
+}
+
+#[tokio::test]
+async fn a_rollout_that_changes_its_virtual_service_while_no_plugin_runs_takes_its_lanes_along() {
+    let world = World::new().await;
+    drop(at_twenty(&world).await);
+    put_second(&world);
+    let config = json!({"serin/istio": {"virtualService": {"name": "second"}}});
+    change_plugin_config(&world, &config);
+    let _router = world.keeper().await;
+    world
+        .until("another VirtualService", |world| {
+            lanes(world, "reviews").is_empty() && lanes(world, "second").len() == 2
+        })
+        .await;
 }
 
 #[tokio::test]
