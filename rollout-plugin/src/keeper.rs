@@ -238,7 +238,7 @@ impl Keeper {
         contested: bool,
     ) -> Result<(), CallError> {
         let object = target(write);
-        info!(rollout = %key, %object, fields = changed_fields(write), "put right");
+        info!(rollout = %key, %object, fields = changed_fields(write), "brought in line with its rollout");
         let left = self.cluster.cache.get(object).await?;
         let left = left.and_then(|left| own_part(&left, key).cloned());
         let now = Instant::now();
