@@ -59,7 +59,8 @@ pub(crate) struct ManagedRoutes {
 
 impl ManagedRoutes {
     /// All protocols that the VirtualService has are managed, listed in the configuration or not: moving one half of
-    /// a split would be worse than refusing (argo-rollouts v1.10.1 `istio.reconcileVirtualService`).
+    /// a split would be worse than refusing. What is listed of a protocol that it lacks counts for nothing
+    /// (argo-rollouts v1.10.1 `istio.reconcileVirtualService`).
     ///
     /// # Errors
     /// A listed route that isn't there, several of a protocol and none listed, or a route without both sides.
@@ -115,7 +116,7 @@ fn indexes(
         Protocol::Tcp => reference.tcp_routes.len(),
     };
     let mut found = match protocol {
-        _ if listed == 0 && routes.is_empty() => Vec::new(),
+        _ if routes.is_empty() => Vec::new(),
         _ if listed == 0 => vec![only_route(routes, reference, routing, protocol)?],
         Protocol::Http => {
             let by_name = |name: &String| named_route(routes, routing, name);

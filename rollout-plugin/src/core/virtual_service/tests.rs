@@ -303,7 +303,7 @@ fn what_is_wrong_is_named() {
         (
             json!(null),
             routing(),
-            r#"VirtualService shop/reviews: spec.http[].name: found [], expected a route named "primary""#,
+            "VirtualService shop/reviews: spec.http: found nothing, expected at least one HTTP, TLS or TCP route",
         ),
     ];
     for (routes, routing, message) in cases {
