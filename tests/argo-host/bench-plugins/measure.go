@@ -100,6 +100,9 @@ func measureStarts(results results, contestants []contestant, pace pace) error {
 	return nil
 }
 
+// cpuOf is the row of the time that the plugin's threads run per call, its watches included.
+func cpuOf(row string) string { return row + ", CPU of the plugin" }
+
 func own(row string) string { return row + ", own pages" }
 
 // state is where the objects of one Rollout were brought.
@@ -134,8 +137,20 @@ func measureCalls(results results, cluster *cluster, plugins []*plugin, pace pac
 					series = nil
 				}
 				time.Sleep(settle)
-				if err := measureKind(series, plugin, kind, states[plugin.key], pace); err != nil {
+				before, err := plugin.cpu()
+				if err != nil {
+					return err
+				}
+				calls, err := measureKind(series, plugin, kind, states[plugin.key], pace)
+				if err != nil {
 					return fmt.Errorf("%s: %s: %w", plugin.title, kind, err)
+				}
+				after, err := plugin.cpu()
+				if err != nil {
+					return err
+				}
+				if round > 0 {
+					results.add(cpuOf(kind), plugin.key, milliseconds(after-before)/float64(calls))
 				}
 			}
 		}
@@ -149,7 +164,8 @@ func measureCalls(results results, cluster *cluster, plugins []*plugin, pace pac
 	return nil
 }
 
-func measureKind(into *series, plugin *plugin, kind string, state *state, pace pace) error {
+// measureKind makes the calls of one kind and one round, and returns how many.
+func measureKind(into *series, plugin *plugin, kind string, state *state, pace pace) (int, error) {
 	changes := kind == weightChanged || kind == hashChanged
 	calls := pace.unchanged
 	if changes {
@@ -170,7 +186,7 @@ func measureKind(into *series, plugin *plugin, kind string, state *state, pace p
 		}
 		took, again, err := timed(func() error { return call(plugin, kind, rollout, state) })
 		if err != nil {
-			return err
+			return calls, err
 		}
 		if into != nil {
 			into.Samples = append(into.Samples, milliseconds(took))
@@ -180,7 +196,7 @@ func measureKind(into *series, plugin *plugin, kind string, state *state, pace p
 			time.Sleep(settle)
 		}
 	}
-	return nil
+	return calls, nil
 }
 
 func call(plugin *plugin, kind string, rollout *v1alpha1.Rollout, state *state) error {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -95,6 +96,28 @@ func (p *plugin) memory() (resident, anonymous float64, err error) {
 		return 0, 0, fmt.Errorf("%s has no VmRSS: it has ended", p.title)
 	}
 	return resident, anonymous, nil
+}
+
+// cpu is how long the process's threads have run so far.
+func (p *plugin) cpu() (time.Duration, error) {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p.pid))
+	if err != nil {
+		return 0, err
+	}
+	var sum time.Duration
+	for _, thread := range threads {
+		content, err := os.ReadFile(thread)
+		if err != nil {
+			continue // It has ended
+		}
+		first, _, _ := strings.Cut(string(content), " ")
+		ran, err := strconv.ParseInt(first, 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		sum += time.Duration(ran)
+	}
+	return sum, nil
 }
 
 func failure(answer types.RpcError) error {

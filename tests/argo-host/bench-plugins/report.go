@@ -61,6 +61,9 @@ func printReport(r report) {
 	for _, row := range []string{weightUnchanged, hashUnchanged, verify, removeUnchanged, weightChanged, hashChanged} {
 		r.row(row, "ms", median, func(s *series) []float64 { return s.Samples })
 	}
+	for _, row := range []string{weightUnchanged, hashUnchanged, weightChanged, hashChanged} {
+		r.row(cpuOf(row), "ms", median, func(s *series) []float64 { return s.Samples })
+	}
 	for _, row := range []string{weightUnchanged, weightChanged} {
 		r.row(row+": 99th percentile", "ms", percentile99, func(s *series) []float64 { return s.Samples })
 	}
