@@ -179,6 +179,24 @@ async fn a_rollout_that_can_not_be_read_is_not_taken_for_deleted() {
 }
 
 #[tokio::test]
+async fn a_watch_alone_removes_nothing() {
+    let world = World::new().await;
+    let _router = at_twenty(&world).await;
+    let good = world.specs();
+    let unreadable = Fault::new(Action::Forbid)
+        .verb(Verb::Get)
+        .resource("rollouts");
+    let unreadable = world.server.faults().add(unreadable);
+    let rollout = world.server.store().delete(&at("rollouts")).unwrap();
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(world.specs(), good);
+    world.server.faults().remove(unreadable);
+    world.server.store().put(rollout).unwrap();
+    world.settled().await;
+    assert_eq!(world.specs(), good);
+}
+
+#[tokio::test]
 async fn a_rollout_that_goes_while_the_watch_is_broken_is_noticed() {
     let world = World::new().await;
     let _router = at_twenty(&world).await;
