@@ -11,11 +11,54 @@ use crate::backoff::Row;
 use crate::cluster::reduced;
 use crate::core::plan::{Observed, Write};
 use crate::core::policy::observed_policy;
-use crate::core::routing::Routing;
+use crate::core::routing::{RolloutKey, Routing};
 use crate::leftover::Leftover;
 use crate::object::ObjectId;
 use crate::observe::Reads;
 use crate::standing::{Hashes, Memory, Shares, is_newer};
+
+/// All Rollouts that calls or watches have brought.
+#[derive(Default)]
+pub(crate) struct Entries(Mutex<HashMap<RolloutKey, Arc<Entry>>>);
+
+impl Entries {
+    /// The Rollout's, made if it is new.
+    pub(crate) fn of(&self, key: &RolloutKey) -> Arc<Entry> {
+        if let Some(entry) = self.find(key) {
+            return entry;
+        }
+        Arc::clone(self.lock().entry(key.clone()).or_default())
+    }
+
+    /// The Rollout's, if there is one.
+    pub(crate) fn find(&self, key: &RolloutKey) -> Option<Arc<Entry>> {
+        self.lock().get(key).cloned()
+    }
+
+    /// True if that is the Rollout's entry still.
+    pub(crate) fn holds(&self, key: &RolloutKey, entry: &Arc<Entry>) -> bool {
+        self.find(key)
+            .is_some_and(|found| Arc::ptr_eq(&found, entry))
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> Vec<(RolloutKey, Arc<Entry>)> {
+        let entries = self.lock();
+        let pairs = entries.iter();
+        pairs
+            .map(|(key, entry)| (key.clone(), Arc::clone(entry)))
+            .collect()
+    }
+
+    /// Drops it: nothing of the Rollout is left.
+    pub(crate) fn forget(&self, key: &RolloutKey) {
+        self.lock().remove(key);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<RolloutKey, Arc<Entry>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// One Rollout.
 #[derive(Default)]

@@ -1,8 +1,7 @@
 //! Puts one Rollout's objects right: the repair of what others have changed, and the removal of what it has left
 //! behind. When that is asked for is the reconciler's to say; what is to be done, the core's.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use argo_rollouts::Rollout;
@@ -14,7 +13,7 @@ use crate::cluster::{Cluster, Leadership, Rollouts, Written, instance_of};
 use crate::core::plan::{Call, Observed, Standing, Write};
 use crate::core::policy::observed_policy;
 use crate::core::routing::RolloutKey;
-use crate::entry::Entry;
+use crate::entry::{Entries, Entry};
 use crate::leftover::Leftover;
 use crate::object::{Kind, Object, ObjectId};
 use crate::observe::observe;
@@ -24,48 +23,6 @@ use crate::standing::{Known, Memory, Repair, repair};
 
 /// The wait before what has failed is tried again.
 const AFTER_FAILURE: Duration = Duration::from_secs(10);
-
-/// All Rollouts that calls or watches have brought.
-#[derive(Default)]
-pub(crate) struct Entries(Mutex<HashMap<RolloutKey, Arc<Entry>>>);
-
-impl Entries {
-    /// The Rollout's, made if it is new.
-    pub(crate) fn of(&self, key: &RolloutKey) -> Arc<Entry> {
-        if let Some(entry) = self.find(key) {
-            return entry;
-        }
-        Arc::clone(self.lock().entry(key.clone()).or_default())
-    }
-
-    /// The Rollout's, if there is one.
-    pub(crate) fn find(&self, key: &RolloutKey) -> Option<Arc<Entry>> {
-        self.lock().get(key).cloned()
-    }
-
-    /// True if that is the Rollout's entry still.
-    pub(crate) fn holds(&self, key: &RolloutKey, entry: &Arc<Entry>) -> bool {
-        self.find(key)
-            .is_some_and(|found| Arc::ptr_eq(&found, entry))
-    }
-
-    /// All of them.
-    pub(crate) fn all(&self) -> Vec<(RolloutKey, Arc<Entry>)> {
-        let entries = self.lock();
-        let pairs = entries.iter();
-        pairs
-            .map(|(key, entry)| (key.clone(), Arc::clone(entry)))
-            .collect()
-    }
-
-    fn forget(&self, key: &RolloutKey) {
-        self.lock().remove(key);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<RolloutKey, Arc<Entry>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// When a Rollout is to be looked at again, beside when something happens to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

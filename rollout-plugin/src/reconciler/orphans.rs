@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use tracing::debug;
 
-use super::{Listed, Next, policies};
+use super::change::policies;
+use super::{Listed, Next};
 use crate::cluster::{ClusterError, instance_of};
 use crate::config::DEFAULT_WASM_PLUGIN;
 use crate::core::routing::{RolloutKey, Routing};
