@@ -24,7 +24,7 @@ pub(crate) struct Programs {
     /// Folder with `pilot-discovery` and Istio's CRDs.
     #[arg(long)]
     pub(crate) istio: PathBuf,
-    /// Folder with `rollouts-controller` and Argo's CRDs and roles.
+    /// Folder with `rollouts-controller`, and Argo's CRDs, roles and end-to-end fixtures.
     #[arg(long)]
     pub(crate) argo_rollouts: PathBuf,
     /// Where logs go: one folder per run.

@@ -10,7 +10,7 @@ use testbed::probe;
 use tokio::sync::Mutex;
 
 use crate::error::Error;
-use crate::flags::Flags;
+use crate::flags::{Flags, Router};
 use crate::kubelet::{self, Manners};
 use crate::stack::{self, Stack};
 use crate::under_test::UnderTest;
@@ -34,7 +34,10 @@ const PACE: Pace = Pace {
 /// Runs the scenarios; true if all of them passed.
 pub(crate) async fn run(flags: &Flags) -> Result<bool, Error> {
     let began = Instant::now();
-    let scenarios = scenarios::read_all(&flags.scenarios, &flags.names)?;
+    let fixtures = flags.argo_rollouts.join("test/e2e");
+    let mut scenarios = scenarios::read_all(&flags.scenarios, Some(&fixtures), &flags.names)?;
+    // Without the plugin there is nowhere to move to.
+    scenarios.retain(|scenario| flags.traffic_router == Router::Serin || !scenario.moves());
     let folder = log_folder(&flags.programs.logs)?;
     eprintln!("logs: {}", folder.display());
     network::up().await?;

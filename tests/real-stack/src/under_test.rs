@@ -11,9 +11,6 @@ use crate::flags::Router;
 use crate::proxy;
 use crate::stack::Stack;
 
-/// The plugin's name in a Rollout.
-const PLUGIN: &str = "serin/istio";
-
 /// The stack, and who moves its traffic.
 pub(crate) struct UnderTest {
     pub(crate) stack: Mutex<Stack>,
@@ -27,7 +24,7 @@ impl scenarios::Stack for UnderTest {
 
     fn adapt(&self, object: &mut Value) {
         if self.router == Router::BuiltIn {
-            use_built_in(object);
+            scenarios::to_built_in(object);
         }
     }
 
@@ -37,20 +34,5 @@ impl scenarios::Stack for UnderTest {
             .kill_controller(pause, self.router == Router::Serin)
             .await
             .map_err(|error| scenarios::Error::Stack(Box::new(error)))
-    }
-}
-
-/// Moves the plugin's block to Argo's own `istio:`, whose fields are the same.
-fn use_built_in(object: &mut Value) {
-    let routing = object.pointer_mut("/spec/strategy/canary/trafficRouting");
-    if let Some(routing) = routing.and_then(Value::as_object_mut) {
-        let plugin = routing
-            .get_mut("plugins")
-            .and_then(Value::as_object_mut)
-            .and_then(|all| all.remove(PLUGIN));
-        if let Some(plugin) = plugin {
-            routing.remove("plugins");
-            routing.insert("istio".to_owned(), plugin);
-        }
     }
 }

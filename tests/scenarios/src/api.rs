@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams};
+use kube::api::{
+    ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams,
+};
 use kube::core::{GroupVersionKind, TypeMeta};
 use kube::discovery::{Discovery, Scope};
 use kube::{Api, Client};
@@ -125,6 +127,38 @@ impl Cluster {
             interface.patch(name, &parameters, &patch).await
         };
         changed.map_err(api("patch", format!("{} {namespace}/{name}", kind.1)))?;
+        Ok(())
+    }
+
+    /// Writes an object that was read, unless somebody has written it since.
+    pub(crate) async fn replace(&self, kind: Kind, object: &Value) -> Result<(), Error> {
+        let object: DynamicObject =
+            serde_json::from_value(object.clone()).map_err(|_| Error::Lacks {
+                object: excerpt(object),
+                field: "metadata",
+            })?;
+        let name = object.metadata.name.clone().unwrap_or_default();
+        let namespace = object.metadata.namespace.as_deref();
+        let (interface, _) = self.interface(&types(kind), namespace).await?;
+        interface
+            .replace(&name, &PostParams::default(), &object)
+            .await
+            .map_err(api("replace", format!("{} {name}", kind.1)))?;
+        Ok(())
+    }
+
+    /// Deletes an object.
+    pub(crate) async fn delete(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        name: &str,
+    ) -> Result<(), Error> {
+        let (interface, _) = self.interface(&types(kind), Some(namespace)).await?;
+        interface
+            .delete(name, &DeleteParams::default())
+            .await
+            .map_err(api("delete", format!("{} {namespace}/{name}", kind.1)))?;
         Ok(())
     }
 

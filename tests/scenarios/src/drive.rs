@@ -2,6 +2,8 @@
 //! to the judge.
 
 mod act;
+mod edit;
+mod end;
 mod save;
 mod wait;
 
@@ -17,6 +19,7 @@ use http::Method;
 use serde_json::{Value, json};
 use testbed::load::{self, Load};
 
+use self::edit::Edit;
 use crate::api::{Cluster, Kind};
 use crate::error::Error;
 use crate::judge::{Phase, Verdict, judge};
@@ -95,6 +98,8 @@ struct Drive<'a, S> {
     /// The canary's image, by Rollout.
     canaries: BTreeMap<String, String>,
     phases: Vec<Phase>,
+    /// What has been done to VirtualServices by hand, so that it has to be there in the end.
+    edits: Vec<Edit>,
 }
 
 /// Runs a scenario to its end. What stops it half way is a problem of its verdict.
@@ -107,6 +112,7 @@ pub(crate) async fn drive<S: Stack>(shared: &Shared<S>, scenario: &Scenario) -> 
         timeline: Vec::new(),
         canaries: BTreeMap::new(),
         phases: Vec::new(),
+        edits: Vec::new(),
     };
     let records = Arc::new(Records::default());
     let mut loads = Vec::new();
@@ -145,15 +151,14 @@ impl<S: Stack> Drive<'_, S> {
         self.apply_namespace().await?;
         self.apply(before).await?;
         // As the user wrote them: once there is a Rollout, the plugin may write to them.
-        let written = self.virtual_services().await?;
+        let written = self.written().await?;
         self.apply(rollouts).await?;
         self.say("objects applied");
         for rollout in self.scenario.rollouts() {
             let healthy = Until {
                 rollout,
-                paused_at: None,
                 phase: Some("Healthy".to_owned()),
-                pods: None,
+                ..Until::default()
             };
             self.until(&healthy).await?;
         }
@@ -162,7 +167,7 @@ impl<S: Stack> Drive<'_, S> {
         for step in &self.scenario.table.step {
             self.step(step).await?;
         }
-        self.restored(&written).await
+        self.restored(written).await
     }
 
     fn say(&mut self, what: &str) {
@@ -211,7 +216,7 @@ impl<S: Stack> Drive<'_, S> {
             let seen = records.take();
             let bad = seen
                 .iter()
-                .find(|record| !matches!(record.outcome, Outcome::Image(_)));
+                .find(|record| !matches!(record.outcome, Outcome::Pod(_)));
             let mut answered: Vec<_> = seen
                 .iter()
                 .map(|record| (record.stream, record.via))
@@ -247,6 +252,10 @@ impl<S: Stack> Drive<'_, S> {
             Instant::now()
         };
         self.say("state reached");
+        if let Some(weights) = &step.weights {
+            self.weighted(weights).await?;
+            self.say("weights as expected");
+        }
         if let Some(file) = &step.objects {
             self.shown(file).await?;
             self.say("objects as expected");
@@ -257,6 +266,7 @@ impl<S: Stack> Drive<'_, S> {
             tokio::time::sleep(self.shared.pace.settle).await;
             Instant::now()
         };
+        let versions = self.versions().await?;
         let seconds = Duration::from_secs(step.seconds);
         tokio::time::sleep(seconds.mul_f64(self.shared.pace.seconds)).await;
         let streams = &self.scenario.table.stream;
@@ -269,6 +279,8 @@ impl<S: Stack> Drive<'_, S> {
             throughout: step.throughout,
             ended: Instant::now(),
             canaries: streams.iter().map(canary).collect(),
+            versions,
+            strays_within: step.strays_within.map(Duration::from_millis),
             expect: step
                 .expect
                 .iter()

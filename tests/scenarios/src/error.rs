@@ -65,7 +65,7 @@ pub enum Error {
         #[source]
         source: Box<toml::de::Error>,
     },
-    /// A scenario's table names something that isn't there.
+    /// A scenario's table, or a fixture, names something that isn't there.
     #[error("{}: {field} names {value}; expected {expected}", path.display())]
     Reference {
         /// Which file.
@@ -78,11 +78,13 @@ pub enum Error {
         expected: String,
     },
     /// A scenario's streams send too little.
-    #[error("{}: the streams have {rate} requests a second in sum, expected at least {least}", path.display())]
+    #[error("{}: the streams send {rate} requests a second through the {via}, expected at least {least}", path.display())]
     Rate {
         /// Which file.
         path: PathBuf,
-        /// Of all streams that take both ways, together.
+        /// Which way.
+        via: &'static str,
+        /// Of all streams that take it, together.
         rate: u32,
         /// What is judged.
         least: u32,
@@ -118,6 +120,14 @@ impl Error {
             path,
             source,
         }
+    }
+
+    /// True if an object had been written since it was read.
+    pub(crate) fn is_conflict(&self) -> bool {
+        let Self::Api { source, .. } = self else {
+            return false;
+        };
+        matches!(&**source, kube::Error::Api(status) if status.code == 409)
     }
 
     /// The one thing to do next.

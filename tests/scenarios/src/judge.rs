@@ -33,8 +33,21 @@ pub(crate) struct Phase {
     pub(crate) ended: Instant,
     /// The canary's image for each stream, by the stream's index; none before there is one.
     pub(crate) canaries: Vec<Option<String>>,
+    /// The versions that may answer each stream from `settled` on, by the stream's index; none where it has no Rollout.
+    pub(crate) versions: Vec<Option<Versions>>,
+    /// How long requests may stray from the lane that is theirs before and after the step, from the first to the last.
+    pub(crate) strays_within: Option<Duration>,
     /// What is expected, with the stream's index.
     pub(crate) expect: Vec<(usize, Expect)>,
+}
+
+/// Pod hashes of a Rollout, as its status names them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Versions {
+    /// The stable version and the one that is being rolled out.
+    pub(crate) own: Vec<String>,
+    /// Those of its experiments that have a weight.
+    pub(crate) experiments: Vec<String>,
 }
 
 /// One line of the report: a stream, one way, in one step.
@@ -53,10 +66,16 @@ pub(crate) struct Row {
     pub(crate) tolerance: f64,
     /// Copies that the canary got.
     pub(crate) copies: usize,
+    /// Percent that an experiment's pods answered.
+    pub(crate) experiment: f64,
     /// Requests in the wrong lane between the step and the moment that allows no exception.
     pub(crate) late: usize,
     /// Milliseconds from the step to the last request in the wrong lane.
     pub(crate) last_late: u128,
+    /// Requests that left the lane which was theirs before and after the step, where the step allows it for a time.
+    pub(crate) strays: usize,
+    /// Milliseconds from the first of them to the last.
+    pub(crate) strays_for: u128,
 }
 
 /// What a scenario showed.
@@ -89,7 +108,7 @@ pub(crate) fn judge(
         ..Verdict::default()
     };
     failures(streams, phases, records, &mut verdict);
-    rates(pace.minimum_rate, phases, records, &mut verdict);
+    rates(streams, pace.minimum_rate, phases, records, &mut verdict);
     for (number, phase) in phases.iter().enumerate() {
         let previous = number.checked_sub(1).and_then(|before| phases.get(before));
         for (index, expect) in &phase.expect {
@@ -120,7 +139,7 @@ fn failures(streams: &[Stream], phases: &[Phase], records: &[Record], verdict: &
     };
     for record in records {
         let what = match &record.outcome {
-            Outcome::Image(_) => continue,
+            Outcome::Pod(_) => continue,
             Outcome::Wrong(who) => format!("answered by {who}"),
             Outcome::Failed(error) => error.to_string(),
         };
@@ -139,12 +158,19 @@ fn failures(streams: &[Stream], phases: &[Phase], records: &[Record], verdict: &
 }
 
 /// The rate that each way has carried, and the slowest answer.
-fn rates(minimum: u32, phases: &[Phase], records: &[Record], verdict: &mut Verdict) {
+fn rates(
+    streams: &[Stream],
+    minimum: u32,
+    phases: &[Phase],
+    records: &[Record],
+    verdict: &mut Verdict,
+) {
     let (Some(first), Some(last)) = (phases.first(), phases.last()) else {
         return;
     };
     let seconds = (last.ended - first.acted).as_secs_f64();
-    let rates = Via::ALL.map(|via| {
+    let taken = |via: &Via| streams.iter().any(|stream| stream.ways().contains(via));
+    let rates = Via::ALL.into_iter().filter(taken).map(|via| {
         let sent = records
             .iter()
             .filter(|record| record.via == via)
@@ -159,7 +185,7 @@ fn rates(minimum: u32, phases: &[Phase], records: &[Record], verdict: &mut Verdi
         }
         rate
     });
-    verdict.rate = rates.into_iter().fold(f64::INFINITY, f64::min);
+    verdict.rate = rates.fold(f64::INFINITY, f64::min);
     verdict.slowest = records
         .iter()
         .map(|record| record.took)

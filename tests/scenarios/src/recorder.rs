@@ -33,12 +33,21 @@ pub(crate) struct Record {
 /// What came of a request.
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
-    /// The right application answered, with a pod of this image.
-    Image(Arc<str>),
+    /// A pod of the right application answered.
+    Pod(Pod),
     /// Another application answered.
     Wrong(String),
     /// No good answer.
     Failed(RequestError),
+}
+
+/// The version of a pod.
+#[derive(Clone, Debug)]
+pub(crate) struct Pod {
+    /// Its image.
+    pub(crate) image: Arc<str>,
+    /// Its label `rollouts-pod-template-hash`; none where no Rollout is involved.
+    pub(crate) hash: Option<Arc<str>>,
 }
 
 /// A mirrored copy that a pod got.
@@ -72,9 +81,10 @@ impl Records {
         let app = stream.app.clone();
         Arc::new(move |sample: Sample| {
             let outcome = match sample.outcome.as_deref().map(|answer| &answer.identity) {
-                Ok(who) if who.namespace == namespace && who.app == app => {
-                    Outcome::Image(Arc::from(who.image.as_str()))
-                }
+                Ok(who) if who.namespace == namespace && who.app == app => Outcome::Pod(Pod {
+                    image: Arc::from(who.image.as_str()),
+                    hash: who.hash.as_deref().map(Arc::from),
+                }),
                 Ok(who) => Outcome::Wrong(format!("{}/{}", who.namespace, who.app)),
                 Err(error) => Outcome::Failed(error.clone()),
             };

@@ -34,8 +34,18 @@ pub(crate) fn scenario(outturn: &Outturn) {
         } else {
             String::new()
         };
+        let experiment = if row.experiment > 0.0 {
+            format!(", {:.2} % an experiment", row.experiment)
+        } else {
+            String::new()
+        };
+        let strays = if row.strays > 0 {
+            format!(", {} strayed within {} ms", row.strays, row.strays_for)
+        } else {
+            String::new()
+        };
         lines.push(format!(
-            "    {:<34} {:<10} {}: {:6.2} % canary of {:>5} (expected {:.0} ± {:.2}){copies}{late}",
+            "    {:<34} {:<10} {}: {:6.2} % canary of {:>5} (expected {:.0} ± {:.2}){copies}{experiment}{late}{strays}",
             row.step,
             row.stream,
             row.via.word(),

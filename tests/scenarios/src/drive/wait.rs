@@ -1,6 +1,5 @@
-//! What a step waits for: states of Rollouts, objects as a file says, and VirtualServices as they were.
+//! What a step waits for: states of Rollouts, weights, and objects as a file says.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -10,16 +9,17 @@ use super::{DESTINATION_RULE, Drive, Stack};
 use crate::api::{self, Kind, ROLLOUT, VIRTUAL_SERVICE};
 use crate::contain::contains;
 use crate::error::Error;
+use crate::judge::Versions;
 use crate::scenario::Until;
 
 /// Limits what a step may take; a step that hangs is a failed scenario.
 const STEP_LIMIT: Duration = Duration::from_secs(90);
-/// How long the VirtualService may take to get back its shape after the last step.
-const RESTORE_LIMIT: Duration = Duration::from_secs(15);
-const POLL: Duration = Duration::from_millis(100);
+pub(super) const POLL: Duration = Duration::from_millis(100);
 
-const WASM_PLUGIN: Kind = ("extensions.istio.io/v1alpha1", "WasmPlugin");
-const POD: Kind = ("v1", "Pod");
+pub(super) const WASM_PLUGIN: Kind = ("extensions.istio.io/v1alpha1", "WasmPlugin");
+pub(super) const POD: Kind = ("v1", "Pod");
+/// The label that tells versions apart.
+pub(super) const HASH: &str = "rollouts-pod-template-hash";
 
 impl<S: Stack> Drive<'_, S> {
     pub(super) async fn until(&mut self, until: &Until) -> Result<(), Error> {
@@ -78,6 +78,26 @@ impl<S: Stack> Drive<'_, S> {
                 )));
             }
         }
+        if let Some(index) = until.step
+            && status("currentStepIndex").as_i64() != Some(index)
+        {
+            return Ok(Err(format!(
+                "step {}, {}",
+                status("currentStepIndex"),
+                status("message")
+            )));
+        }
+        for (version, wanted) in [
+            ("currentPodHash", until.canary_pods),
+            ("stableRS", until.stable_pods),
+        ] {
+            let Some(wanted) = wanted else { continue };
+            let hash = status(version);
+            let ready = self.pods_of(&hash).await?.iter().filter(is_ready).count();
+            if ready != wanted {
+                return Ok(Err(format!("{ready} ready pods of {version} {hash}")));
+            }
+        }
         if let Some(phase) = &until.phase {
             let settled = *phase != "Healthy" || status("currentPodHash") == status("stableRS");
             if status("phase") != json!(phase) || !settled {
@@ -102,6 +122,17 @@ impl<S: Stack> Drive<'_, S> {
             }
         }
         Ok(Ok(()))
+    }
+
+    /// The pods of a version.
+    pub(super) async fn pods_of(&self, hash: &Value) -> Result<Vec<Value>, Error> {
+        let mut pods = self
+            .shared
+            .cluster
+            .list(POD, Some(&self.scenario.name))
+            .await?;
+        pods.retain(|pod| pod["metadata"]["labels"][HASH] == *hash);
+        Ok(pods)
     }
 
     /// Waits until the live objects contain what the file says.
@@ -151,45 +182,98 @@ impl<S: Stack> Drive<'_, S> {
             .map_err(|found| format!("{}/{name}{found}", kind.1)))
     }
 
-    pub(super) async fn virtual_services(&self) -> Result<BTreeMap<String, String>, Error> {
-        let mut specs = BTreeMap::new();
-        for (namespace, name) in self.scenario.placed(VIRTUAL_SERVICE.1) {
-            let cluster = &self.shared.cluster;
-            let live = cluster.get(VIRTUAL_SERVICE, &namespace, &name).await?;
-            // serde_json sorts keys: equal objects have equal text.
-            specs.insert(format!("{namespace}/{name}"), spec(&live).to_string());
-        }
-        Ok(specs)
-    }
-
-    /// Waits until the VirtualServices are what they were; a difference that stays is a problem.
-    pub(super) async fn restored(
-        &mut self,
-        before: &BTreeMap<String, String>,
-    ) -> Result<Vec<String>, Error> {
+    /// Waits until every route that splits has these weights, and the Rollouts' statuses have the same ones.
+    pub(super) async fn weighted(&mut self, expected: &[i64]) -> Result<(), Error> {
         let began = Instant::now();
         loop {
-            let now = self.virtual_services().await?;
-            if now == *before {
-                self.say("every VirtualService is what it was");
-                return Ok(Vec::new());
-            }
-            if began.elapsed() > RESTORE_LIMIT {
-                let differs = |(name, spec): &(&String, &String)| before.get(*name) != Some(*spec);
-                return Ok(now
-                    .iter()
-                    .filter(differs)
-                    .map(|(name, spec)| {
-                        let was = before.get(name).map_or("nothing", String::as_str);
-                        format!("VirtualService {name} is not what it was.\n      was {was}\n      is  {spec}")
-                    })
-                    .collect());
+            let Err(seen) = self.has_weights(expected).await? else {
+                return Ok(());
+            };
+            if began.elapsed() > STEP_LIMIT {
+                return Err(Error::Waited {
+                    what: format!("the weights {expected:?}"),
+                    limit: STEP_LIMIT,
+                    seen,
+                });
             }
             tokio::time::sleep(POLL).await;
         }
     }
+
+    async fn has_weights(&self, expected: &[i64]) -> Result<Result<(), String>, Error> {
+        let cluster = &self.shared.cluster;
+        for (namespace, name) in self.scenario.placed(VIRTUAL_SERVICE.1) {
+            let live = cluster.get(VIRTUAL_SERVICE, &namespace, &name).await?;
+            let splits: Vec<Vec<i64>> = ["http", "tls", "tcp"]
+                .into_iter()
+                .filter_map(|protocol| spec(&live).get(protocol)?.as_array())
+                .flatten()
+                .map(|route| weights(route.get("route").unwrap_or(&Value::Null)))
+                .filter(|weights| weights.len() > 1)
+                .collect();
+            if splits.is_empty() || splits.iter().any(|weights| weights != expected) {
+                return Ok(Err(format!("VirtualService {name} has {splits:?}")));
+            }
+        }
+        let mut expected = expected.to_vec();
+        expected.sort_unstable();
+        for name in self.scenario.rollouts() {
+            let live = cluster.get(ROLLOUT, &self.scenario.name, &name).await?;
+            let status = live
+                .pointer("/status/canary/weights")
+                .cloned()
+                .unwrap_or_default();
+            let mut seen = weights(&json!([status["stable"], status["canary"]]));
+            seen.extend(weights(&status["additional"]));
+            seen.sort_unstable();
+            if seen != expected {
+                return Ok(Err(format!("status.canary.weights of {name} is {status}")));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// The versions of each stream's Rollout that may answer now.
+    pub(super) async fn versions(&self) -> Result<Vec<Option<Versions>>, Error> {
+        let mut all = Vec::new();
+        for stream in &self.scenario.table.stream {
+            let Some(rollout) = &stream.rollout else {
+                all.push(None);
+                continue;
+            };
+            let cluster = &self.shared.cluster;
+            let live = cluster.get(ROLLOUT, &self.scenario.name, rollout).await?;
+            let text = |value: &Value| value.as_str().map(str::to_owned);
+            let own = ["/status/stableRS", "/status/currentPodHash"]
+                .into_iter()
+                .filter_map(|path| text(live.pointer(path)?))
+                .collect();
+            let additional = live.pointer("/status/canary/weights/additional");
+            let experiments = additional
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+                .filter_map(|one| text(&one["podTemplateHash"]))
+                .collect();
+            all.push(Some(Versions { own, experiments }));
+        }
+        Ok(all)
+    }
 }
 
-fn spec(object: &Value) -> &Value {
+/// The weights of a list of destinations; one without a weight has 0.
+fn weights(destinations: &Value) -> Vec<i64> {
+    let all = destinations.as_array().into_iter().flatten();
+    all.map(|one| one["weight"].as_i64().unwrap_or(0)).collect()
+}
+
+fn is_ready(pod: &&Value) -> bool {
+    let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
+    let mut conditions = conditions.into_iter().flatten();
+    pod["metadata"].get("deletionTimestamp").is_none()
+        && conditions.any(|one| one["type"] == "Ready" && one["status"] == "True")
+}
+
+pub(super) fn spec(object: &Value) -> &Value {
     object.get("spec").unwrap_or(&Value::Null)
 }

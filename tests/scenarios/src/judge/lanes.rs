@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Phase, Row, certain, count, percent, tolerance_of};
-use crate::recorder::{Copy, Outcome, Record};
+use super::{Phase, Row, Versions, certain, count, percent, tolerance_of};
+use crate::recorder::{Copy, Outcome, Pod, Record};
 use crate::scenario::Expect;
 use testbed::mesh::Via;
 
@@ -57,12 +57,66 @@ impl Look<'_> {
             .iter()
             .filter(|record| record.stream == self.index && record.via == self.via)
             .filter_map(|record| match &record.outcome {
-                Outcome::Image(image) => Some((record.sent, canary == Some(&**image))),
+                Outcome::Pod(pod) => Some((
+                    record.sent,
+                    canary == Some(&*pod.image) && !self.is_experiment(pod),
+                )),
                 // An unanswered request is in no lane; it has been counted as failed.
                 Outcome::Wrong(_) | Outcome::Failed(_) => None,
             })
             .filter(|(sent, _)| *sent < self.phase.ended)
             .collect()
+    }
+
+    fn versions(&self) -> Option<&Versions> {
+        self.phase.versions.get(self.index)?.as_ref()
+    }
+
+    fn is_experiment(&self, pod: &Pod) -> bool {
+        self.versions()
+            .is_some_and(|versions| is_among(pod, &versions.experiments))
+    }
+
+    /// The percentage that experiments' pods answered from the settled moment on; that of versions which have no part in
+    /// the Rollout any more has to be 0.
+    fn experiment(&self, place: &str, records: &[Record], problems: &mut Vec<String>) -> f64 {
+        let Some(versions) = self.versions() else {
+            return 0.0;
+        };
+        let answers: Vec<(Instant, &Pod)> = records
+            .iter()
+            .filter(|record| record.stream == self.index && record.via == self.via)
+            .filter(|record| record.sent >= self.phase.settled && record.sent < self.phase.ended)
+            .filter_map(|record| match &record.outcome {
+                Outcome::Pod(pod) => Some((record.sent, pod)),
+                Outcome::Wrong(_) | Outcome::Failed(_) => None,
+            })
+            .collect();
+        let experiments = answers
+            .iter()
+            .filter(|(_, pod)| self.is_experiment(pod))
+            .count();
+        let strangers = answers
+            .iter()
+            .filter(|(sent, _)| *sent >= self.phase.stepped + self.late)
+            .filter(|(_, pod)| !self.is_experiment(pod) && !is_among(pod, &versions.own))
+            .count();
+        if strangers > 0 {
+            problems.push(format!(
+                "{place}: {strangers} of {} requests were answered by pods that are neither stable nor the canary's",
+                answers.len()
+            ));
+        }
+        let share = percent(experiments, answers.len());
+        let expected = self.expect.experiment;
+        let tolerance = tolerance_of(expected, answers.len());
+        if (share - expected).abs() > tolerance {
+            problems.push(format!(
+                "{place}: experiments answered {share:.2} % of {} requests, expected {expected:.0} ± {tolerance:.2}",
+                answers.len()
+            ));
+        }
+        share
     }
 
     fn canary(&self) -> Option<&str> {
@@ -94,6 +148,7 @@ impl Look<'_> {
             self.via.word()
         );
         let (mut late, mut last_late) = (0, Duration::ZERO);
+        let (mut strayed, mut strayed_for) = (0, Duration::ZERO);
         if requests == 0 {
             problems.push(format!("{place}: no request was answered"));
         }
@@ -103,10 +158,19 @@ impl Look<'_> {
                 .filter(|(sent, hit)| *hit != lane && *sent >= from.min(phase.stepped))
                 .map(|(sent, _)| *sent)
                 .collect();
-            let wrong = strays.iter().filter(|sent| **sent >= from).count();
-            late = strays.len() - wrong;
-            if let Some(last) = strays.iter().max() {
-                last_late = last.saturating_duration_since(phase.stepped);
+            let mut wrong = strays.iter().filter(|sent| **sent >= from).count();
+            let allowed = self.held_since().and(phase.strays_within);
+            if let Some(allowed) = allowed {
+                strayed = strays.len();
+                strayed_for = span(&strays);
+                if strayed_for <= allowed {
+                    wrong = 0;
+                }
+            } else {
+                late = strays.len() - wrong;
+                if let Some(last) = strays.iter().max() {
+                    last_late = last.saturating_duration_since(phase.stepped);
+                }
             }
             if wrong > 0 {
                 problems.push(self.stray(&place, &strays, wrong, requests));
@@ -118,6 +182,7 @@ impl Look<'_> {
             ));
         }
         let arrived = self.copies(&place, &lanes, copies, problems);
+        let experiment = self.experiment(&place, records, problems);
         Row {
             step: phase.name.clone(),
             stream: expect.stream.clone(),
@@ -127,8 +192,11 @@ impl Look<'_> {
             expected: expect.canary,
             tolerance,
             copies: arrived,
+            experiment,
             late,
             last_late: last_late.as_millis(),
+            strays: strayed,
+            strays_for: strayed_for.as_millis(),
         }
     }
 
@@ -139,9 +207,12 @@ impl Look<'_> {
         let first = strays.iter().min().copied().unwrap_or(self.phase.acted);
         let last = strays.iter().max().copied().unwrap_or(self.phase.acted);
         if self.held_since().is_some() {
+            let allowed = self.phase.strays_within.map_or(String::new(), |allowed| {
+                format!(", allowed are {} ms", allowed.as_millis())
+            });
             return format!(
                 "{place}: {wrong} of {requests} requests left the lane that was theirs before and after the step, \
-                 {} to {} ms after it began",
+                 {} to {} ms after it began{allowed}",
                 after(first, self.phase.acted),
                 after(last, self.phase.acted),
             );
@@ -193,4 +264,18 @@ impl Look<'_> {
         }
         arrived
     }
+}
+
+fn is_among(pod: &Pod, hashes: &[String]) -> bool {
+    pod.hash
+        .as_deref()
+        .is_some_and(|hash| hashes.iter().any(|one| one == hash))
+}
+
+/// From the first to the last.
+fn span(moments: &[Instant]) -> Duration {
+    let (first, last) = (moments.iter().min(), moments.iter().max());
+    first.zip(last).map_or(Duration::ZERO, |(first, last)| {
+        last.saturating_duration_since(*first)
+    })
 }

@@ -6,9 +6,19 @@ use std::sync::Arc;
 use testbed::load::RequestError;
 
 use super::*;
+use crate::recorder::Pod;
 
 const STABLE: &str = "web:1";
 const CANARY: &str = "web:2";
+
+/// A pod of an experiment, which has the canary's image.
+const EXPERIMENT: &str = "web:2 in an experiment";
+/// A version that was given up.
+const FORMER: &str = "web:1.5";
+
+fn hash_of(image: &str) -> &str {
+    image.strip_prefix("web:").unwrap_or(image)
+}
 
 const PACE: Pace = Pace {
     rate: 1.0,
@@ -43,12 +53,18 @@ fn phase(began: Instant, canary: f64, copies: f64) -> Phase {
         throughout: false,
         ended: began + Duration::from_secs(12),
         canaries: vec![Some(CANARY.to_owned())],
+        versions: vec![Some(Versions {
+            own: vec![hash_of(STABLE).to_owned(), hash_of(CANARY).to_owned()],
+            experiments: vec![hash_of(EXPERIMENT).to_owned()],
+        })],
+        strays_within: None,
         expect: vec![(
             0,
             Expect {
                 stream: "users".to_owned(),
                 canary,
                 copies,
+                experiment: 0.0,
             },
         )],
     }
@@ -64,7 +80,10 @@ fn records(began: Instant, image: impl Fn(u64) -> &'static str) -> Vec<Record> {
             took: Duration::from_millis(3),
             via,
             stream: 0,
-            outcome: Outcome::Image(Arc::from(image(number))),
+            outcome: Outcome::Pod(Pod {
+                image: Arc::from(image(number)),
+                hash: Some(Arc::from(hash_of(image(number)))),
+            }),
         })
         .collect()
 }
@@ -305,4 +324,66 @@ fn a_way_that_carries_less_than_its_rate_is_named() {
     );
     assert!((verdict.rate - 2399.0 / 12.0).abs() < 1e-9);
     assert_eq!(verdict.slowest, Duration::from_millis(42));
+}
+
+#[test]
+fn a_step_may_let_requests_stray_for_a_time() {
+    let began = Instant::now();
+    let records = records(began, |number| match number {
+        1300 | 1310 | 1320 => STABLE,
+        _ => CANARY,
+    });
+    let mut phases = two(began, [100.0, 100.0]);
+    phases[1].strays_within = Some(Duration::from_millis(100));
+    let verdict = judge(&[stream()], &PACE, &phases, &records, &[]);
+    assert_eq!(verdict.problems, Vec::<String>::new());
+    assert_eq!(
+        (verdict.rows[2].strays, verdict.rows[2].strays_for),
+        (3, 100)
+    );
+    phases[1].strays_within = Some(Duration::from_millis(99));
+    let problems = judge(&[stream()], &PACE, &phases, &records, &[]).problems;
+    assert!(
+        problems[0].contains("3 of 1400 requests left the lane")
+            && problems[0].ends_with("500 to 600 ms after it began, allowed are 99 ms"),
+        "{problems:?}"
+    );
+}
+
+#[test]
+fn an_experiments_pods_are_not_the_canarys() {
+    let began = Instant::now();
+    let mut records = records(began, |number| match number % 10 {
+        0 => CANARY,
+        1 | 2 => EXPERIMENT,
+        _ => STABLE,
+    });
+    for record in &mut records {
+        if let Outcome::Pod(pod) = &mut record.outcome
+            && &*pod.image == EXPERIMENT
+        {
+            pod.image = Arc::from(CANARY);
+        }
+    }
+    let mut phase = phase(began, 10.0, 0.0);
+    phase.expect[0].1.experiment = 20.0;
+    assert_eq!(verdict(phase, &records, &[]).problems, Vec::<String>::new());
+    let mut phase = self::phase(began, 10.0, 0.0);
+    phase.expect[0].1.experiment = 15.0;
+    let problems = verdict(phase, &records, &[]).problems;
+    assert!(
+        problems[0].contains("experiments answered 20.00 % of 2000 requests, expected 15"),
+        "{problems:?}"
+    );
+}
+
+#[test]
+fn a_version_that_was_given_up_answers_nothing() {
+    let began = Instant::now();
+    // Two seconds after the step are request 600.
+    for (number, problems) in [(599, 0), (600, 2)] {
+        let records = records(began, |sent| if sent == number { FORMER } else { STABLE });
+        let verdict = verdict(phase(began, 0.0, 0.0), &records, &[]);
+        assert_eq!(verdict.problems.len(), problems, "{:?}", verdict.problems);
+    }
 }

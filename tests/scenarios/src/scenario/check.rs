@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use super::{Action, Scenario};
+use crate::api;
 use crate::error::Error;
 use crate::judge::RATE;
+use testbed::mesh::Via;
 
 impl Scenario {
     /// Names fit together, and the streams have the rate that is judged.
@@ -15,18 +17,21 @@ impl Scenario {
             .iter()
             .map(|stream| stream.name.clone())
             .collect();
-        let both = self
-            .table
-            .stream
-            .iter()
-            .filter(|stream| stream.only.is_none());
-        let rate: u32 = both.map(|stream| stream.rate).sum();
-        if rate < RATE {
-            return Err(Error::Rate {
-                path: path.to_path_buf(),
-                rate,
-                least: RATE,
-            });
+        for via in Via::ALL {
+            let streams = self.table.stream.iter();
+            let rates: Vec<u32> = streams
+                .filter(|stream| stream.ways().contains(&via))
+                .map(|stream| stream.rate)
+                .collect();
+            let rate: u32 = rates.iter().sum();
+            if !rates.is_empty() && rate < RATE {
+                return Err(Error::Rate {
+                    path: path.to_path_buf(),
+                    via: via.word(),
+                    rate,
+                    least: RATE,
+                });
+            }
         }
         let rollouts = self.rollouts();
         let known = |field, value: &str, among: &[String]| {
@@ -50,8 +55,22 @@ impl Scenario {
                 match action {
                     Action::SetImage { rollout, .. }
                     | Action::Promote { rollout }
+                    | Action::PromoteFull { rollout }
+                    | Action::Retry { rollout }
+                    | Action::Scale { rollout, .. }
+                    | Action::DeleteCanaryPods { rollout }
+                    | Action::Move { rollout, .. }
                     | Action::Abort { rollout } => {
                         known("step.actions.rollout", rollout, &rollouts)?;
+                    }
+                    Action::EditRoute {
+                        virtual_service, ..
+                    }
+                    | Action::AddRoute {
+                        virtual_service, ..
+                    } => {
+                        let all = self.named(api::VIRTUAL_SERVICE.1);
+                        known("step.actions.virtual-service", virtual_service, &all)?;
                     }
                     Action::KillController { .. } => {}
                 }

@@ -19,13 +19,18 @@ impl Folder {
 }
 
 fn all() -> Vec<Scenario> {
-    read_all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../e2e"), &[]).unwrap()
+    read_all(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("../e2e"),
+        None,
+        &[],
+    )
+    .unwrap()
 }
 
 #[test]
 fn every_scenario_of_the_checkout_is_valid() {
     let scenarios = all();
-    assert_eq!(scenarios.len(), 9);
+    assert_eq!(scenarios.len(), 13);
     for scenario in &scenarios {
         for step in &scenario.table.step {
             if let Some(file) = &step.objects {
@@ -45,7 +50,9 @@ fn a_rate_below_the_judged_one_is_refused() {
     assert!(folder.scenario(200).is_ok());
     let refused = folder.scenario(199).unwrap_err().to_string();
     assert!(
-        refused.ends_with("the streams have 199 requests a second in sum, expected at least 200"),
+        refused.ends_with(
+            "the streams send 199 requests a second through the sidecar, expected at least 200"
+        ),
         "{refused}"
     );
 }
@@ -53,7 +60,7 @@ fn a_rate_below_the_judged_one_is_refused() {
 #[test]
 fn a_folder_without_a_scenario_is_an_error() {
     let folder = Folder(tempfile::tempdir().unwrap());
-    let refused = read_all(folder.0.path(), &[]).unwrap_err();
+    let refused = read_all(folder.0.path(), None, &[]).unwrap_err();
     assert!(matches!(refused, Error::NoScenario { .. }), "{refused}");
 }
 

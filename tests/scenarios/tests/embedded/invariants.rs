@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex};
 use serde_json::Value;
 use testbed::apiserver::{ChangeKind, Store};
 
+/// Where the harness counts what it has done by a user's hand.
+const EDITS: &str = "serin-e2e/edits";
 const HASH: &str = "rollouts-pod-template-hash";
 
 /// Violations, and how many revisions showed each.
@@ -47,8 +49,8 @@ impl Key {
 #[derive(Default)]
 struct Objects {
     all: BTreeMap<Key, Value>,
-    /// The VirtualServices as they were made, as far as they are the user's.
-    users: BTreeMap<Key, Value>,
+    /// The VirtualServices as the user has left them, as far as they are the user's, and how often it was edited.
+    users: BTreeMap<Key, (Value, Value)>,
 }
 
 impl Objects {
@@ -57,11 +59,12 @@ impl Objects {
         let mut violations = Vec::new();
         match key.0.as_str() {
             "virtualservices" => {
-                let users = self
-                    .users
-                    .entry(key.clone())
-                    .or_insert_with(|| users_part(&object));
-                if *users != users_part(&object) {
+                let edits = object["metadata"]["annotations"][EDITS].clone();
+                let now = (edits, users_part(&object));
+                let users = self.users.entry(key.clone()).or_insert_with(|| now.clone());
+                if users.0 != now.0 {
+                    *users = now;
+                } else if *users != now {
                     violations.push(format!("{}/{}: the user's part has changed", key.1, key.2));
                 }
             }

@@ -67,7 +67,7 @@ async fn those_that_need_a_cluster_for_themselves_pass() {
 async fn run(wanted: impl Fn(&Scenario) -> bool) {
     let began = Instant::now();
     let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let mut scenarios = scenarios::read_all(&checkout.join("tests/e2e"), &[]).unwrap();
+    let mut scenarios = scenarios::read_all(&checkout.join("tests/e2e"), None, &[]).unwrap();
     scenarios.retain(|scenario| match scenario.real_only() {
         Some(why) if wanted(scenario) => {
             println!("{} is skipped here: {why}", scenario.name());
