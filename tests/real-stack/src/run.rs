@@ -34,7 +34,7 @@ const PACE: Pace = Pace {
 /// Runs the scenarios; true if all of them passed.
 pub(crate) async fn run(flags: &Flags) -> Result<bool, Error> {
     let began = Instant::now();
-    let fixtures = flags.argo_rollouts.join("test/e2e");
+    let fixtures = flags.programs.argo_rollouts.join("test/e2e");
     let mut scenarios = scenarios::read_all(&flags.scenarios, Some(&fixtures), &flags.names)?;
     // Without the plugin there is nowhere to move to.
     scenarios.retain(|scenario| flags.traffic_router == Router::Serin || !scenario.moves());
