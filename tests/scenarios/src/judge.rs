@@ -37,6 +37,8 @@ pub(crate) struct Phase {
     pub(crate) versions: Vec<Option<Versions>>,
     /// How long requests may stray from the lane that is theirs before and after the step, from the first to the last.
     pub(crate) strays_within: Option<Duration>,
+    /// How long requests may fail, from the first to the last.
+    pub(crate) fails_within: Option<Duration>,
     /// What is expected, with the stream's index.
     pub(crate) expect: Vec<(usize, Expect)>,
 }
@@ -137,24 +139,54 @@ fn failures(streams: &[Stream], phases: &[Phase], records: &[Record], verdict: &
     let Some(began) = phases.first().map(|phase| phase.acted) else {
         return;
     };
-    for record in records {
-        let what = match &record.outcome {
-            Outcome::Pod(_) => continue,
-            Outcome::Wrong(who) => format!("answered by {who}"),
-            Outcome::Failed(error) => error.to_string(),
+    for (number, phase) in phases.iter().enumerate() {
+        let next = phases.get(number + 1).map(|next| next.acted);
+        let sent_in = |record: &&Record| {
+            (number == 0 || record.sent >= phase.acted)
+                && next.is_none_or(|next| record.sent < next)
         };
-        verdict.failed += 1;
-        let step = phases.iter().rev().find(|phase| phase.acted <= record.sent);
-        let stream = streams
-            .get(record.stream)
-            .map_or("?", |stream| &stream.name);
-        verdict.problems.push(format!(
-            "failed request at {:.3} s, in step \"{}\", stream {stream} through the {}: {what}",
-            record.sent.saturating_duration_since(began).as_secs_f64(),
-            step.map_or("?", |phase| &phase.name),
-            record.via.word(),
-        ));
+        let failed: Vec<(&Record, String)> = records
+            .iter()
+            .filter(sent_in)
+            .filter_map(|record| Some((record, failure(&record.outcome)?)))
+            .collect();
+        verdict.failed += failed.len();
+        let moments: Vec<Instant> = failed.iter().map(|(record, _)| record.sent).collect();
+        if phase
+            .fails_within
+            .is_some_and(|allowed| span(&moments) <= allowed)
+        {
+            continue;
+        }
+        for (record, what) in failed {
+            let stream = streams
+                .get(record.stream)
+                .map_or("?", |stream| &stream.name);
+            verdict.problems.push(format!(
+                "failed request at {:.3} s, in step \"{}\", stream {stream} through the {}: {what}",
+                record.sent.saturating_duration_since(began).as_secs_f64(),
+                phase.name,
+                record.via.word(),
+            ));
+        }
     }
+}
+
+/// What is wrong with an answer; none if nothing is.
+fn failure(outcome: &Outcome) -> Option<String> {
+    match outcome {
+        Outcome::Pod(_) => None,
+        Outcome::Wrong(who) => Some(format!("answered by {who}")),
+        Outcome::Failed(error) => Some(error.to_string()),
+    }
+}
+
+/// From the first to the last.
+fn span(moments: &[Instant]) -> Duration {
+    let (first, last) = (moments.iter().min(), moments.iter().max());
+    first.zip(last).map_or(Duration::ZERO, |(first, last)| {
+        last.saturating_duration_since(*first)
+    })
 }
 
 /// The rate that each way has carried, and the slowest answer.

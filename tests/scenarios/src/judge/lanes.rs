@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Phase, Row, Versions, certain, count, percent, tolerance_of};
+use super::{Phase, Row, Versions, certain, count, percent, span, tolerance_of};
 use crate::recorder::{Copy, Outcome, Pod, Record};
 use crate::scenario::Expect;
 use testbed::mesh::Via;
@@ -270,12 +270,4 @@ fn is_among(pod: &Pod, hashes: &[String]) -> bool {
     pod.hash
         .as_deref()
         .is_some_and(|hash| hashes.iter().any(|one| one == hash))
-}
-
-/// From the first to the last.
-fn span(moments: &[Instant]) -> Duration {
-    let (first, last) = (moments.iter().min(), moments.iter().max());
-    first.zip(last).map_or(Duration::ZERO, |(first, last)| {
-        last.saturating_duration_since(*first)
-    })
 }

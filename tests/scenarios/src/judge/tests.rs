@@ -58,6 +58,7 @@ fn phase(began: Instant, canary: f64, copies: f64) -> Phase {
             experiments: vec![hash_of(EXPERIMENT).to_owned()],
         })],
         strays_within: None,
+        fails_within: None,
         expect: vec![(
             0,
             Expect {
@@ -384,6 +385,22 @@ fn a_version_that_was_given_up_answers_nothing() {
     for (number, problems) in [(599, 0), (600, 2)] {
         let records = records(began, |sent| if sent == number { FORMER } else { STABLE });
         let verdict = verdict(phase(began, 0.0, 0.0), &records, &[]);
+        assert_eq!(verdict.problems.len(), problems, "{:?}", verdict.problems);
+    }
+}
+
+#[test]
+fn a_step_may_let_requests_fail_for_a_time() {
+    let began = Instant::now();
+    let mut records = records(began, |_| STABLE);
+    for number in [300, 320] {
+        records[number].outcome = Outcome::Wrong("shop/other".to_owned());
+    }
+    for (allowed, problems) in [(100, 0), (99, 2)] {
+        let mut phase = phase(began, 0.0, 0.0);
+        phase.fails_within = Some(Duration::from_millis(allowed));
+        let verdict = verdict(phase, &records, &[]);
+        assert_eq!(verdict.failed, 2);
         assert_eq!(verdict.problems.len(), problems, "{:?}", verdict.problems);
     }
 }
