@@ -191,6 +191,11 @@ impl Cluster {
     }
 }
 
+/// What a JSON pointer leads to in an object; null where there is nothing.
+pub(crate) fn at<'a>(object: &'a Value, pointer: &str) -> &'a Value {
+    object.pointer(pointer).unwrap_or(&Value::Null)
+}
+
 /// The documents of a YAML file.
 pub fn read_yaml(path: &Path) -> Result<Vec<Value>, Error> {
     let text = std::fs::read_to_string(path).map_err(Error::file("read", path))?;

@@ -7,114 +7,55 @@ use serde_json::{Value, json};
 use super::edit::Edit;
 use super::wait::POD;
 use super::{Drive, Stack};
-use crate::api::ROLLOUT;
+use crate::api::{ROLLOUT, at};
 use crate::error::Error;
 use crate::scenario::{Action, RouterName, to_built_in, to_plugin};
 
 impl<S: Stack> Drive<'_, S> {
     /// Does what `kubectl argo rollouts` does (argo-rollouts v1.10.1, `pkg/kubectl-argo-rollouts/cmd`).
     pub(super) async fn act(&mut self, action: &Action) -> Result<(), Error> {
-        let namespace = self.scenario.name.as_str();
-        let cluster = &self.shared.cluster;
         match action {
             Action::SetImage { rollout, image } => {
-                let live = cluster.get(ROLLOUT, namespace, rollout).await?;
-                let mut containers = live
-                    .pointer("/spec/template/spec/containers")
-                    .cloned()
-                    .unwrap_or_default();
-                if let Some(first) = containers.get_mut(0) {
-                    first["image"] = json!(image);
+                let live = self.rollout(rollout).await?;
+                let mut containers = at(&live, "/spec/template/spec/containers").clone();
+                if let Some(first) = containers.get_mut(0).and_then(Value::as_object_mut) {
+                    first.insert("image".to_owned(), json!(image));
                 }
                 let patch = json!({"spec": {"template": {"spec": {"containers": containers}}}});
-                cluster
-                    .merge(ROLLOUT, namespace, rollout, &patch, false)
-                    .await?;
+                self.patch(rollout, &patch, false).await?;
                 self.canaries.insert(rollout.clone(), image.clone());
                 self.say(&format!("{rollout}: image {image}"));
             }
-            Action::Promote { rollout } => {
-                let live = cluster.get(ROLLOUT, namespace, rollout).await?;
-                let status = |field: &str| &live["status"][field];
-                let paused = status("pauseConditions")
-                    .as_array()
-                    .is_some_and(|conditions| !conditions.is_empty());
-                let mut patch = json!({"status": {"pauseConditions": null}});
-                if !paused {
-                    // An experiment goes on until somebody promotes.
-                    let index = status("currentStepIndex").as_i64().unwrap_or(0);
-                    patch["status"]["currentStepIndex"] = json!(index.saturating_add(1));
-                }
-                cluster
-                    .merge(ROLLOUT, namespace, rollout, &patch, true)
-                    .await?;
-                self.say(&format!("{rollout}: promoted"));
-            }
+            Action::Promote { rollout } => self.promote(rollout).await?,
             Action::PromoteFull { rollout } => {
-                let live = cluster.get(ROLLOUT, namespace, rollout).await?;
-                if live["status"]["currentPodHash"] != live["status"]["stableRS"] {
+                let live = self.rollout(rollout).await?;
+                if at(&live, "/status/currentPodHash") != at(&live, "/status/stableRS") {
                     let patch = json!({"status": {"promoteFull": true}});
-                    cluster
-                        .merge(ROLLOUT, namespace, rollout, &patch, true)
-                        .await?;
+                    self.patch(rollout, &patch, true).await?;
                 }
                 self.say(&format!("{rollout}: promoted to the end"));
             }
+            Action::Abort { rollout } => {
+                let patch = json!({"status": {"abort": true}});
+                self.patch(rollout, &patch, true).await?;
+                self.say(&format!("{rollout}: aborted"));
+            }
             Action::Retry { rollout } => {
                 let patch = json!({"status": {"abort": false}});
-                cluster
-                    .merge(ROLLOUT, namespace, rollout, &patch, true)
-                    .await?;
+                self.patch(rollout, &patch, true).await?;
                 self.say(&format!("{rollout}: retried"));
             }
             Action::Scale { rollout, replicas } => {
                 let patch = json!({"spec": {"replicas": replicas}});
-                cluster
-                    .merge(ROLLOUT, namespace, rollout, &patch, false)
-                    .await?;
+                self.patch(rollout, &patch, false).await?;
                 self.say(&format!("{rollout}: {replicas} replicas"));
             }
-            Action::DeleteCanaryPods { rollout } => {
-                let live = cluster.get(ROLLOUT, namespace, rollout).await?;
-                let pods = self.pods_of(&live["status"]["currentPodHash"]).await?;
-                for pod in &pods {
-                    let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-                    cluster.delete(POD, namespace, name).await?;
-                }
-                self.say(&format!("{rollout}: {} pods deleted", pods.len()));
-            }
-            Action::Move { rollout, to } => {
-                let live = cluster.get(ROLLOUT, namespace, rollout).await?;
-                let mut moved = live.clone();
-                match to {
-                    RouterName::Plugin => to_plugin(&mut moved),
-                    RouterName::BuiltIn => to_built_in(&mut moved),
-                }
-                let path = "/spec/strategy/canary/trafficRouting";
-                let mut routing = moved.pointer(path).cloned().unwrap_or_default();
-                // A merge patch takes away what it names as null.
-                for field in ["istio", "plugins"] {
-                    if let Some(fields) = routing.as_object_mut() {
-                        fields.entry(field).or_insert(Value::Null);
-                    }
-                }
-                let patch = json!({"spec": {"strategy": {"canary": {"trafficRouting": routing}}}});
-                cluster
-                    .merge(ROLLOUT, namespace, rollout, &patch, false)
-                    .await?;
-                self.say(&format!("{rollout}: moved to {to:?}"));
-            }
+            Action::DeleteCanaryPods { rollout } => self.delete_canary_pods(rollout).await?,
+            Action::Move { rollout, to } => self.move_to(rollout, *to).await?,
             Action::EditRoute { .. } | Action::AddRoute { .. } => {
                 if let Some(edit) = Edit::of(action) {
                     self.edit(edit).await?;
                 }
-            }
-            Action::Abort { rollout } => {
-                let patch = json!({"status": {"abort": true}});
-                cluster
-                    .merge(ROLLOUT, namespace, rollout, &patch, true)
-                    .await?;
-                self.say(&format!("{rollout}: aborted"));
             }
             Action::KillController { pause_seconds } => {
                 let pause = Duration::from_secs(*pause_seconds);
@@ -124,6 +65,65 @@ impl<S: Stack> Drive<'_, S> {
                 ));
             }
         }
+        Ok(())
+    }
+
+    async fn rollout(&self, name: &str) -> Result<Value, Error> {
+        let cluster = &self.shared.cluster;
+        cluster.get(ROLLOUT, &self.scenario.name, name).await
+    }
+
+    async fn patch(&self, rollout: &str, patch: &Value, status: bool) -> Result<(), Error> {
+        let (cluster, namespace) = (&self.shared.cluster, &self.scenario.name);
+        cluster
+            .merge(ROLLOUT, namespace, rollout, patch, status)
+            .await
+    }
+
+    async fn promote(&mut self, rollout: &str) -> Result<(), Error> {
+        let live = self.rollout(rollout).await?;
+        let pauses = at(&live, "/status/pauseConditions").as_array();
+        let patch = if pauses.is_some_and(|pauses| !pauses.is_empty()) {
+            json!({"status": {"pauseConditions": null}})
+        } else {
+            // An experiment without a duration goes on until somebody promotes.
+            let index = at(&live, "/status/currentStepIndex").as_i64().unwrap_or(0);
+            let next = index.saturating_add(1);
+            json!({"status": {"pauseConditions": null, "currentStepIndex": next}})
+        };
+        self.patch(rollout, &patch, true).await?;
+        self.say(&format!("{rollout}: promoted"));
+        Ok(())
+    }
+
+    async fn delete_canary_pods(&mut self, rollout: &str) -> Result<(), Error> {
+        let (cluster, namespace) = (&self.shared.cluster, &self.scenario.name);
+        let live = self.rollout(rollout).await?;
+        let pods = self.pods_of(at(&live, "/status/currentPodHash")).await?;
+        for pod in &pods {
+            let name = at(pod, "/metadata/name").as_str().unwrap_or_default();
+            cluster.delete(POD, namespace, name).await?;
+        }
+        self.say(&format!("{rollout}: {} pods deleted", pods.len()));
+        Ok(())
+    }
+
+    async fn move_to(&mut self, rollout: &str, to: RouterName) -> Result<(), Error> {
+        let mut live = self.rollout(rollout).await?;
+        match to {
+            RouterName::Plugin => to_plugin(&mut live),
+            RouterName::BuiltIn => to_built_in(&mut live),
+        }
+        let mut routing = at(&live, "/spec/strategy/canary/trafficRouting").clone();
+        // A merge patch takes away what it names as null.
+        for field in ["istio", "plugins"] {
+            if let Some(fields) = routing.as_object_mut() {
+                fields.entry(field).or_insert(Value::Null);
+            }
+        }
+        let patch = json!({"spec": {"strategy": {"canary": {"trafficRouting": routing}}}});
+        self.patch(rollout, &patch, false).await?;
+        self.say(&format!("{rollout}: moved to {to:?}"));
         Ok(())
     }
 }

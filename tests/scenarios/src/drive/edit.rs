@@ -68,20 +68,19 @@ impl Edit {
         };
         match &self.change {
             Change::Set { route, fields } => {
-                let found = routes.iter_mut().find(|one| one["name"] == route.as_str());
+                let found = routes.iter_mut().find(|one| is_named(one, route));
                 let Some(found) = found.and_then(Value::as_object_mut) else {
                     return false;
                 };
                 found.extend(fields.clone());
             }
             Change::Add { above, route } => {
-                let Some(mut index) = routes.iter().position(|one| one["name"] == above.as_str())
-                else {
+                let Some(mut index) = routes.iter().position(|one| is_named(one, above)) else {
                     return false;
                 };
                 // Lane routes belong to the route below them, wherever the plugin has put them.
                 while index.checked_sub(1).is_some_and(|before| {
-                    let name = routes.get(before).and_then(|one| one["name"].as_str());
+                    let name = routes.get(before).and_then(|one| one.get("name")?.as_str());
                     name.is_some_and(|name| name.starts_with("serin-"))
                 }) {
                     index -= 1;
@@ -93,6 +92,10 @@ impl Edit {
     }
 }
 
+fn is_named(route: &Value, name: &str) -> bool {
+    route.get("name").and_then(Value::as_str) == Some(name)
+}
+
 impl<S: Stack> Drive<'_, S> {
     /// Does it as `kubectl edit` does: reads the object, and writes it unless somebody else has written meanwhile.
     pub(super) async fn edit(&mut self, edit: Edit) -> Result<(), Error> {
@@ -101,13 +104,19 @@ impl<S: Stack> Drive<'_, S> {
         let mut attempts = 0;
         loop {
             let mut live = cluster.get(VIRTUAL_SERVICE, namespace, name).await?;
-            if !edit.change(&mut live["spec"]) {
+            if !live.get_mut("spec").is_some_and(|spec| edit.change(spec)) {
                 return Err(Error::Lacks {
                     object: format!("VirtualService {namespace}/{name}"),
                     field: "the route that is edited",
                 });
             }
-            live["metadata"]["annotations"][EDITS] = json!((self.edits.len() + 1).to_string());
+            if let Some(metadata) = live.get_mut("metadata").and_then(Value::as_object_mut) {
+                let annotations = metadata.entry("annotations").or_insert_with(|| json!({}));
+                if let Some(annotations) = annotations.as_object_mut() {
+                    let count = (self.edits.len() + 1).to_string();
+                    annotations.insert(EDITS.to_owned(), json!(count));
+                }
+            }
             attempts += 1;
             match cluster.replace(VIRTUAL_SERVICE, &live).await {
                 Err(error) if error.is_conflict() && attempts < ATTEMPTS => {}

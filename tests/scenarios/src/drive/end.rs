@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::wait::{HASH, POLL, WASM_PLUGIN, spec};
 use super::{DESTINATION_RULE, Drive, Stack};
-use crate::api::{Kind, VIRTUAL_SERVICE};
+use crate::api::{Kind, VIRTUAL_SERVICE, at};
 use crate::error::Error;
 
 /// How long the objects may take to get back their shape after the last step.
@@ -97,8 +97,10 @@ impl<S: Stack> Drive<'_, S> {
         for plugin in cluster.list(WASM_PLUGIN, Some(POLICIES.0)).await? {
             for rollout in self.scenario.rollouts() {
                 let key = format!("{}/{rollout}", self.scenario.name);
-                let policy = &plugin["spec"]["pluginConfig"]["rollouts"][&key];
-                if plugin["metadata"]["name"] == POLICIES.1 && !policy.is_null() {
+                let policies = at(&plugin, "/spec/pluginConfig/rollouts");
+                if at(&plugin, "/metadata/name") == POLICIES.1
+                    && let Some(policy) = policies.get(&key)
+                {
                     left.push(format!("the policy of {key} is left: {policy}"));
                 }
             }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::{DESTINATION_RULE, Drive, Stack};
-use crate::api::{self, Kind, ROLLOUT, VIRTUAL_SERVICE};
+use crate::api::{self, Kind, ROLLOUT, VIRTUAL_SERVICE, at};
 use crate::contain::contains;
 use crate::error::Error;
 use crate::judge::Versions;
@@ -93,7 +93,12 @@ impl<S: Stack> Drive<'_, S> {
         ] {
             let Some(wanted) = wanted else { continue };
             let hash = status(version);
-            let ready = self.pods_of(&hash).await?.iter().filter(is_ready).count();
+            let ready = self
+                .pods_of(&hash)
+                .await?
+                .iter()
+                .filter(|pod| is_ready(pod))
+                .count();
             if ready != wanted {
                 return Ok(Err(format!("{ready} ready pods of {version} {hash}")));
             }
@@ -131,7 +136,7 @@ impl<S: Stack> Drive<'_, S> {
             .cluster
             .list(POD, Some(&self.scenario.name))
             .await?;
-        pods.retain(|pod| pod["metadata"]["labels"][HASH] == *hash);
+        pods.retain(|pod| at(pod, "/metadata/labels").get(HASH) == Some(hash));
         Ok(pods)
     }
 
@@ -223,8 +228,8 @@ impl<S: Stack> Drive<'_, S> {
                 .pointer("/status/canary/weights")
                 .cloned()
                 .unwrap_or_default();
-            let mut seen = weights(&json!([status["stable"], status["canary"]]));
-            seen.extend(weights(&status["additional"]));
+            let mut seen = weights(&json!([at(&status, "/stable"), at(&status, "/canary")]));
+            seen.extend(weights(at(&status, "/additional")));
             seen.sort_unstable();
             if seen != expected {
                 return Ok(Err(format!("status.canary.weights of {name} is {status}")));
@@ -253,7 +258,7 @@ impl<S: Stack> Drive<'_, S> {
                 .and_then(Value::as_array)
                 .into_iter()
                 .flatten()
-                .filter_map(|one| text(&one["podTemplateHash"]))
+                .filter_map(|one| text(at(one, "/podTemplateHash")))
                 .collect();
             all.push(Some(Versions { own, experiments }));
         }
@@ -264,14 +269,17 @@ impl<S: Stack> Drive<'_, S> {
 /// The weights of a list of destinations; one without a weight has 0.
 fn weights(destinations: &Value) -> Vec<i64> {
     let all = destinations.as_array().into_iter().flatten();
-    all.map(|one| one["weight"].as_i64().unwrap_or(0)).collect()
+    all.map(|one| at(one, "/weight").as_i64().unwrap_or(0))
+        .collect()
 }
 
-fn is_ready(pod: &&Value) -> bool {
-    let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
-    let mut conditions = conditions.into_iter().flatten();
-    pod["metadata"].get("deletionTimestamp").is_none()
-        && conditions.any(|one| one["type"] == "Ready" && one["status"] == "True")
+fn is_ready(pod: &Value) -> bool {
+    let conditions = at(pod, "/status/conditions").as_array();
+    at(pod, "/metadata/deletionTimestamp").is_null()
+        && conditions
+            .into_iter()
+            .flatten()
+            .any(|one| one["type"] == "Ready" && one["status"] == "True")
 }
 
 pub(super) fn spec(object: &Value) -> &Value {
