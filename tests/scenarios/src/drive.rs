@@ -281,6 +281,7 @@ impl<S: Stack> Drive<'_, S> {
             canaries: streams.iter().map(canary).collect(),
             versions,
             strays_within: step.strays_within.map(Duration::from_millis),
+            late: step.late.map(Duration::from_secs),
             fails_within: step.fails_within.map(Duration::from_millis),
             expect: step
                 .expect

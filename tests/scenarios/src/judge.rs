@@ -37,6 +37,8 @@ pub(crate) struct Phase {
     pub(crate) versions: Vec<Option<Versions>>,
     /// How long requests may stray from the lane that is theirs before and after the step, from the first to the last.
     pub(crate) strays_within: Option<Duration>,
+    /// A request in the wrong lane so long after the step is wrong, where it isn't the stack's usual time.
+    pub(crate) late: Option<Duration>,
     /// How long requests may fail, from the first to the last.
     pub(crate) fails_within: Option<Duration>,
     /// What is expected, with the stream's index.
@@ -122,7 +124,7 @@ pub(crate) fn judge(
                     index: *index,
                     expect,
                     via,
-                    late: pace.late,
+                    late: phase.late.unwrap_or(pace.late),
                 };
                 let row = look.row(records, copies, &mut verdict.problems);
                 verdict.late += row.late;

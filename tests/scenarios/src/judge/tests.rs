@@ -59,6 +59,7 @@ fn phase(began: Instant, canary: f64, copies: f64) -> Phase {
         })],
         strays_within: None,
         fails_within: None,
+        late: None,
         expect: vec![(
             0,
             Expect {

@@ -108,6 +108,8 @@ pub(crate) struct Step {
     /// Requests may leave the lane that is theirs before and after the step, for so many milliseconds from the first of
     /// them to the last.
     pub(crate) strays_within: Option<u64>,
+    /// Seconds after the step from which a request in the wrong lane is wrong, where it isn't the stack's usual time.
+    pub(crate) late: Option<u64>,
     /// Requests may fail, for so many milliseconds from the first of them to the last: what they are for has died.
     pub(crate) fails_within: Option<u64>,
     /// What each stream must see.
