@@ -1,0 +1,498 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+
+	"github.com/argoproj/argo-rollouts/pkg/apis/rollouts/v1alpha1"
+)
+
+// difference is one thing that Serin does otherwise than the built-in, on purpose.
+//
+// None of them skips the comparison. A difference with `mend` changes what the built-in is given, so that what it does is
+// what was meant, and the built-in stays the judge of all the rest; one with `judge` says what has to come out instead.
+type difference struct {
+	id string
+	// what Serin does and the built-in doesn't, and why, for users.
+	title, reason string
+	// mend changes the attempt before the call, if the difference applies, and returns what undoes the change in the
+	// outcome; nil if it doesn't apply.
+	mend func(a *attempt) (undo func(a *attempt))
+	// judge changes the outcome to the expected one and says if that was needed.
+	judge func(a *attempt) bool
+}
+
+// allDifferences is the only list of them. `docs/differences.md` is written from it.
+var allDifferences = []difference{
+	{
+		id:    "max-traffic-weight",
+		title: "`maxTrafficWeight` is what the weights of a route add up to",
+		reason: "The built-in gives stable `100 - weight` whatever the maximum is: at `maxTrafficWeight: 1000` and weight 500 " +
+			"stable gets 0.",
+		mend: mendMaximum,
+	},
+	{
+		id:    "removed-destination",
+		title: "Removing a destination leaves the others' weights right",
+		reason: "A destination of neither side that carries weight is removed from a managed route, as the built-in does. The " +
+			"built-in then writes the weights behind it to the wrong destinations: `[other, stable, canary]` at 10 becomes " +
+			"stable 80, canary 90 and one more. Of two experiments that end at once, it keeps one.",
+		mend: mendRemoval,
+	},
+	{
+		id:    "unnamed-routes",
+		title: "Routes without a name stay as many as they are",
+		reason: "With `managedRoutes`, every write of the built-in makes n routes out of each of n unnamed ones. " +
+			"Routes that share a name multiply too.",
+		mend: mendUnnamed,
+	},
+	{
+		id:    "unlisted-route",
+		title: "The only route is moved also while header and mirror routes stand",
+		reason: "Where `routes` is left out, a header or mirror route of the built-in takes the only route's place: weights move in " +
+			"the mirror route alone, or nowhere, and a second mirror step ends in a panic.",
+		mend: mendUnlisted,
+	},
+	{
+		id:    "subset-waits-for-pods",
+		title: "A subset moves to a pod hash when its ReplicaSet has available pods",
+		reason: "The built-in moves at once where there are Services, and traffic meets an empty subset; without Services it " +
+			"answers with an error until every pod is available. Serin holds that one subset and goes on; where the old " +
+			"version has no pods either, there is nothing to hold it for.",
+		mend: mendHold,
+	},
+	{
+		id:     "subset-without-labels",
+		title:  "An experiment's subset may lack labels",
+		reason: "The built-in panics on it.",
+		mend:   mendLabels,
+	},
+	{
+		id:     "experiment-without-hash",
+		title:  "An experiment's subset without a pod hash stays one subset",
+		reason: "The built-in takes the label off the subset and adds a second one of the same name.",
+		mend:   mendNoHash,
+	},
+	{
+		id:    "other-subsets",
+		title: "Other subsets of a DestinationRule stay",
+		reason: "The built-in's UpdateHash drops every subset that is neither stable's, canary's nor a running experiment's, " +
+			"also those of `additionalSubsetNames`. Serin takes away only what an experiment has left behind: a subset " +
+			"that selects by pod hash alone.",
+		judge: judgeSubsets,
+	},
+	{
+		id:     "missing-subset",
+		title:  "A DestinationRule without the canary's or stable's subset is an error",
+		reason: "The built-in's UpdateHash says nothing, and the hash goes nowhere.",
+		judge:  judgeMissingSubset,
+	},
+	{
+		id:    "canary-subset-first",
+		title: "Weight goes to a canary subset only when that selects the canary's pods",
+		reason: "SetWeight and the header and mirror steps first move the canary's subset to the current pod hash, and " +
+			"answer with an error where that has no available pods. The built-in raises the weight of whatever is there.",
+		judge: judgeCanarySubset,
+	},
+	{
+		id:    "lane-routes",
+		title: "Header and mirror routes are lanes",
+		reason: "The built-in writes a route of its own at the top of the VirtualService, without the user's timeouts, retries and " +
+			"rewrites. Serin writes a clone of each managed route above it, which requests reach by a header that the filter " +
+			"sets; the rules are in the WasmPlugin.",
+		judge: judgeLanes,
+	},
+	{
+		id:    "routes-follow-steps",
+		title: "Which header and mirror routes stand follows from the steps",
+		reason: "The built-in has what was set last, and loses it when canary pods restart. Serin sets nothing while the canary " +
+			"has no available pods, and the next SetWeight after they are up brings it back.",
+		judge: judgeRules,
+	},
+	{
+		id:     "all-or-nothing",
+		title:  "A call that ends in an error over the objects has changed none of them",
+		reason: "The built-in writes VirtualService by VirtualService, and stops at the first one that doesn't suit.",
+		judge:  judgeAllOrNothing,
+	},
+	{
+		id:     "verified-weight",
+		title:  "VerifyWeight verifies",
+		reason: "The built-in's is not implemented. Serin answers true when SetWeight would find nothing to change.",
+		judge:  judgeVerified,
+	},
+}
+
+func mendMaximum(a *attempt) func(*attempt) {
+	maximum := a.rollout.Spec.Strategy.Canary.TrafficRouting.MaxTrafficWeight
+	if a.call.Method != setWeight && a.call.Method != verifyWeight || maximum == nil || *maximum == 100 {
+		return nil
+	}
+	a.weight = min(a.weight, *maximum)
+	// It subtracts from 100 what others get: here, what is missing to the maximum.
+	const phantom = "serin-phantom"
+	a.additional = append(slices.Clone(a.additional), v1alpha1.WeightDestination{ServiceName: phantom, Weight: 100 - *maximum})
+	return func(a *attempt) {
+		a.eachMoved(a.after, func(route object) {
+			route["route"] = unlist(slices.DeleteFunc(list(route["route"]), func(one object) bool { return service(one) == phantom }))
+		})
+	}
+}
+
+func mendRemoval(a *attempt) func(*attempt) {
+	if a.call.Method != setWeight && a.call.Method != verifyWeight {
+		return nil
+	}
+	removed := false
+	before := a.before.copy()
+	a.eachMoved(before, func(route object) {
+		all := list(route["route"])
+		kept := slices.DeleteFunc(slices.Clone(all), func(one object) bool {
+			return a.sideOf(one) == "" && number(one["weight"]) != 0
+		})
+		removed = removed || len(kept) < len(all)
+		route["route"] = unlist(kept)
+	})
+	if !removed {
+		return nil
+	}
+	a.before = before
+	return func(*attempt) {}
+}
+
+// unnamedPrefix begins the names that unnamed routes have during a call.
+const unnamedPrefix = "unnamed-"
+
+// nameAll gives every unnamed route a name, in all VirtualServices.
+func nameAll(a *attempt) func(*attempt) {
+	for _, spec := range a.before {
+		for i, route := range list(spec["http"]) {
+			if text(route["name"]) == "" {
+				route["name"] = fmt.Sprint(unnamedPrefix, i)
+			}
+		}
+	}
+	return func(a *attempt) {
+		for _, spec := range a.after {
+			for _, route := range list(spec["http"]) {
+				if strings.HasPrefix(text(route["name"]), unnamedPrefix) {
+					delete(route, "name")
+				}
+			}
+		}
+	}
+}
+
+func mendUnnamed(a *attempt) func(*attempt) {
+	if a.call.Method == updateHash || len(a.sequence.Canary.TrafficRouting.ManagedRoutes) == 0 {
+		return nil
+	}
+	several := false
+	for _, spec := range a.before {
+		unnamed := 0
+		for _, route := range list(spec["http"]) {
+			if text(route["name"]) == "" {
+				unnamed++
+			}
+		}
+		several = several || unnamed > 1
+	}
+	if !several {
+		return nil
+	}
+	for _, reference := range references(a.rollout.Spec.Strategy.Canary.TrafficRouting.Istio) {
+		if len(reference.Routes) == 0 {
+			return nil // several routes and none named: an error for both
+		}
+	}
+	return nameAll(a)
+}
+
+func mendUnlisted(a *attempt) func(*attempt) {
+	if a.call.Method == updateHash || a.call.Method == removeManagedRoutes {
+		return nil
+	}
+	applies := false
+	for _, reference := range references(a.rollout.Spec.Strategy.Canary.TrafficRouting.Istio) {
+		spec, found := a.before[a.keyOf(reference)]
+		all, users := list(spec["http"]), a.sequence.usersRoutes(spec)
+		applies = applies || found && len(reference.Routes) == 0 && len(users) == 1 && len(all) > 1
+	}
+	if !applies {
+		return nil
+	}
+	undo := nameAll(a)
+	for _, reference := range references(a.rollout.Spec.Strategy.Canary.TrafficRouting.Istio) {
+		spec := a.before[a.keyOf(reference)]
+		if users := a.sequence.usersRoutes(spec); len(reference.Routes) == 0 && len(users) == 1 {
+			reference.Routes = []string{text(list(spec["http"])[users[0]]["name"])}
+		}
+	}
+	return undo
+}
+
+// held is the hash that a subset has to be at, where the call names another.
+func (a *attempt) held(spec object, name, hash string) string {
+	old := hashOf(spec, name)
+	at := a.call.State
+	if hash == "" || at.hasPods(hash) || old != "" && !at.hasPods(old) {
+		return hash
+	}
+	return old
+}
+
+func hashOf(spec object, name string) string {
+	for _, one := range list(spec["subsets"]) {
+		if text(one["name"]) == name {
+			return text(inner(one, "labels")[v1alpha1.DefaultRolloutUniqueLabelKey])
+		}
+	}
+	return ""
+}
+
+func mendHold(a *attempt) func(*attempt) {
+	block, spec := a.rule(a.before)
+	if a.call.Method != updateHash {
+		return nil
+	}
+	services := a.sequence.Canary.CanaryService != "" || a.sequence.Canary.StableService != ""
+	unavailable := slices.ContainsFunc(a.pods, func(set *appsv1.ReplicaSet) bool { return set.Status.AvailableReplicas < wantedPods })
+	canary, stable := a.canary, a.stable
+	if block != nil && spec != nil {
+		canary = a.held(spec, block.CanarySubsetName, a.canary)
+		stable = a.held(spec, block.StableSubsetName, a.stable)
+	}
+	if canary == a.canary && stable == a.stable && (services || !unavailable) {
+		return nil
+	}
+	// It delays for ReplicaSets that it is told of.
+	a.canary, a.stable, a.pods = canary, stable, nil
+	return func(*attempt) {}
+}
+
+func mendLabels(a *attempt) func(*attempt) {
+	_, spec := a.rule(a.before)
+	if a.call.Method != updateHash {
+		return nil
+	}
+	applies := false
+	for _, one := range list(spec["subsets"]) {
+		if one["labels"] == nil && a.isExperiment(text(one["name"])) {
+			one["labels"] = object{}
+			applies = true
+		}
+	}
+	if !applies {
+		return nil
+	}
+	return func(*attempt) {}
+}
+
+func (a *attempt) isExperiment(subset string) bool {
+	return slices.ContainsFunc(a.additional, func(one v1alpha1.WeightDestination) bool { return one.ServiceName == subset })
+}
+
+func mendNoHash(a *attempt) func(*attempt) {
+	_, spec := a.rule(a.before)
+	if a.call.Method != updateHash {
+		return nil
+	}
+	var doubled []string
+	for _, one := range a.additional {
+		exists := slices.ContainsFunc(list(spec["subsets"]), func(subset object) bool { return text(subset["name"]) == one.ServiceName })
+		if one.PodTemplateHash == "" && exists {
+			doubled = append(doubled, one.ServiceName)
+		}
+	}
+	if len(doubled) == 0 {
+		return nil
+	}
+	return func(a *attempt) {
+		// The first one is the subset as it was, without the label.
+		_, spec := a.rule(a.after)
+		var kept []object
+		for _, one := range list(spec["subsets"]) {
+			again := slices.ContainsFunc(kept, func(other object) bool { return equal(other["name"], one["name"]) })
+			if !again || !slices.Contains(doubled, text(one["name"])) {
+				kept = append(kept, one)
+			}
+		}
+		spec["subsets"] = unlist(kept)
+	}
+}
+
+// leftBehind says if a subset is one that an experiment has had: the pod hash is all that it selects by.
+func (a *attempt) leftBehind(one object) bool {
+	block, _ := a.rule(a.before)
+	for field := range one {
+		if field != "name" && field != "labels" {
+			return false
+		}
+	}
+	labels := inner(one, "labels")
+	_, hash := labels[v1alpha1.DefaultRolloutUniqueLabelKey]
+	return len(labels) == 1 && hash && !slices.Contains(block.AdditionalSubsetNames, text(one["name"]))
+}
+
+func judgeSubsets(a *attempt) bool {
+	_, before := a.rule(a.before)
+	_, after := a.rule(a.after)
+	if a.call.Method != updateHash || a.err != nil || after == nil {
+		return false
+	}
+	left := list(after["subsets"])
+	take := func(name string) object {
+		for i, one := range left {
+			if text(one["name"]) == name {
+				left = slices.Delete(left, i, i+1)
+				return one
+			}
+		}
+		return nil
+	}
+	applied := false
+	var kept []object
+	for _, one := range list(before["subsets"]) {
+		if now := take(text(one["name"])); now != nil {
+			kept = append(kept, now)
+		} else if !a.leftBehind(one) {
+			kept = append(kept, one)
+			applied = true
+		}
+	}
+	after["subsets"] = unlist(append(kept, left...))
+	return applied
+}
+
+func judgeMissingSubset(a *attempt) bool {
+	block, spec := a.rule(a.before)
+	moves := a.call.Method == updateHash
+	if !moves || a.err != nil || spec == nil {
+		return false
+	}
+	has := func(name string) bool {
+		return slices.ContainsFunc(list(spec["subsets"]), func(one object) bool { return text(one["name"]) == name })
+	}
+	for _, name := range []string{block.CanarySubsetName, block.StableSubsetName} {
+		if !has(name) {
+			a.err = fmt.Errorf("no subset %q", name)
+			a.mention = fmt.Sprintf("a subset named %q", name)
+			a.after = a.before.copy()
+			return true
+		}
+	}
+	return false
+}
+
+// betweenVersions is while there is a canary: has_canary of the plugin, after IsFullyPromoted, IsAborted and PromoteFull
+// of the controller.
+func (s state) betweenVersions() bool {
+	return s.Stable != "" && s.Stable != s.Current && !s.Abort && !s.Promote
+}
+
+// rulesInForce are the names of the header and mirror routes that have to stand, in the order of managedRoutes.
+func (a *attempt) rulesInForce() []string {
+	at := a.call.State
+	if a.call.Method == removeManagedRoutes || !at.betweenVersions() || !at.hasPods(at.Current) {
+		return nil
+	}
+	stand := map[string]bool{}
+	apply := func(header *v1alpha1.SetHeaderRoute, mirror *v1alpha1.SetMirrorRoute) {
+		if header != nil {
+			stand[header.Name] = len(header.Match) > 0
+		}
+		if mirror != nil {
+			stand[mirror.Name] = len(mirror.Match) > 0
+		}
+	}
+	for i, step := range a.sequence.Canary.Steps {
+		if at.Step != nil && i <= int(*at.Step) {
+			apply(step.SetHeaderRoute, step.SetMirrorRoute)
+		}
+	}
+	apply(a.call.Header, a.call.Mirror)
+	var names []string
+	for _, route := range a.sequence.Canary.TrafficRouting.ManagedRoutes {
+		if stand[route.Name] {
+			names = append(names, route.Name)
+		}
+	}
+	return names
+}
+
+func judgeCanarySubset(a *attempt) bool {
+	at := a.call.State
+	block, spec := a.rule(a.after)
+	sends := a.call.Method == setWeight && a.weight > 0 || a.call.Method == setWeight && len(a.rulesInForce()) > 0 ||
+		(a.call.Method == setHeaderRoute || a.call.Method == setMirrorRoute) && len(a.rulesInForce()) > 0
+	if a.err != nil || !sends || spec == nil || at.Current == at.Stable {
+		return false
+	}
+	before := hashOf(spec, block.CanarySubsetName)
+	hash := a.held(spec, block.CanarySubsetName, at.Current)
+	if hash != before {
+		for _, one := range list(spec["subsets"]) {
+			if text(one["name"]) == block.CanarySubsetName {
+				labels := maps.Clone(inner(one, "labels"))
+				if labels == nil {
+					labels = object{}
+				}
+				labels[v1alpha1.DefaultRolloutUniqueLabelKey] = hash
+				one["labels"] = labels
+			}
+		}
+	}
+	if !at.Abort && (hash != at.Current || !at.hasPods(hash)) {
+		rule := deepCopy(spec)
+		a.after = a.before.copy()
+		a.after["DestinationRule/"+block.Name] = rule
+		a.err = errors.New("no available pods")
+		a.mention = "no available pods"
+		return true
+	}
+	return hash != before
+}
+
+func judgeAllOrNothing(a *attempt) bool {
+	if a.err == nil || a.mention != "" {
+		return false
+	}
+	changed := len(differ(a.before, a.after)) > 0
+	a.after = a.before.copy()
+	return changed
+}
+
+func judgeLanes(a *attempt) bool {
+	added := func(route object) bool { return a.sequence.managed(text(route["name"])) }
+	stripped := plain(a.after, added)
+	applied := len(differ(a.after, stripped)) > 0
+	a.after = stripped
+	return applied
+}
+
+// judgeRules compares what the built-in has at the top of the VirtualServices with what has to be in the policy.
+func judgeRules(a *attempt) bool {
+	if a.call.Method == updateHash || a.call.Method == verifyWeight || a.err != nil {
+		return false
+	}
+	expected := a.rulesInForce()
+	for _, reference := range references(a.rollout.Spec.Strategy.Canary.TrafficRouting.Istio) {
+		var stand []string
+		for _, route := range list(a.after[a.keyOf(reference)]["http"]) {
+			if name := text(route["name"]); a.sequence.managed(name) && !slices.Contains(stand, name) {
+				stand = append(stand, name)
+			}
+		}
+		if !slices.Equal(stand, expected) {
+			return true
+		}
+	}
+	return false
+}
+
+func judgeVerified(a *attempt) bool { return a.call.Method == verifyWeight }
