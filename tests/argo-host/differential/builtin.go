@@ -7,12 +7,12 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 
 	appsv1 "k8s.io/api/apps/v1"
 	k8serrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 
@@ -50,7 +50,7 @@ type attempt struct {
 // run calls the built-in on the attempt's objects, without writing anything to the API server.
 func (a *attempt) run(side *side) {
 	objects := &memory{attempt: a, side: side}
-	reconciler := istio.NewReconciler(a.rollout, objects, recorder(), nil, nil, a.pods)
+	reconciler := istio.NewReconciler(a.rollout, objects, silent{}, nil, nil, a.pods)
 	a.after = a.before.copy()
 	defer func() {
 		if panicked := recover(); panicked != nil {
@@ -73,8 +73,11 @@ func (a *attempt) run(side *side) {
 	}
 }
 
-// recorder takes the built-in's events, which nobody reads.
-var recorder = sync.OnceValue(func() record.EventRecorder { return record.NewFakeEventRecorder() })
+// silent takes the built-in's events, which nobody reads.
+type silent struct{ record.EventRecorder }
+
+func (silent) Eventf(runtime.Object, record.EventOptions, string, ...any) {}
+func (silent) Warnf(runtime.Object, record.EventOptions, string, ...any)  {}
 
 // memory is the API as the built-in uses it: objects of an attempt.
 type memory struct {
@@ -133,7 +136,7 @@ func (m memoryNamespace) Update(_ context.Context, updated *unstructured.Unstruc
 }
 
 // rollout is the Rollout as a call carries it: with the built-in's block, or the same under the plugin's name.
-func (s *sequence) rollout(name string, side *side, at state, plugin bool) (*v1alpha1.Rollout, error) {
+func (s *sequence) rollout(name string, side *side, at state, weights *v1alpha1.TrafficWeights, plugin bool) (*v1alpha1.Rollout, error) {
 	canary := s.Canary.DeepCopy()
 	for _, one := range references(canary.TrafficRouting.Istio) {
 		if short, found := strings.CutSuffix(one.Name, "."+elsewhere); found {
@@ -162,13 +165,14 @@ func (s *sequence) rollout(name string, side *side, at state, plugin bool) (*v1a
 		},
 	}
 	rollout.Spec.Template.Labels = map[string]string{"app": "reviews"}
+	rollout.Status.Canary.Weights = weights
 	rollout.Status.Canary.StablePingPong = v1alpha1.PingPongType(at.StablePng)
 	return rollout, nil
 }
 
 // attempt is a call of the built-in on these objects.
-func (s *sequence) attempt(name string, side *side, c call, before snapshot, pods []*appsv1.ReplicaSet) (*attempt, error) {
-	rollout, err := s.rollout(name, side, c.State, false)
+func (s *sequence) attempt(name string, side *side, c call, weights *v1alpha1.TrafficWeights, before snapshot, pods []*appsv1.ReplicaSet) (*attempt, error) {
+	rollout, err := s.rollout(name, side, c.State, weights, false)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -82,8 +83,8 @@ var allDifferences = []difference{
 		id:    "other-subsets",
 		title: "Other subsets of a DestinationRule stay",
 		reason: "The built-in's UpdateHash drops every subset that is neither stable's, canary's nor a running experiment's, " +
-			"also those of `additionalSubsetNames`. Serin takes away only what an experiment has left behind: a subset " +
-			"that selects by pod hash alone.",
+			"also those of `additionalSubsetNames`. Serin takes away only what an experiment of the Rollout has left behind, " +
+			"known by its name and by selecting nothing but a pod hash, and does so after the routes, in SetWeight.",
 		judge: judgeSubsets,
 	},
 	{
@@ -91,6 +92,25 @@ var allDifferences = []difference{
 		title:  "A DestinationRule without the canary's or stable's subset is an error",
 		reason: "The built-in's UpdateHash says nothing, and the hash goes nowhere.",
 		judge:  judgeMissingSubset,
+	},
+	{
+		id:    "checked-routes",
+		title: "A header or mirror step checks the managed routes as SetWeight does",
+		reason: "The built-in writes its route on top of a VirtualService in which weights can't be set, and fails at the next " +
+			"SetWeight.",
+		judge: judgeChecked,
+	},
+	{
+		id:     "ended-experiment",
+		title:  "The destination of an experiment that has ended goes also at weight 0",
+		reason: "The built-in keeps it as it keeps every destination without weight.",
+		judge:  judgeEnded,
+	},
+	{
+		id:     "experiment-subset-with-weight",
+		title:  "SetWeight brings an experiment's subset along",
+		reason: "The built-in does it in UpdateHash alone.",
+		judge:  judgeExperimentSubsets,
 	},
 	{
 		id:    "canary-subset-first",
@@ -130,7 +150,7 @@ var allDifferences = []difference{
 
 func mendMaximum(a *attempt) func(*attempt) {
 	maximum := a.rollout.Spec.Strategy.Canary.TrafficRouting.MaxTrafficWeight
-	if a.call.Method != setWeight && a.call.Method != verifyWeight || maximum == nil || *maximum == 100 {
+	if a.call.Method != setWeight || maximum == nil || *maximum == 100 {
 		return nil
 	}
 	a.weight = min(a.weight, *maximum)
@@ -145,7 +165,7 @@ func mendMaximum(a *attempt) func(*attempt) {
 }
 
 func mendRemoval(a *attempt) func(*attempt) {
-	if a.call.Method != setWeight && a.call.Method != verifyWeight {
+	if a.call.Method != setWeight {
 		return nil
 	}
 	removed := false
@@ -227,23 +247,36 @@ func mendUnlisted(a *attempt) func(*attempt) {
 		return nil
 	}
 	undo := nameAll(a)
+	var changed []*v1alpha1.IstioVirtualService
 	for _, reference := range references(a.rollout.Spec.Strategy.Canary.TrafficRouting.Istio) {
 		spec := a.before[a.keyOf(reference)]
 		if users := a.sequence.usersRoutes(spec); len(reference.Routes) == 0 && len(users) == 1 {
 			reference.Routes = []string{text(list(spec["http"])[users[0]]["name"])}
+			changed = append(changed, reference)
 		}
 	}
-	return undo
+	return func(a *attempt) {
+		undo(a)
+		for _, reference := range changed {
+			reference.Routes = nil
+		}
+	}
 }
 
-// held is the hash that a subset has to be at, where the call names another.
-func (a *attempt) held(spec object, name, hash string) string {
+// held is the hash that a subset has to be at, where the call names another; refuge is where it goes if neither the old
+// nor the new version has pods, if that is given.
+func (a *attempt) held(spec object, name, hash, refuge string) string {
 	old := hashOf(spec, name)
 	at := a.call.State
-	if hash == "" || at.hasPods(hash) || old != "" && !at.hasPods(old) {
+	switch {
+	case hash == "" || at.hasPods(hash):
 		return hash
+	case old == "" || at.hasPods(old):
+		return old
+	case at.hasPods(refuge):
+		return refuge
 	}
-	return old
+	return hash
 }
 
 func hashOf(spec object, name string) string {
@@ -264,12 +297,19 @@ func mendHold(a *attempt) func(*attempt) {
 	unavailable := slices.ContainsFunc(a.pods, func(set *appsv1.ReplicaSet) bool { return set.Status.AvailableReplicas < wantedPods })
 	canary, stable := a.canary, a.stable
 	if block != nil && spec != nil {
-		canary = a.held(spec, block.CanarySubsetName, a.canary)
-		stable = a.held(spec, block.StableSubsetName, a.stable)
+		canary = a.held(spec, block.CanarySubsetName, a.canary, a.stable)
+		stable = a.held(spec, block.StableSubsetName, a.stable, "")
 	}
-	if canary == a.canary && stable == a.stable && (services || !unavailable) {
+	additional := slices.Clone(a.additional)
+	for i, one := range additional {
+		if hashOf(spec, one.ServiceName) != "" {
+			additional[i].PodTemplateHash = a.held(spec, one.ServiceName, one.PodTemplateHash, "")
+		}
+	}
+	if canary == a.canary && stable == a.stable && slices.Equal(additional, a.additional) && (services || !unavailable) {
 		return nil
 	}
+	a.additional = additional
 	// It delays for ReplicaSets that it is told of.
 	a.canary, a.stable, a.pods = canary, stable, nil
 	return func(*attempt) {}
@@ -294,39 +334,24 @@ func mendLabels(a *attempt) func(*attempt) {
 }
 
 func (a *attempt) isExperiment(subset string) bool {
-	return slices.ContainsFunc(a.additional, func(one v1alpha1.WeightDestination) bool { return one.ServiceName == subset })
+	return slices.ContainsFunc(a.call.Additional, func(one v1alpha1.WeightDestination) bool { return one.ServiceName == subset })
 }
 
 func mendNoHash(a *attempt) func(*attempt) {
-	_, spec := a.rule(a.before)
 	if a.call.Method != updateHash {
 		return nil
 	}
-	var doubled []string
-	for _, one := range a.additional {
-		exists := slices.ContainsFunc(list(spec["subsets"]), func(subset object) bool { return text(subset["name"]) == one.ServiceName })
-		if one.PodTemplateHash == "" && exists {
-			doubled = append(doubled, one.ServiceName)
-		}
-	}
-	if len(doubled) == 0 {
+	hashless := func(one v1alpha1.WeightDestination) bool { return one.PodTemplateHash == "" }
+	if !slices.ContainsFunc(a.additional, hashless) {
 		return nil
 	}
-	return func(a *attempt) {
-		// The first one is the subset as it was, without the label.
-		_, spec := a.rule(a.after)
-		var kept []object
-		for _, one := range list(spec["subsets"]) {
-			again := slices.ContainsFunc(kept, func(other object) bool { return equal(other["name"], one["name"]) })
-			if !again || !slices.Contains(doubled, text(one["name"])) {
-				kept = append(kept, one)
-			}
-		}
-		spec["subsets"] = unlist(kept)
-	}
+	// As if it were not there; that its subset stays is the business of other-subsets.
+	a.additional = slices.DeleteFunc(slices.Clone(a.additional), hashless)
+	return func(*attempt) {}
 }
 
-// leftBehind says if a subset is one that an experiment has had: the pod hash is all that it selects by.
+// leftBehind says if a subset is one that an experiment of the Rollout has had: the pod hash is all that it selects by,
+// and the status or the name tells whose it is.
 func (a *attempt) leftBehind(one object) bool {
 	block, _ := a.rule(a.before)
 	for field := range one {
@@ -334,15 +359,37 @@ func (a *attempt) leftBehind(one object) bool {
 			return false
 		}
 	}
-	labels := inner(one, "labels")
+	name, labels := text(one["name"]), inner(one, "labels")
 	_, hash := labels[v1alpha1.DefaultRolloutUniqueLabelKey]
-	return len(labels) == 1 && hash && !slices.Contains(block.AdditionalSubsetNames, text(one["name"]))
+	return len(labels) == 1 && hash && !slices.Contains(block.AdditionalSubsetNames, name) && !a.isExperiment(name) &&
+		(a.known(name) || experimentsName(a.rollout.Name).MatchString(name))
+}
+
+// known says if the status lists an experiment's Service among the weights last set.
+func (a *attempt) known(service string) bool {
+	weights := a.rollout.Status.Canary.Weights
+	return weights != nil && slices.ContainsFunc(weights.Additional, func(one v1alpha1.WeightDestination) bool { return one.ServiceName == service })
+}
+
+// experimentsName is how the controller names an experiment's Services.
+func experimentsName(rollout string) *regexp.Regexp {
+	return regexp.MustCompile("^" + regexp.QuoteMeta(rollout) + "-[^-]+-[0-9]+-[0-9]+-.+$")
 }
 
 func judgeSubsets(a *attempt) bool {
 	_, before := a.rule(a.before)
 	_, after := a.rule(a.after)
-	if a.call.Method != updateHash || a.err != nil || after == nil {
+	if a.err != nil || after == nil {
+		return false
+	}
+	if a.call.Method == setWeight {
+		// What UpdateHash has left.
+		all := list(after["subsets"])
+		kept := slices.DeleteFunc(slices.Clone(all), a.leftBehind)
+		after["subsets"] = unlist(kept)
+		return len(kept) < len(all)
+	}
+	if a.call.Method != updateHash {
 		return false
 	}
 	left := list(after["subsets"])
@@ -358,14 +405,47 @@ func judgeSubsets(a *attempt) bool {
 	applied := false
 	var kept []object
 	for _, one := range list(before["subsets"]) {
-		if now := take(text(one["name"])); now != nil {
-			kept = append(kept, now)
-		} else if !a.leftBehind(one) {
-			kept = append(kept, one)
+		now := take(text(one["name"]))
+		if now == nil {
+			now, applied = one, true
+		}
+		kept = append(kept, now)
+	}
+	after["subsets"] = unlist(append(kept, left...))
+	return applied
+}
+
+// judgeExperimentSubsets: SetWeight brings experiments' subsets along as UpdateHash does, for it may be the first to be
+// told of them.
+func judgeExperimentSubsets(a *attempt) bool {
+	_, spec := a.rule(a.after)
+	if a.err != nil || spec == nil || a.call.Method != setWeight {
+		return false
+	}
+	applied := false
+	all := list(spec["subsets"])
+	for _, one := range a.call.Additional {
+		at := slices.IndexFunc(all, func(subset object) bool { return text(subset["name"]) == one.ServiceName })
+		hash := one.PodTemplateHash
+		if hash == "" {
+			continue
+		}
+		if at < 0 {
+			all = append(all, object{"name": one.ServiceName, "labels": object{v1alpha1.DefaultRolloutUniqueLabelKey: hash}})
+			applied = true
+			continue
+		}
+		if held := a.held(spec, one.ServiceName, hash, ""); held != hashOf(spec, one.ServiceName) {
+			labels := maps.Clone(inner(all[at], "labels"))
+			if labels == nil {
+				labels = object{}
+			}
+			labels[v1alpha1.DefaultRolloutUniqueLabelKey] = held
+			all[at]["labels"] = labels
 			applied = true
 		}
 	}
-	after["subsets"] = unlist(append(kept, left...))
+	spec["subsets"] = unlist(all)
 	return applied
 }
 
@@ -434,7 +514,7 @@ func judgeCanarySubset(a *attempt) bool {
 		return false
 	}
 	before := hashOf(spec, block.CanarySubsetName)
-	hash := a.held(spec, block.CanarySubsetName, at.Current)
+	hash := a.held(spec, block.CanarySubsetName, at.Current, "")
 	if hash != before {
 		for _, one := range list(spec["subsets"]) {
 			if text(one["name"]) == block.CanarySubsetName {
@@ -458,6 +538,34 @@ func judgeCanarySubset(a *attempt) bool {
 	return hash != before
 }
 
+func judgeEnded(a *attempt) bool {
+	if a.err != nil || a.call.Method != setWeight {
+		return false
+	}
+	applied := false
+	a.eachMoved(a.after, func(route object) {
+		all := list(route["route"])
+		kept := slices.DeleteFunc(slices.Clone(all), func(one object) bool { return a.sideOf(one) == "" && a.known(service(one)) })
+		applied = applied || len(kept) < len(all)
+		route["route"] = unlist(kept)
+	})
+	return applied
+}
+
+func judgeChecked(a *attempt) bool {
+	if a.err != nil || a.call.Method != setHeaderRoute && a.call.Method != setMirrorRoute {
+		return false
+	}
+	tried := *a
+	tried.call.Method, tried.weight, tried.additional = setWeight, 0, nil
+	tried.before = plain(a.before, func(route object) bool { return a.sequence.managed(text(route["name"])) })
+	tried.run(&side{namespace: a.rollout.Namespace})
+	if tried.err != nil {
+		a.err, a.after = tried.err, a.before.copy()
+	}
+	return tried.err != nil
+}
+
 func judgeAllOrNothing(a *attempt) bool {
 	if a.err == nil || a.mention != "" {
 		return false
@@ -477,7 +585,7 @@ func judgeLanes(a *attempt) bool {
 
 // judgeRules compares what the built-in has at the top of the VirtualServices with what has to be in the policy.
 func judgeRules(a *attempt) bool {
-	if a.call.Method == updateHash || a.call.Method == verifyWeight || a.err != nil {
+	if a.call.Method == updateHash || a.err != nil {
 		return false
 	}
 	expected := a.rulesInForce()

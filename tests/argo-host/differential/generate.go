@@ -33,16 +33,19 @@ type generator struct {
 	experiments       bool
 	at                state
 	calls             []call
-	weight            int32
+	rollout           string
 }
 
 func (g *generator) chance(percent int) bool { return g.IntN(100) < percent }
 
 func pick[T any](g *generator, from ...T) T { return from[g.IntN(len(from))] }
 
+// rolloutName is the name of a generated sequence's Rollout.
+func rolloutName(index int) string { return fmt.Sprintf("r%d", index) }
+
 // generate makes the sequence of that index.
 func generate(seed uint64, index int) *sequence {
-	g := &generator{Rand: rand.New(rand.NewPCG(seed, uint64(index))), maximum: 100}
+	g := &generator{rollout: rolloutName(index), Rand: rand.New(rand.NewPCG(seed, uint64(index))), maximum: 100}
 	g.s = &sequence{
 		Name:            fmt.Sprintf("-seed %d -from %d -sequences 1", seed, index),
 		VirtualServices: map[string]object{}, DestinationRules: map[string]object{},
@@ -454,7 +457,7 @@ func (g *generator) additional(weight int32) []v1alpha1.WeightDestination {
 		}
 		left -= share
 		all = append(all, v1alpha1.WeightDestination{
-			ServiceName: fmt.Sprintf("experiment-%d", i), PodTemplateHash: allHashes[3+i], Weight: share,
+			ServiceName: fmt.Sprintf("%s-%s-2-0-exp%d", g.rollout, g.at.Current, i), PodTemplateHash: allHashes[3+i], Weight: share,
 		})
 	}
 	if g.chance(50) {

@@ -90,7 +90,7 @@ func run(s settings) error {
 	if err := prepareWasmPlugin(client); err != nil {
 		return err
 	}
-	plugin, stop, err := startPlugin(s.plugin)
+	stop, err := startPlugin(s.plugin)
 	if err != nil {
 		return err
 	}
@@ -105,8 +105,7 @@ func run(s settings) error {
 	run := fmt.Sprintf("d%04x", rand.Uint32()&0xffff)
 	for w := range s.workers {
 		r := &runner{
-			plugin: plugin,
-			pods:   map[string]int32{},
+			pods: map[string]int32{},
 		}
 		for _, one := range []struct {
 			side **side
@@ -155,6 +154,6 @@ func feed(s settings, jobs chan<- job) {
 		return
 	}
 	for i := s.from; i < s.from+s.sequences; i++ {
-		jobs <- job{generate(s.seed, i), fmt.Sprintf("r%d", i), false}
+		jobs <- job{generate(s.seed, i), rolloutName(i), false}
 	}
 }

@@ -11,24 +11,24 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/argoproj/argo-rollouts/pkg/apis/rollouts/v1alpha1"
-	"github.com/argoproj/argo-rollouts/rollout/trafficrouting/plugin/rpc"
+	"github.com/argoproj/argo-rollouts/rollout/trafficrouting/plugin/client"
 	"github.com/argoproj/argo-rollouts/utils/plugin/types"
 )
 
 // patience is how long the plugin may take to come to the expected outcome, called again and again as the controller
 // does: its watches may lag behind what the test itself has changed.
-const patience = 2 * time.Second
+const patience = time.Second
 
 // runner runs sequences, one after the other, in namespaces of its own.
 type runner struct {
-	plugin         rpc.TrafficRouterPlugin
 	builtin, serin *side
 	pods           map[string]int32
 	// used counts how often each difference was needed.
 	used map[string]int
 	// repeated counts calls that had to be made again.
 	calls, repeated int
-	verbose         bool
+	// weights are what the controller's status says after the last SetWeight.
+	weights *v1alpha1.TrafficWeights
 }
 
 // failure is what one sequence shows.
@@ -51,6 +51,7 @@ func (f *failure) Error() string {
 }
 
 func (r *runner) run(s *sequence, rollout string) (fault error) {
+	r.weights = nil
 	for _, one := range []*side{r.builtin, r.serin} {
 		defer func() {
 			if err := one.clear(); err != nil && fault == nil {
@@ -118,24 +119,21 @@ func (r *runner) step(s *sequence, rollout string, index int) error {
 	}
 
 	// The built-in as it is, then on what it gets right.
-	raw, err := s.attempt(rollout, r.builtin, c, before, pods)
+	raw, err := s.attempt(rollout, r.builtin, c, r.weights, before, pods)
 	if err != nil {
 		return err
 	}
 	raw.run(r.builtin)
-	expected, err := s.attempt(rollout, r.builtin, c, before, pods)
+	expected, err := s.attempt(rollout, r.builtin, c, r.weights, before, pods)
 	if err != nil {
 		return err
 	}
-	mended, undo := mend(expected)
 	if c.Method == verifyWeight {
 		// Verified is what SetWeight would leave as it is.
 		expected.call.Method = setWeight
-		expected.run(r.builtin)
-		expected.call.Method = verifyWeight
-	} else {
-		expected.run(r.builtin)
 	}
+	mended, undo := mend(expected)
+	expected.run(r.builtin)
 	for i := len(undo) - 1; i >= 0; i-- {
 		undo[i](expected)
 	}
@@ -143,13 +141,14 @@ func (r *runner) step(s *sequence, rollout string, index int) error {
 	sane := expected.err == nil
 	expected.before = before
 	needed := judge(expected)
-	users := plain(before, func(route object) bool { return s.managed(text(route["name"])) })
 	if c.Method == verifyWeight {
-		r.verify(expected, raw, users, rollout)
+		expected.call.Method = verifyWeight
+		r.verify(expected, plain(before, func(route object) bool { return s.managed(text(route["name"])) }), rollout)
+		mended, needed = nil, judge(expected)
 	}
 
 	// The plugin, until it has come there.
-	given, err := s.rollout(rollout, r.serin, c.State, true)
+	given, err := s.rollout(rollout, r.serin, c.State, r.weights, true)
 	if err != nil {
 		return err
 	}
@@ -171,7 +170,7 @@ func (r *runner) step(s *sequence, rollout string, index int) error {
 	if len(wrong) > 0 {
 		return fail(before, append(wrong, fmt.Sprintf("the built-in itself: error %v; differences that apply: %v", raw.err, append(mended, needed...)))...)
 	}
-	changedByMend := (raw.err == nil) != sane || raw.err == nil && len(differ(built, raw.after)) > 0
+	changedByMend := len(mended) > 0 && (raw.err == nil) != sane || len(mended) > 0 && raw.err == nil && len(differ(built, raw.after)) > 0
 	if changedByMend {
 		for _, id := range mended {
 			r.used[id]++
@@ -179,6 +178,12 @@ func (r *runner) step(s *sequence, rollout string, index int) error {
 	}
 	for _, id := range needed {
 		r.used[id]++
+	}
+	if c.Method == setWeight && expected.err == nil {
+		r.weights = &v1alpha1.TrafficWeights{
+			Canary:     v1alpha1.WeightDestination{Weight: c.Weight, PodTemplateHash: c.State.Current},
+			Additional: c.Additional,
+		}
 	}
 	return r.settle(s, c, expected, built, sane, after, rollout)
 }
@@ -239,7 +244,7 @@ func judge(a *attempt) (applied []string) {
 }
 
 // verify turns the outcome of a SetWeight that was only tried into VerifyWeight's.
-func (r *runner) verify(expected, raw *attempt, users snapshot, rollout string) {
+func (r *runner) verify(expected *attempt, users snapshot, rollout string) {
 	live := expected.err == nil && len(differ(users, expected.after)) == 0
 	if expected.mention == "no available pods" {
 		expected.err, expected.mention = nil, ""
@@ -259,21 +264,26 @@ type answer struct {
 }
 
 func (r *runner) call(rollout *v1alpha1.Rollout, c call) answer {
+	// As the controller does at every reconcile: it pings the plugin, and starts it again where it doesn't answer.
+	plugin, err := client.GetTrafficPlugin(pluginName)
+	if err != nil {
+		return answer{err, 0}
+	}
 	var reply types.RpcError
 	var verified types.RpcVerified
 	switch c.Method {
 	case setWeight:
-		reply = r.plugin.SetWeight(rollout, c.Weight, c.Additional)
+		reply = plugin.SetWeight(rollout, c.Weight, c.Additional)
 	case updateHash:
-		reply = r.plugin.UpdateHash(rollout, c.Canary, c.Stable, c.Additional)
+		reply = plugin.UpdateHash(rollout, c.Canary, c.Stable, c.Additional)
 	case verifyWeight:
-		verified, reply = r.plugin.VerifyWeight(rollout, c.Weight, c.Additional)
+		verified, reply = plugin.VerifyWeight(rollout, c.Weight, c.Additional)
 	case setHeaderRoute:
-		reply = r.plugin.SetHeaderRoute(rollout, c.Header)
+		reply = plugin.SetHeaderRoute(rollout, c.Header)
 	case setMirrorRoute:
-		reply = r.plugin.SetMirrorRoute(rollout, c.Mirror)
+		reply = plugin.SetMirrorRoute(rollout, c.Mirror)
 	case removeManagedRoutes:
-		reply = r.plugin.RemoveManagedRoutes(rollout)
+		reply = plugin.RemoveManagedRoutes(rollout)
 	}
 	if reply.HasError() {
 		return answer{reply, verified}

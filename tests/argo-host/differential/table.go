@@ -1,3 +1,209 @@
 package main
 
-func table() []*sequence { return nil }
+import (
+	"fmt"
+
+	"github.com/argoproj/argo-rollouts/pkg/apis/rollouts/v1alpha1"
+)
+
+// tableCase begins a case: a canary at hash bbb222 with pods, stable at aaa111, both Services, one VirtualService "vs0".
+type tableCase struct{ *sequence }
+
+func newCase(name string, http ...any) tableCase {
+	traffic := &v1alpha1.RolloutTrafficRouting{Istio: &v1alpha1.IstioTrafficRouting{
+		VirtualService: &v1alpha1.IstioVirtualService{Name: "vs0"},
+	}}
+	return tableCase{&sequence{
+		Name:             "case: " + name,
+		Canary:           v1alpha1.CanaryStrategy{StableService: stableService, CanaryService: canaryService, TrafficRouting: traffic},
+		VirtualServices:  map[string]object{"vs0": {"hosts": []any{"reviews"}, "http": http}},
+		DestinationRules: map[string]object{},
+	}}
+}
+
+func destination(host, subset string, weight int) any {
+	target := object{"host": host}
+	if subset != "" {
+		target["subset"] = subset
+	}
+	return object{"destination": target, "weight": int64(weight)}
+}
+
+func route(name string, destinations ...any) any {
+	one := object{"route": destinations, "timeout": "3s"}
+	if name != "" {
+		one["name"] = name
+	}
+	return one
+}
+
+func hosts() []any {
+	return []any{destination(stableService, "", 100), destination(canaryService, "", 0)}
+}
+
+func subsets() []any {
+	return []any{destination(subsetHost, stableSubset, 100), destination(subsetHost, canarySubset, 0)}
+}
+
+func subsetOf(name string, labels ...string) object {
+	one := object{"name": name}
+	if len(labels) > 0 {
+		all := object{}
+		for i := 0; i < len(labels); i += 2 {
+			all[labels[i]] = labels[i+1]
+		}
+		one["labels"] = all
+	}
+	return one
+}
+
+const hashLabel = v1alpha1.DefaultRolloutUniqueLabelKey
+
+// rule adds a DestinationRule; without Services unless they are set afterwards.
+func (t tableCase) rule(subsets ...any) tableCase {
+	t.DestinationRules["reviews"] = object{"host": subsetHost, "subsets": subsets}
+	t.istio().DestinationRule = &v1alpha1.IstioDestinationRule{Name: "reviews", CanarySubsetName: canarySubset, StableSubsetName: stableSubset}
+	t.Canary.StableService, t.Canary.CanaryService = "", ""
+	return t
+}
+
+func (t tableCase) routes(names ...string) tableCase {
+	t.istio().VirtualService.Routes = names
+	return t
+}
+
+func (t tableCase) maximum(weight int32) tableCase {
+	t.Canary.TrafficRouting.MaxTrafficWeight = &weight
+	return t
+}
+
+// header and mirror steps, at index 0 and 1.
+func (t tableCase) steps() tableCase {
+	t.Canary.TrafficRouting.ManagedRoutes = []v1alpha1.MangedRoutes{{Name: "shadow"}, {Name: "beta"}}
+	t.Canary.Steps = []v1alpha1.CanaryStep{
+		{SetHeaderRoute: &v1alpha1.SetHeaderRoute{Name: "beta", Match: []v1alpha1.HeaderRoutingMatch{
+			{HeaderName: "x-beta", HeaderValue: &v1alpha1.StringMatch{Exact: "1"}}}}},
+		{SetMirrorRoute: &v1alpha1.SetMirrorRoute{Name: "shadow", Match: []v1alpha1.RouteMatch{
+			{Path: &v1alpha1.StringMatch{Prefix: "/"}}}}},
+	}
+	return t
+}
+
+func base() state {
+	return state{Current: versionTwo, Stable: versionOne, Pods: map[string]int32{versionOne: wantedPods, versionTwo: wantedPods}}
+}
+
+func (t tableCase) call(c call, change ...func(*state)) tableCase {
+	c.State = base()
+	step := int32(0)
+	c.State.Step = &step
+	for _, one := range change {
+		one(&c.State)
+	}
+	t.Calls = append(t.Calls, c)
+	return t
+}
+
+func (t tableCase) weight(weight int32, additional ...v1alpha1.WeightDestination) tableCase {
+	return t.call(call{Method: setWeight, Weight: weight, Additional: additional})
+}
+
+func (t tableCase) hash(change func(*state), additional ...v1alpha1.WeightDestination) tableCase {
+	return t.call(call{Method: updateHash, Canary: versionTwo, Stable: versionOne, Additional: additional}, change)
+}
+
+func (t tableCase) header() tableCase {
+	return t.call(call{Method: setHeaderRoute, Header: t.Canary.Steps[0].SetHeaderRoute})
+}
+
+func (t tableCase) mirror() tableCase {
+	return t.call(call{Method: setMirrorRoute, Mirror: t.Canary.Steps[1].SetMirrorRoute}, atStep(1))
+}
+
+func (t tableCase) clear() tableCase { return t.call(call{Method: removeManagedRoutes}) }
+
+func atStep(index int32) func(*state) { return func(s *state) { s.Step = &index } }
+func same(*state)                     {}
+func noPods(s *state)                 { s.Pods = map[string]int32{versionOne: wantedPods, versionTwo: 0} }
+func onePod(s *state)                 { s.Pods = map[string]int32{versionOne: wantedPods, versionTwo: 1} }
+
+func experiment(index int, weight int32, hash string) v1alpha1.WeightDestination {
+	return v1alpha1.WeightDestination{ServiceName: fmt.Sprint("experiment-", index), PodTemplateHash: hash, Weight: weight}
+}
+
+// table are the cases written by hand: what is known of the built-in, and each difference on purpose.
+func table() []*sequence {
+	one, two := experiment(1, 5, "exp444"), experiment(2, 7, "exp555")
+	var all []*sequence
+	for _, c := range []tableCase{
+		newCase("weights of an only route", route("", hosts()...)).weight(10).weight(10).weight(100).weight(0),
+		newCase("a host is matched by its first label", route("", destination(stableService+".shop", "", 100),
+			destination(canaryService+".shop.svc.cluster.local", "", 0))).weight(30),
+		newCase("named routes, others stay", route("a", hosts()...), route("b", hosts()...), route("c", hosts()...)).routes("a", "c").weight(20),
+		newCase("several routes and none named", route("a", hosts()...), route("b", hosts()...)).weight(20),
+		newCase("a route that is not there", route("a", hosts()...)).routes("b").weight(20),
+		newCase("no canary destination", route("", destination(stableService, "", 100))).weight(20),
+		newCase("a VirtualService that is gone", route("", hosts()...)).weight(20).
+			call(call{Method: setWeight, Weight: 30, Remove: "VirtualService/vs0"}).clear(),
+		newCase("maximum above 100", route("", destination(stableService, "", 1000), destination(canaryService, "", 0))).maximum(1000).
+			weight(500).weight(1000).weight(0),
+		newCase("a foreign destination with weight first", route("", destination("other", "", 20), destination(stableService, "", 60),
+			destination(canaryService, "", 20))).weight(10),
+		newCase("a foreign destination without weight", route("", destination("other", "", 0), destination(stableService, "", 60),
+			destination(canaryService, "", 40))).weight(10),
+		newCase("two experiments begin and end", route("", hosts()...)).weight(10, one, two).weight(10, two, one).weight(20),
+		newCase("an experiment at weight 0 ends", route("", hosts()...)).weight(10, one).weight(10, experiment(1, 0, "exp444")).weight(20),
+		newCase("header, mirror and weights at an only route", route("", hosts()...)).steps().header().weight(10).mirror().weight(20).
+			call(call{Method: verifyWeight, Weight: 20}, atStep(1)).clear(),
+		newCase("header and mirror at named routes", route("a", hosts()...), route("b", destination("other", "", 100))).routes("a").steps().
+			header().mirror().weight(30).clear(),
+		newCase("unnamed routes besides", route("a", hosts()...), route("", destination("other", "", 100)),
+			route("", destination("another", "", 100))).routes("a").steps().header().weight(10).clear(),
+		newCase("a header step where no route is named", route("a", hosts()...), route("b", hosts()...)).steps().header(),
+		newCase("header route while the canary loses its pods", route("a", hosts()...)).steps().header().
+			call(call{Method: removeManagedRoutes}, noPods).call(call{Method: setWeight}, noPods).weight(0),
+		newCase("verified", route("", hosts()...)).call(call{Method: verifyWeight, Weight: 10}).weight(10).
+			call(call{Method: verifyWeight, Weight: 10}),
+		newCase("subsets follow the hashes", route("", subsets()...)).rule(subsetOf(canarySubset, "app", "a"), subsetOf(stableSubset)).
+			hash(same).weight(10),
+		newCase("foreign and additional subsets", route("", subsets()...)).rule(subsetOf("other", "app", "b"), subsetOf(canarySubset, "app", "a"),
+			subsetOf(stableSubset, "app", "a")).hash(same),
+		newCase("a canary without pods", route("", subsets()...)).rule(subsetOf(canarySubset, hashLabel, versionOne),
+			subsetOf(stableSubset, hashLabel, versionOne)).hash(noPods).hash(onePod).hash(same),
+		newCase("weight to a canary without pods", route("", subsets()...)).rule(subsetOf(canarySubset, hashLabel, versionOne),
+			subsetOf(stableSubset, hashLabel, versionOne)).call(call{Method: setWeight, Weight: 10}, noPods),
+		newCase("no canary subset", route("", subsets()...)).rule(subsetOf(stableSubset, "app", "a")).hash(same),
+		newCase("an experiment's subset without labels", route("", subsets()...)).rule(subsetOf(canarySubset, "app", "a"),
+			subsetOf(stableSubset, "app", "a"), subsetOf(one.ServiceName)).hash(same, one),
+		newCase("an experiment's subset without a hash", route("", subsets()...)).rule(subsetOf(canarySubset, "app", "a"),
+			subsetOf(stableSubset, "app", "a"), subsetOf(one.ServiceName, hashLabel, "exp444")).hash(same, experiment(1, 5, "")),
+		newCase("experiments' subsets come with weight", route("", subsets()...)).rule(subsetOf(canarySubset, "app", "a"),
+			subsetOf(stableSubset, "app", "a")).hash(same).weight(10, one).hash(same).weight(10),
+		severalCase(),
+		protocolsCase(),
+	} {
+		all = append(all, c.sequence)
+	}
+	return all
+}
+
+// severalCase has a second VirtualService that doesn't suit, behind one that does.
+func severalCase() tableCase {
+	c := newCase("the second VirtualService doesn't suit", route("", hosts()...))
+	c.VirtualServices["vs1."+elsewhere] = object{"hosts": []any{"reviews"}, "http": []any{route("", destination(stableService, "", 100))}}
+	c.istio().VirtualServices = []v1alpha1.IstioVirtualService{{Name: "vs0"}, {Name: "vs1." + elsewhere}}
+	c.istio().VirtualService = nil
+	return c.weight(10)
+}
+
+// protocolsCase moves all protocols, listed or not.
+func protocolsCase() tableCase {
+	c := newCase("http, tls and tcp together", route("", hosts()...))
+	tls := func(port int, host string) any {
+		return object{"match": []any{object{"port": int64(port), "sniHosts": []any{host}}}, "route": hosts()}
+	}
+	c.VirtualServices["vs0"]["tls"] = []any{tls(443, "a.example.com"), tls(8443, "b.example.com")}
+	c.VirtualServices["vs0"]["tcp"] = []any{object{"route": hosts()}}
+	c.istio().VirtualService.TLSRoutes = []v1alpha1.TLSRoute{{Port: 8443, SNIHosts: []string{"b.example.com"}}}
+	return c.weight(25).weight(0)
+}
