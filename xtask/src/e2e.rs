@@ -8,14 +8,22 @@ use std::process::Command;
 use rustix::process::Signal;
 
 use crate::failure::Failure;
-use crate::flags::E2eFlags;
+use crate::flags::{DifferentialFlags, E2eFlags, Router};
 use crate::run::{self, cargo};
-use crate::{dist, envoy, programs, wasm};
+use crate::{differential, dist, envoy, programs, wasm};
 
 /// The harness's package and program.
 const HARNESS: &str = "real-stack";
 
 pub(crate) fn run(flags: &E2eFlags) -> Result<(), Failure> {
+    // A run of named scenarios is for these alone.
+    if flags.scenarios.is_empty() && flags.traffic_router == Router::Serin && !flags.build_only {
+        differential::run(&DifferentialFlags {
+            sequences: differential::IN_E2E,
+            seed: 1,
+            from: 0,
+        })?;
+    }
     let envoy = envoy::ensure()?;
     let module = wasm::module()?;
     let plugin = dist::plugin()?;

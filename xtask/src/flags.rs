@@ -33,6 +33,9 @@ pub(crate) enum Command {
     /// The real stack: Kubernetes' API server, istiod, the Argo Rollouts controller and Envoy, with steady load on every scenario.
     #[command(after_help = "Example: cargo xtask e2e subset-canary abort")]
     E2e(E2eFlags),
+    /// The plugin against Argo's own Istio reconciler: the same objects and calls for both, on Kubernetes' API server.
+    #[command(after_help = "Example: cargo xtask differential --sequences 5000")]
+    Differential(DifferentialFlags),
     /// Figures, each measured in one run beside what it is held against; prints a Markdown table.
     #[command(subcommand)]
     Bench(Bench),
@@ -53,58 +56,3 @@ pub(crate) struct BenchPluginFlags {
     /// A short form, of about a minute: enough to see that it runs, too little for figures.
     #[arg(long)]
     pub(crate) quick: bool,
-}
-
-/// What `cargo xtask demo` takes.
-#[derive(clap::Args)]
-pub(crate) struct DemoFlags {
-    /// Without a page: runs the story to its end, checks it, prints a summary; exits with 0 or 1.
-    #[arg(long)]
-    pub(crate) headless: bool,
-    /// The page's port on localhost. Without it, 7400 or, if that is taken, a free one.
-    #[arg(long)]
-    pub(crate) port: Option<u16>,
-}
-
-/// What `cargo xtask test` takes.
-#[derive(clap::Args)]
-pub(crate) struct TestFlags {
-    /// Passed on to cargo test in place of --workspace.
-    #[arg(last = true)]
-    pub(crate) cargo: Vec<String>,
-}
-
-/// What `cargo xtask e2e` takes.
-#[derive(clap::Args)]
-pub(crate) struct E2eFlags {
-    /// Scenarios to run, by the name of their folder in tests/e2e; all of them if none is named.
-    pub(crate) scenarios: Vec<String>,
-    /// Who moves the traffic.
-    #[arg(long, value_enum, default_value_t = Router::Serin)]
-    pub(crate) traffic_router: Router,
-    /// How many scenarios run at once.
-    #[arg(long, default_value_t = 8)]
-    pub(crate) jobs: usize,
-    /// Only builds what the stack needs, and says where it is.
-    #[arg(long)]
-    pub(crate) build_only: bool,
-}
-
-/// The traffic router under test.
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Router {
-    /// This repository's plugin.
-    Serin,
-    /// Argo's own Istio support, for comparison.
-    BuiltIn,
-}
-
-impl Router {
-    /// The word that both command lines use.
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Serin => "serin",
-            Self::BuiltIn => "built-in",
-        }
-    }
-}

@@ -4,6 +4,7 @@ mod bench;
 mod browser;
 mod cache;
 mod demo;
+mod differential;
 mod dist;
 mod e2e;
 mod envoy;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Command::Wasm => wasm::run(),
         Command::E2e(flags) => e2e::run(&flags),
         Command::Bench(what) => bench::run(&what),
+        Command::Differential(flags) => differential::run(&flags),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

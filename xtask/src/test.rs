@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::flags::TestFlags;
 use crate::programs::INSTALL_GO;
 use crate::run::{self, cargo};
-use crate::{browser, dist, envoy, wasm};
+use crate::{browser, differential, dist, envoy, wasm};
 
 pub(crate) fn run(flags: &TestFlags) -> Result<(), Failure> {
     run::need(
@@ -17,6 +17,9 @@ pub(crate) fn run(flags: &TestFlags) -> Result<(), Failure> {
     let envoy = envoy::ensure()?;
     let module = wasm::module()?;
     let plugin = dist::unoptimized(None)?.join(dist::PLUGIN);
+    if flags.cargo.is_empty() {
+        differential::embedded(&plugin)?;
+    }
     run::step("running the tests", || {
         let mut test = cargo();
         test.arg("test");

@@ -60,6 +60,12 @@ var allDifferences = []difference{
 		mend: mendUnlisted,
 	},
 	{
+		id:     "experiment-without-hash",
+		title:  "An experiment's subset without a pod hash stays one subset",
+		reason: "The built-in takes the label off the subset and adds a second one of the same name.",
+		mend:   mendNoHash,
+	},
+	{
 		id:    "subset-waits-for-pods",
 		title: "A subset moves to a pod hash when its ReplicaSet has available pods",
 		reason: "The built-in moves at once where there are Services, and traffic meets an empty subset; without Services it " +
@@ -72,12 +78,6 @@ var allDifferences = []difference{
 		title:  "An experiment's subset may lack labels",
 		reason: "The built-in panics on it.",
 		mend:   mendLabels,
-	},
-	{
-		id:     "experiment-without-hash",
-		title:  "An experiment's subset without a pod hash stays one subset",
-		reason: "The built-in takes the label off the subset and adds a second one of the same name.",
-		mend:   mendNoHash,
 	},
 	{
 		id:    "other-subsets",
@@ -120,6 +120,12 @@ var allDifferences = []difference{
 		judge: judgeCanarySubset,
 	},
 	{
+		id:     "all-or-nothing",
+		title:  "A call that ends in an error over the objects has changed none of them",
+		reason: "The built-in writes VirtualService by VirtualService, and stops at the first one that doesn't suit.",
+		judge:  judgeAllOrNothing,
+	},
+	{
 		id:    "lane-routes",
 		title: "Header and mirror routes are lanes",
 		reason: "The built-in writes a route of its own at the top of the VirtualService, without the user's timeouts, retries and " +
@@ -133,12 +139,6 @@ var allDifferences = []difference{
 		reason: "The built-in has what was set last, and loses it when canary pods restart. Serin sets nothing while the canary " +
 			"has no available pods, and the next SetWeight after they are up brings it back.",
 		judge: judgeRules,
-	},
-	{
-		id:     "all-or-nothing",
-		title:  "A call that ends in an error over the objects has changed none of them",
-		reason: "The built-in writes VirtualService by VirtualService, and stops at the first one that doesn't suit.",
-		judge:  judgeAllOrNothing,
 	},
 	{
 		id:     "verified-weight",
@@ -300,10 +300,15 @@ func mendHold(a *attempt) func(*attempt) {
 		canary = a.held(spec, block.CanarySubsetName, a.canary, a.stable)
 		stable = a.held(spec, block.StableSubsetName, a.stable, "")
 	}
-	additional := slices.Clone(a.additional)
-	for i, one := range additional {
-		if hashOf(spec, one.ServiceName) != "" {
-			additional[i].PodTemplateHash = a.held(spec, one.ServiceName, one.PodTemplateHash, "")
+	var additional []v1alpha1.WeightDestination
+	for _, one := range a.additional {
+		stands := slices.ContainsFunc(list(spec["subsets"]), func(subset object) bool { return text(subset["name"]) == one.ServiceName })
+		if stands && one.PodTemplateHash != "" {
+			one.PodTemplateHash = a.held(spec, one.ServiceName, one.PodTemplateHash, "")
+		}
+		// Held at nothing: as if it were not there.
+		if !stands || one.PodTemplateHash != "" {
+			additional = append(additional, one)
 		}
 	}
 	if canary == a.canary && stable == a.stable && slices.Equal(additional, a.additional) && (services || !unavailable) {

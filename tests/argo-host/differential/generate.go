@@ -370,6 +370,9 @@ func (g *generator) steps(managed bool) {
 func (g *generator) life() {
 	g.at.Current, g.at.Stable = versionTwo, versionOne
 	g.at.Pods = map[string]int32{versionOne: wantedPods, versionTwo: g.Int32N(wantedPods + 1)}
+	if g.experiments {
+		g.at.Pods["exp444"], g.at.Pods["exp555"] = g.Int32N(wantedPods+1), wantedPods
+	}
 	reconciles := 3 + g.IntN(3)
 	step := int32(0)
 	for turn := range reconciles {

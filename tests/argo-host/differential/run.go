@@ -185,13 +185,13 @@ func (r *runner) step(s *sequence, rollout string, index int) error {
 			Additional: c.Additional,
 		}
 	}
-	return r.settle(s, c, expected, built, sane, after, rollout)
+	return r.settle(s, c, expected, built, after, rollout)
 }
 
 // settle brings the built-in's objects to the plugin's, its own header and mirror routes on top, so that the next call
 // finds the same.
-func (r *runner) settle(s *sequence, c call, expected *attempt, built snapshot, sane bool, after snapshot, rollout string) error {
-	if !sane || c.Method == verifyWeight {
+func (r *runner) settle(s *sequence, c call, expected *attempt, built, after snapshot, rollout string) error {
+	if expected.err != nil || c.Method == verifyWeight {
 		built = expected.before
 	}
 	next := plain(after, r.lane(rollout))

@@ -90,7 +90,9 @@ func (t tableCase) steps() tableCase {
 }
 
 func base() state {
-	return state{Current: versionTwo, Stable: versionOne, Pods: map[string]int32{versionOne: wantedPods, versionTwo: wantedPods}}
+	return state{Current: versionTwo, Stable: versionOne, Pods: map[string]int32{
+		versionOne: wantedPods, versionTwo: wantedPods, "exp444": wantedPods, "exp555": wantedPods,
+	}}
 }
 
 func (t tableCase) call(c call, change ...func(*state)) tableCase {
