@@ -1,0 +1,268 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+
+	"github.com/argoproj/argo-rollouts/pkg/apis/rollouts/v1alpha1"
+)
+
+// What has to come out instead, one function for each difference of that kind.
+
+// leftBehind says if a subset is one that an experiment of the Rollout has had: the pod hash is all that it selects by,
+// and the status or the name tells whose it is.
+func (a *attempt) leftBehind(one object) bool {
+	block, _ := a.rule(a.before)
+	for field := range one {
+		if field != "name" && field != "labels" {
+			return false
+		}
+	}
+	name, labels := text(one["name"]), inner(one, "labels")
+	_, hash := labels[v1alpha1.DefaultRolloutUniqueLabelKey]
+	return len(labels) == 1 && hash && !slices.Contains(block.AdditionalSubsetNames, name) && !a.isExperiment(name) &&
+		(a.known(name) || experimentsName(a.rollout.Name).MatchString(name))
+}
+
+// known says if the status lists an experiment's Service among the weights last set.
+func (a *attempt) known(service string) bool {
+	weights := a.rollout.Status.Canary.Weights
+	return weights != nil && slices.ContainsFunc(weights.Additional, func(one v1alpha1.WeightDestination) bool { return one.ServiceName == service })
+}
+
+// experimentsName is how the controller names an experiment's Services.
+func experimentsName(rollout string) *regexp.Regexp {
+	return regexp.MustCompile("^" + regexp.QuoteMeta(rollout) + "-[^-]+-[0-9]+-[0-9]+-.+$")
+}
+
+func judgeSubsets(a *attempt) bool {
+	_, before := a.rule(a.before)
+	_, after := a.rule(a.after)
+	if a.err != nil || after == nil {
+		return false
+	}
+	if a.call.Method == setWeight {
+		// What UpdateHash has left.
+		all := list(after["subsets"])
+		kept := slices.DeleteFunc(slices.Clone(all), a.leftBehind)
+		after["subsets"] = unlist(kept)
+		return len(kept) < len(all)
+	}
+	if a.call.Method != updateHash {
+		return false
+	}
+	left := list(after["subsets"])
+	take := func(name string) object {
+		for i, one := range left {
+			if text(one["name"]) == name {
+				left = slices.Delete(left, i, i+1)
+				return one
+			}
+		}
+		return nil
+	}
+	applied := false
+	var kept []object
+	for _, one := range list(before["subsets"]) {
+		now := take(text(one["name"]))
+		if now == nil {
+			now, applied = one, true
+		}
+		kept = append(kept, now)
+	}
+	after["subsets"] = unlist(append(kept, left...))
+	return applied
+}
+
+// judgeExperimentSubsets: SetWeight brings experiments' subsets along as UpdateHash does, for it may be the first to be
+// told of them.
+func judgeExperimentSubsets(a *attempt) bool {
+	_, spec := a.rule(a.after)
+	if a.err != nil || spec == nil || a.call.Method != setWeight {
+		return false
+	}
+	applied := false
+	all := list(spec["subsets"])
+	for _, one := range a.call.Additional {
+		at := slices.IndexFunc(all, func(subset object) bool { return text(subset["name"]) == one.ServiceName })
+		hash := one.PodTemplateHash
+		if hash == "" {
+			continue
+		}
+		if at < 0 {
+			all = append(all, object{"name": one.ServiceName, "labels": object{v1alpha1.DefaultRolloutUniqueLabelKey: hash}})
+			applied = true
+			continue
+		}
+		if held := a.held(spec, one.ServiceName, hash, ""); held != hashOf(spec, one.ServiceName) {
+			labels := maps.Clone(inner(all[at], "labels"))
+			if labels == nil {
+				labels = object{}
+			}
+			labels[v1alpha1.DefaultRolloutUniqueLabelKey] = held
+			all[at]["labels"] = labels
+			applied = true
+		}
+	}
+	spec["subsets"] = unlist(all)
+	return applied
+}
+
+func judgeMissingSubset(a *attempt) bool {
+	block, spec := a.rule(a.before)
+	moves := a.call.Method == updateHash
+	if !moves || a.err != nil || spec == nil {
+		return false
+	}
+	has := func(name string) bool {
+		return slices.ContainsFunc(list(spec["subsets"]), func(one object) bool { return text(one["name"]) == name })
+	}
+	for _, name := range []string{block.CanarySubsetName, block.StableSubsetName} {
+		if !has(name) {
+			a.err = fmt.Errorf("no subset %q", name)
+			a.mention = fmt.Sprintf("a subset named %q", name)
+			a.after = a.before.copy()
+			return true
+		}
+	}
+	return false
+}
+
+// betweenVersions is while there is a canary: has_canary of the plugin, after IsFullyPromoted, IsAborted and PromoteFull
+// of the controller.
+func (s state) betweenVersions() bool {
+	return s.Stable != "" && s.Stable != s.Current && !s.Abort && !s.Promote
+}
+
+// rulesInForce are the names of the header and mirror routes that have to stand, in the order of managedRoutes.
+func (a *attempt) rulesInForce() []string {
+	at := a.call.State
+	if a.call.Method == removeManagedRoutes || !at.betweenVersions() || !at.hasPods(at.Current) {
+		return nil
+	}
+	stand := map[string]bool{}
+	apply := func(header *v1alpha1.SetHeaderRoute, mirror *v1alpha1.SetMirrorRoute) {
+		if header != nil {
+			stand[header.Name] = len(header.Match) > 0
+		}
+		if mirror != nil {
+			stand[mirror.Name] = len(mirror.Match) > 0
+		}
+	}
+	for i, step := range a.sequence.Canary.Steps {
+		if at.Step != nil && i <= int(*at.Step) {
+			apply(step.SetHeaderRoute, step.SetMirrorRoute)
+		}
+	}
+	apply(a.call.Header, a.call.Mirror)
+	var names []string
+	for _, route := range a.sequence.Canary.TrafficRouting.ManagedRoutes {
+		if stand[route.Name] {
+			names = append(names, route.Name)
+		}
+	}
+	return names
+}
+
+func judgeCanarySubset(a *attempt) bool {
+	at := a.call.State
+	block, spec := a.rule(a.after)
+	sends := a.call.Method == setWeight && a.weight > 0 || a.call.Method == setWeight && len(a.rulesInForce()) > 0 ||
+		(a.call.Method == setHeaderRoute || a.call.Method == setMirrorRoute) && len(a.rulesInForce()) > 0
+	if a.err != nil || !sends || spec == nil || at.Current == at.Stable {
+		return false
+	}
+	before := hashOf(spec, block.CanarySubsetName)
+	hash := a.held(spec, block.CanarySubsetName, at.Current, "")
+	if hash != before {
+		for _, one := range list(spec["subsets"]) {
+			if text(one["name"]) == block.CanarySubsetName {
+				labels := maps.Clone(inner(one, "labels"))
+				if labels == nil {
+					labels = object{}
+				}
+				labels[v1alpha1.DefaultRolloutUniqueLabelKey] = hash
+				one["labels"] = labels
+			}
+		}
+	}
+	if !at.Abort && (hash != at.Current || !at.hasPods(hash)) {
+		rule := deepCopy(spec)
+		a.after = a.before.copy()
+		a.after["DestinationRule/"+block.Name] = rule
+		a.err = errors.New("no available pods")
+		a.mention = "no available pods"
+		return true
+	}
+	return hash != before
+}
+
+func judgeEnded(a *attempt) bool {
+	if a.err != nil || a.call.Method != setWeight {
+		return false
+	}
+	applied := false
+	a.eachMoved(a.after, func(route object) {
+		all := list(route["route"])
+		kept := slices.DeleteFunc(slices.Clone(all), func(one object) bool { return a.sideOf(one) == "" && a.known(service(one)) })
+		applied = applied || len(kept) < len(all)
+		route["route"] = unlist(kept)
+	})
+	return applied
+}
+
+func judgeChecked(a *attempt) bool {
+	if a.err != nil || a.call.Method != setHeaderRoute && a.call.Method != setMirrorRoute {
+		return false
+	}
+	tried := *a
+	tried.call.Method, tried.weight, tried.additional = setWeight, 0, nil
+	tried.before = plain(a.before, func(route object) bool { return a.sequence.managed(text(route["name"])) })
+	tried.run(&side{namespace: a.rollout.Namespace})
+	if tried.err != nil {
+		a.err, a.after = tried.err, a.before.copy()
+	}
+	return tried.err != nil
+}
+
+func judgeAllOrNothing(a *attempt) bool {
+	if a.err == nil || a.mention != "" {
+		return false
+	}
+	changed := len(differ(a.before, a.after)) > 0
+	a.after = a.before.copy()
+	return changed
+}
+
+func judgeLanes(a *attempt) bool {
+	added := func(route object) bool { return a.sequence.managed(text(route["name"])) }
+	stripped := plain(a.after, added)
+	applied := len(differ(a.after, stripped)) > 0
+	a.after = stripped
+	return applied
+}
+
+// judgeRules compares what the built-in has at the top of the VirtualServices with what has to be in the policy.
+func judgeRules(a *attempt) bool {
+	if a.call.Method == updateHash || a.err != nil {
+		return false
+	}
+	expected := a.rulesInForce()
+	for _, reference := range references(a.rollout.Spec.Strategy.Canary.TrafficRouting.Istio) {
+		var stand []string
+		for _, route := range list(a.after[a.keyOf(reference)]["http"]) {
+			if name := text(route["name"]); a.sequence.managed(name) && !slices.Contains(stand, name) {
+				stand = append(stand, name)
+			}
+		}
+		if !slices.Equal(stand, expected) {
+			return true
+		}
+	}
+	return false
+}
+
+func judgeVerified(a *attempt) bool { return a.call.Method == verifyWeight }
