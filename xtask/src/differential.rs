@@ -72,16 +72,15 @@ fn program() -> Result<PathBuf, Failure> {
         INSTALL_GO,
     )?;
     let built = run::target().join(PROGRAM);
-    let mut build = Command::new("go");
-    build
-        .current_dir(run::root().join("tests/argo-host"))
+    let mut go = Command::new("go");
+    go.current_dir(run::root().join("tests/argo-host"))
         .env("GOTOOLCHAIN", "local")
         .args(["build", "-o"])
         .arg(&built)
         .arg(format!("./{PROGRAM}"));
     run::step("building the differential test", || {
         run::run_slow(
-            &mut build,
+            &mut go,
             "go build of Argo's Istio reconciler",
             "check that the Go module proxy (`go env GOPROXY`) can be reached",
         )
