@@ -56,3 +56,72 @@ pub(crate) struct BenchPluginFlags {
     /// A short form, of about a minute: enough to see that it runs, too little for figures.
     #[arg(long)]
     pub(crate) quick: bool,
+}
+
+/// What `cargo xtask demo` takes.
+#[derive(clap::Args)]
+pub(crate) struct DemoFlags {
+    /// Without a page: runs the story to its end, checks it, prints a summary; exits with 0 or 1.
+    #[arg(long)]
+    pub(crate) headless: bool,
+    /// The page's port on localhost. Without it, 7400 or, if that is taken, a free one.
+    #[arg(long)]
+    pub(crate) port: Option<u16>,
+}
+
+/// What `cargo xtask test` takes.
+#[derive(clap::Args)]
+pub(crate) struct TestFlags {
+    /// Passed on to cargo test in place of --workspace.
+    #[arg(last = true)]
+    pub(crate) cargo: Vec<String>,
+}
+
+/// What `cargo xtask e2e` takes.
+#[derive(clap::Args)]
+pub(crate) struct E2eFlags {
+    /// Scenarios to run, by the name of their folder in tests/e2e; all of them if none is named.
+    pub(crate) scenarios: Vec<String>,
+    /// Who moves the traffic.
+    #[arg(long, value_enum, default_value_t = Router::Serin)]
+    pub(crate) traffic_router: Router,
+    /// How many scenarios run at once.
+    #[arg(long, default_value_t = 8)]
+    pub(crate) jobs: usize,
+    /// Only builds what the stack needs, and says where it is.
+    #[arg(long)]
+    pub(crate) build_only: bool,
+}
+
+/// What `cargo xtask differential` takes.
+#[derive(clap::Args)]
+pub(crate) struct DifferentialFlags {
+    /// How many sequences of calls are generated.
+    #[arg(long, default_value_t = crate::differential::IN_E2E)]
+    pub(crate) sequences: u32,
+    /// What they are generated from.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Index of the first one; above 0 the table of cases is left out.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) from: u32,
+}
+
+/// The traffic router under test.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Router {
+    /// This repository's plugin.
+    Serin,
+    /// Argo's own Istio support, for comparison.
+    BuiltIn,
+}
+
+impl Router {
+    /// The word that both command lines use.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Serin => "serin",
+            Self::BuiltIn => "built-in",
+        }
+    }
+}
