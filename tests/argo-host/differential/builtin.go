@@ -35,6 +35,9 @@ type attempt struct {
 	canary, stable string
 	additional     []v1alpha1.WeightDestination
 
+	// home is the plugin's namespace of the Rollout, which some of its hosts have in them.
+	home string
+
 	// after is what the call leaves.
 	after snapshot
 	// written are the keys of what it has updated.

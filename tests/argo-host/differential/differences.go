@@ -95,6 +95,12 @@ var allDifferences = []difference{
 		judge:  judgeEnded,
 	},
 	{
+		id:     "experiment-elsewhere",
+		title:  "An experiment's destination in another namespace's VirtualService has the Service's full name",
+		reason: "The built-in writes the short name, which there means a Service of that VirtualService's namespace, and traffic is lost.",
+		judge:  judgeExperimentHost,
+	},
+	{
 		id:     "experiment-subset-with-weight",
 		title:  "SetWeight brings an experiment's subset along",
 		reason: "The built-in does it in UpdateHash alone.",

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/argoproj/argo-rollouts/pkg/apis/rollouts/v1alpha1"
 )
@@ -108,6 +109,33 @@ func judgeExperimentSubsets(a *attempt) bool {
 		}
 	}
 	spec["subsets"] = unlist(all)
+	return applied
+}
+
+func judgeExperimentHost(a *attempt) bool {
+	if a.err != nil || a.call.Method != setWeight {
+		return false
+	}
+	applied := false
+	for key, spec := range a.after {
+		if !strings.HasSuffix(key, "."+elsewhere) {
+			continue
+		}
+		before := compact(a.before[key])
+		for _, protocol := range []string{"http", "tls", "tcp"} {
+			for _, route := range list(spec[protocol]) {
+				for _, one := range list(route["route"]) {
+					target := inner(one, "destination")
+					host := text(target["host"])
+					// Only what this call has added.
+					if a.isExperiment(host) && !strings.Contains(before, fmt.Sprintf(`"host":%q`, host)) {
+						target["host"] = host + "." + a.home + ".svc.cluster.local"
+						applied = true
+					}
+				}
+			}
+		}
+	}
 	return applied
 }
 

@@ -132,6 +132,7 @@ func (r *runner) step(s *sequence, rollout string, index int) error {
 		// Verified is what SetWeight would leave as it is.
 		expected.call.Method = setWeight
 	}
+	expected.home = r.serin.namespace
 	mended, undo := mend(expected)
 	expected.run(r.builtin)
 	for i := len(undo) - 1; i >= 0; i-- {

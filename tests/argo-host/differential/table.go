@@ -182,6 +182,7 @@ func table() []*sequence {
 		newCase("experiments' subsets come with weight", route("", subsets()...)).rule(subsetOf(canarySubset, "app", "a"),
 			subsetOf(stableSubset, "app", "a")).hash(same).weight(10, one).hash(same).weight(10),
 		severalCase(),
+		elsewhereCase().weight(10, one).weight(20),
 		protocolsCase(),
 	} {
 		all = append(all, c.sequence)
@@ -196,6 +197,14 @@ func severalCase() tableCase {
 	c.istio().VirtualServices = []v1alpha1.IstioVirtualService{{Name: "vs0"}, {Name: "vs1." + elsewhere}}
 	c.istio().VirtualService = nil
 	return c.weight(10)
+}
+
+// elsewhereCase has its VirtualService in another namespace.
+func elsewhereCase() tableCase {
+	c := newCase("an experiment in another namespace's VirtualService")
+	c.VirtualServices = map[string]object{"vs0." + elsewhere: {"hosts": []any{"reviews"}, "http": []any{route("", hosts()...)}}}
+	c.istio().VirtualService.Name = "vs0." + elsewhere
+	return c
 }
 
 // protocolsCase moves all protocols, listed or not.
