@@ -82,6 +82,7 @@ func (r *runner) run(s *sequence, rollout string) (fault error) {
 // tidy takes the sequence's key out of the WasmPlugin, if it is there.
 func (r *runner) tidy(rollout string, managed bool) {
 	if managed {
+		r.serin.retire(rollout)
 		patch := fmt.Sprintf(`{"spec":{"pluginConfig":{"rollouts":{%q:null}}}}`, r.serin.namespace+"/"+rollout)
 		_, _ = r.serin.client.Resource(wasmPlugins).Namespace(meshNamespace).Patch(context.TODO(), "serin",
 			"application/merge-patch+json", []byte(patch), metav1.PatchOptions{})
@@ -152,6 +153,11 @@ func (r *runner) step(s *sequence, rollout string, index int) error {
 	given, err := s.rollout(rollout, r.serin, c.State, r.weights, true)
 	if err != nil {
 		return err
+	}
+	if len(s.Canary.TrafficRouting.ManagedRoutes) > 0 {
+		if err := r.serin.announce(given); err != nil {
+			return err
+		}
 	}
 	var wrong []string
 	var after snapshot
