@@ -1,4 +1,4 @@
-//! When the next repair of an object may come, where another writer keeps undoing them.
+//! When the next repair may come: where another writer keeps undoing them, and where they fail.
 
 use std::time::{Duration, Instant};
 
@@ -77,9 +77,50 @@ impl Row {
     }
 }
 
+/// The wait after a repair that has failed; it doubles with each that follows.
+const AFTER_FAILURE: Duration = Duration::from_secs(10);
+
+/// The failed repairs of one Rollout in a row.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Failures {
+    count: u32,
+    last: String,
+}
+
+impl Failures {
+    /// Counts one. True if it is to be told: the reason is another than last time.
+    pub(crate) fn failed(&mut self, reason: &str) -> bool {
+        self.count = self.count.saturating_add(1);
+        let is_new = self.last != reason;
+        reason.clone_into(&mut self.last);
+        is_new
+    }
+
+    /// How long to wait, if nothing happens to the Rollout or its objects before.
+    pub(crate) fn wait(&self) -> Duration {
+        let doubled = self.count.saturating_sub(1);
+        AFTER_FAILURE
+            .saturating_mul(1_u32.checked_shl(doubled).unwrap_or(u32::MAX))
+            .min(LONGEST)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_keeps_failing_is_tried_less_and_less_and_told_once() {
+        let mut failures = Failures::default();
+        let mut waits = Vec::new();
+        let mut told = Vec::new();
+        for reason in ["a", "a", "a", "b", "b", "a", "a"] {
+            told.push(failures.failed(reason));
+            waits.push(failures.wait().as_secs());
+        }
+        assert_eq!(waits, [10, 20, 40, 80, 160, 300, 300]);
+        assert_eq!(told, [true, false, false, true, false, true, false]);
+    }
 
     #[test]
     fn a_quarrel_costs_less_and_less_and_is_warned_of_once() {

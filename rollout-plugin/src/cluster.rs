@@ -15,7 +15,7 @@ use crate::object::Kind;
 pub use cache::{ALL_NAMESPACES, Cache};
 pub(crate) use cache::{Change, Scope};
 pub use connect::{ConnectError, connect, connect_with};
-pub use error::ClusterError;
+pub use error::{Cause, ClusterError};
 pub(crate) use lease::{Leadership, instance_of};
 pub(crate) use rollouts::{RolloutEvent, Rollouts, reduced};
 pub use write::Written;

@@ -7,58 +7,15 @@ use std::time::{Duration, Instant};
 use argo_rollouts::Rollout;
 use tokio::sync::OwnedMutexGuard;
 
-use crate::backoff::Row;
+use crate::backoff::{Failures, Row};
 use crate::cluster::reduced;
 use crate::core::plan::{Observed, Write};
 use crate::core::policy::observed_policy;
-use crate::core::routing::{RolloutKey, Routing};
+use crate::core::routing::Routing;
 use crate::leftover::Leftover;
 use crate::object::ObjectId;
 use crate::observe::Reads;
 use crate::standing::{Hashes, Memory, Shares, is_newer};
-
-/// All Rollouts that calls or watches have brought.
-#[derive(Default)]
-pub(crate) struct Entries(Mutex<HashMap<RolloutKey, Arc<Entry>>>);
-
-impl Entries {
-    /// The Rollout's, made if it is new.
-    pub(crate) fn of(&self, key: &RolloutKey) -> Arc<Entry> {
-        if let Some(entry) = self.find(key) {
-            return entry;
-        }
-        Arc::clone(self.lock().entry(key.clone()).or_default())
-    }
-
-    /// The Rollout's, if there is one.
-    pub(crate) fn find(&self, key: &RolloutKey) -> Option<Arc<Entry>> {
-        self.lock().get(key).cloned()
-    }
-
-    /// True if that is the Rollout's entry still.
-    pub(crate) fn holds(&self, key: &RolloutKey, entry: &Arc<Entry>) -> bool {
-        self.find(key)
-            .is_some_and(|found| Arc::ptr_eq(&found, entry))
-    }
-
-    /// All of them.
-    pub(crate) fn all(&self) -> Vec<(RolloutKey, Arc<Entry>)> {
-        let entries = self.lock();
-        let pairs = entries.iter();
-        pairs
-            .map(|(key, entry)| (key.clone(), Arc::clone(entry)))
-            .collect()
-    }
-
-    /// Drops it: nothing of the Rollout is left.
-    pub(crate) fn forget(&self, key: &RolloutKey) {
-        self.lock().remove(key);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<RolloutKey, Arc<Entry>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// One Rollout.
 #[derive(Default)]
@@ -88,6 +45,8 @@ pub(crate) struct State {
     pub(crate) reads: Reads,
     /// The repairs so far.
     pub(crate) rows: HashMap<ObjectId, Row>,
+    /// The repairs that have failed since the last that has not.
+    pub(crate) failures: Failures,
     /// When the last call ended.
     pub(crate) called: Option<Instant>,
     /// Since when a repair has waited for calls to pause.
@@ -115,23 +74,29 @@ impl Entry {
 
     /// Takes in a call that has ended. True if it brought a version of the Rollout that is news.
     pub(crate) fn called(&self, rollout: Rollout, said: Said, succeeded: bool) -> bool {
+        let (uid, version) = {
+            let metadata = &rollout.metadata;
+            (metadata.uid.clone(), metadata.resource_version.clone())
+        };
         let mut state = self.state();
         state.called = Some(Instant::now());
-        let memory = &mut state.memory;
-        match said {
-            Said::Neither => {}
-            _ if !succeeded => memory.failed = true,
-            Said::Hashes(hashes) => memory.stand.hashes = Some(hashes),
-            Said::Weights(shares) => {
-                memory.stand.weights = Some(shares);
-                // The controller's reconcile has come to its end.
-                memory.failed = false;
+        let is_news = state.saw(rollout);
+        // What a call says of a Rollout that has been made again since says nothing of the new one.
+        if state.is_or_was(&uid) {
+            let memory = &mut state.memory;
+            match said {
+                Said::Neither => {}
+                _ if !succeeded => memory.failed = true,
+                Said::Hashes(hashes) => memory.stand.hashes = Some(hashes),
+                Said::Weights(shares) => {
+                    memory.stand.weights = Some(shares);
+                    // The controller's reconcile has come to its end.
+                    memory.failed = false;
+                }
             }
+            memory.version = version;
         }
-        memory
-            .version
-            .clone_from(&rollout.metadata.resource_version);
-        if state.saw(rollout) || !state.leftovers.is_empty() {
+        if is_news || !state.leftovers.is_empty() {
             return true;
         }
         if state.gone.is_some() {
@@ -163,6 +128,11 @@ impl State {
                 return false;
             }
         }
+        if !self.is_or_was(&rollout.metadata.uid) {
+            // Made again under the same name.
+            self.memory = Memory::default();
+            self.rows.clear();
+        }
         self.gone = None;
         // Where the configuration can't be used, the last one that could stays in force.
         if let Ok(routing) = Routing::of(&rollout) {
@@ -172,6 +142,12 @@ impl State {
         self.rollout = Some(Arc::new(reduced(rollout)));
         self.since = Some(Instant::now());
         true
+    }
+
+    /// True if the Rollout that is known, if any, has that uid.
+    fn is_or_was(&self, uid: &str) -> bool {
+        let known = self.rollout.as_ref();
+        known.is_none_or(|known| known.metadata.uid == uid)
     }
 
     /// The Rollout has been deleted, or has left the plugin, at that resourceVersion; none if it isn't known. True if

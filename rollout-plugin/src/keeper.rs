@@ -5,24 +5,26 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use argo_rollouts::Rollout;
+use argo_rollouts::go_plugin::Chain;
 use serde_json::Value;
 use tracing::{debug, info, warn};
 
-use crate::backoff::Row;
-use crate::cluster::{Cluster, Leadership, Rollouts, Written, instance_of};
+use crate::backoff::{Failures, Row};
+use crate::cluster::{Cluster, Leadership, Rollouts, instance_of};
 use crate::core::plan::{Call, Observed, Standing, Write};
 use crate::core::policy::observed_policy;
 use crate::core::routing::RolloutKey;
-use crate::entry::{Entries, Entry};
+use crate::entries::Entries;
+use crate::entry::Entry;
 use crate::leftover::Leftover;
 use crate::object::{Kind, Object, ObjectId};
 use crate::observe::observe;
 use crate::router::CallError;
-use crate::settle::{MAX_TRIES, last_of_several, pause};
+use crate::settle::{MAX_TRIES, Setbacks, last_of_several};
 use crate::standing::{Known, Memory, Repair, repair};
 
-/// The wait before what has failed is tried again.
-const AFTER_FAILURE: Duration = Duration::from_secs(10);
+/// The wait before what can't be told yet is asked again.
+const UNTIL_ASKED_AGAIN: Duration = Duration::from_secs(10);
 
 /// When a Rollout is to be looked at again, beside when something happens to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,28 +47,42 @@ impl Keeper {
         let Some(entry) = self.entries.find(key) else {
             return Next::Never;
         };
-        // An API server that is slow to list must not hold up calls, so the turn is taken once the lists are there.
-        self.begin_watches(&entry).await;
-        let _turn = entry.turn().await;
-        match self.settle(key, &entry, is_watched).await {
-            Ok(next) => next,
+        let settled = async {
+            // An API server that is slow to list must not hold up calls, so the turn is taken once the lists are there.
+            self.begin_watches(&entry).await?;
+            let _turn = entry.turn().await;
+            self.settle(key, &entry, is_watched).await
+        };
+        match settled.await {
+            Ok(next) => {
+                entry.state().failures = Failures::default();
+                next
+            }
             Err(error) => {
-                debug!(rollout = %key, error = %chain(&error), "not put right");
-                Next::In(AFTER_FAILURE)
+                let error = Chain(&error).to_string();
+                let mut state = entry.state();
+                if state.failures.failed(&error) {
+                    warn!(rollout = %key, error, "not put right");
+                } else {
+                    debug!(rollout = %key, error, "not put right");
+                }
+                Next::In(state.failures.wait())
             }
         }
     }
 
     /// Begins the watches that the Rollout's repairs need, and waits for their lists.
-    pub(crate) async fn begin_watches(&self, entry: &Entry) {
+    ///
+    /// # Errors
+    /// A kind that can't be listed.
+    pub(crate) async fn begin_watches(&self, entry: &Entry) -> Result<(), CallError> {
         let routing = entry.state().routing.clone();
         if let Some(routing) = routing.filter(|_| entry.state().gone.is_none()) {
-            // What goes wrong will do so again where it is told.
             let keep = Call::Keep(Standing::default());
-            if let Ok((_, reads)) = observe(&self.cluster.cache, &routing, keep).await {
-                entry.state().reads = reads;
-            }
+            let (_, reads) = observe(&self.cluster.cache, &routing, keep).await?;
+            entry.state().reads = reads;
         }
+        Ok(())
     }
 
     async fn settle(
@@ -115,12 +131,13 @@ impl Keeper {
         match self.leadership.leads(instance_of(rollout)).await {
             Some(true) => None,
             Some(false) => Some(Next::Never),
-            None => Some(Next::In(AFTER_FAILURE)),
+            None => Some(Next::In(UNTIL_ASKED_AGAIN)),
         }
     }
 
     async fn repair(&self, key: &RolloutKey, entry: &Entry) -> Result<Next, CallError> {
-        let (mut races, mut asked, mut rehearsed) = (0, false, false);
+        let (mut asked, mut rehearsed) = (false, false);
+        let mut setbacks = Setbacks::default();
         for _ in 0..MAX_TRIES {
             let (rollout, routing, memory, since) = {
                 let state = entry.state();
@@ -170,19 +187,14 @@ impl Keeper {
                 rehearsed = true;
                 self.cluster.rehearse(policy).await?;
             }
-            match self.cluster.carry_out(first).await? {
-                Written::Done => {
-                    let contested = contested.is_some();
-                    self.repaired(key, entry, &rollout, first, contested)
-                        .await?;
-                }
-                Written::Overtaken => {
-                    races += 1;
-                    pause(races).await;
-                }
+            let written = self.cluster.carry_out(first).await?;
+            if setbacks.take(key, written).await? {
+                let contested = contested.is_some();
+                self.repaired(key, entry, &rollout, first, contested)
+                    .await?;
             }
         }
-        Ok(Next::In(AFTER_FAILURE))
+        Ok(Next::In(UNTIL_ASKED_AGAIN))
     }
 
     /// Says what was put right, and warns once where it has to be done over and over.
@@ -230,15 +242,13 @@ impl Keeper {
             }
             if !self.is_gone(key).await? {
                 // It is back; the watch will tell.
-                return Ok(Next::In(AFTER_FAILURE));
+                return Ok(Next::In(UNTIL_ASKED_AGAIN));
             }
         }
         for left in &leftovers {
             self.remove(left).await?;
         }
-        if entry.state().gone.is_some() {
-            self.entries.forget(key);
-        }
+        self.entries.forget(key, entry);
         Ok(Next::Never)
     }
 
@@ -248,7 +258,7 @@ impl Keeper {
         let found = found.map_err(|error| CallError::Lookup {
             namespace: key.namespace.clone(),
             name: key.name.clone(),
-            source: Box::new(error),
+            source: error,
         })?;
         Ok(found.is_none())
     }
@@ -256,7 +266,7 @@ impl Keeper {
     /// Removes policy and lane routes, in that order.
     pub(crate) async fn remove(&self, left: &Leftover) -> Result<(), CallError> {
         let cache = &self.cluster.cache;
-        let mut races = 0;
+        let mut setbacks = Setbacks::default();
         for _ in 0..MAX_TRIES {
             let mut observed = Observed::default();
             for id in &left.virtual_services {
@@ -270,15 +280,10 @@ impl Keeper {
             let Some(first) = pending.first() else {
                 return Ok(());
             };
-            match self.cluster.carry_out(first).await? {
-                Written::Done => {
-                    let object = target(first);
-                    info!(rollout = %left.rollout, %object, fields = changed_fields(first), "removed what the rollout has left behind");
-                }
-                Written::Overtaken => {
-                    races += 1;
-                    pause(races).await;
-                }
+            let written = self.cluster.carry_out(first).await?;
+            if setbacks.take(&left.rollout, written).await? {
+                let object = target(first);
+                info!(rollout = %left.rollout, %object, fields = changed_fields(first), "removed what the rollout has left behind");
             }
         }
         Err(CallError::Overtaken {
@@ -330,15 +335,4 @@ fn changed_fields(write: &Write) -> String {
         shown = format!("{shown} and {more} more");
     }
     shown
-}
-
-/// An error with all its causes in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

@@ -7,6 +7,7 @@ mod backoff;
 pub mod cluster;
 pub mod config;
 pub mod core;
+mod entries;
 mod entry;
 mod keeper;
 mod leftover;

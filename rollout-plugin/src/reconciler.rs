@@ -12,6 +12,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use argo_rollouts::Rollout;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::debug;
@@ -20,7 +21,8 @@ use self::change::{changed_policies, is_urgent};
 use self::queue::Queue;
 use crate::cluster::{Change, Cluster, Leadership, RolloutEvent, Rollouts};
 use crate::core::routing::RolloutKey;
-use crate::entry::{Entries, Entry};
+use crate::entries::Entries;
+use crate::entry::Entry;
 use crate::keeper::{Keeper, Next};
 use crate::object::Kind;
 use crate::observe::Reads;
@@ -98,6 +100,8 @@ impl Reconciler {
             tasks: JoinSet::new(),
             listed: Listed::default(),
             urgent: HashSet::new(),
+            sweep: None,
+            is_sweeping: false,
         };
         let task = tokio::spawn(run.run(called, changes, rollouts)).abort_handle();
         Self { calls, task }
@@ -142,6 +146,9 @@ struct Run {
     urgent: HashSet<RolloutKey>,
     tasks: JoinSet<Done>,
     listed: Listed,
+    /// When policies without a Rollout are to be looked for.
+    sweep: Option<Instant>,
+    is_sweeping: bool,
 }
 
 impl Run {
@@ -155,13 +162,8 @@ impl Run {
         self.look_at_lease(String::new());
         let mut housekeeping = tokio::time::interval(self.timing.idle);
         loop {
-            let next = self.queue.next();
-            let due = async {
-                match next {
-                    Some(at) => tokio::time::sleep_until(at.into()).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let due = until(self.queue.next());
+            let sweep = until(self.sweep);
             tokio::select! {
                 biased;
                 Some(change) = changes.recv() => self.changed(&change),
@@ -172,6 +174,7 @@ impl Run {
                     Err(error) => debug!(%error, "a repair ended early"),
                 },
                 () = due, if self.running.len() < AT_ONCE => self.start(),
+                () = sweep, if !self.is_sweeping => self.start_sweep(),
                 _ = housekeeping.tick() => self.end_watches(),
             }
         }
@@ -222,8 +225,13 @@ impl Run {
                     self.queue.by(key, Instant::now() + wait);
                 }
             }
-            Done::Swept(Next::In(wait)) => self.sweep(wait),
-            Done::Swept(Next::Never) | Done::Prepared => {}
+            Done::Swept(next) => {
+                self.is_sweeping = false;
+                if let Next::In(wait) = next {
+                    self.sweep_in(wait);
+                }
+            }
+            Done::Prepared => {}
         }
     }
 
@@ -269,15 +277,11 @@ impl Run {
         match event {
             RolloutEvent::Seen(rollout) => {
                 let key = RolloutKey::of(&rollout);
-                let entry = self.keeper.entries.of(&key);
-                let mut state = entry.state();
-                let is_new = state.reads == Reads::default();
-                state.watched = true;
-                if state.saw(*rollout) {
+                let (entry, seen) = self.saw(&key, *rollout);
+                if seen {
                     self.queue.by(key, now + self.timing.rollout);
                 }
-                drop(state);
-                if is_new {
+                if entry.state().reads == Reads::default() {
                     self.begin_watches(entry);
                 }
             }
@@ -296,11 +300,7 @@ impl Run {
                 let mut present = HashSet::new();
                 for rollout in rollouts {
                     let key = RolloutKey::of(&rollout);
-                    let entry = self.keeper.entries.of(&key);
-                    let mut state = entry.state();
-                    state.watched = true;
-                    state.saw(rollout);
-                    drop(state);
+                    self.saw(&key, rollout);
                     self.queue.by(key.clone(), now);
                     present.insert(key);
                 }
@@ -320,7 +320,23 @@ impl Run {
                         self.listed.namespaces.insert(namespace);
                     }
                 }
-                self.sweep(self.timing.debounce);
+                self.sweep_in(self.timing.debounce);
+            }
+        }
+    }
+
+    /// A watch has shown this version. True if it is news.
+    fn saw(&self, key: &RolloutKey, rollout: Rollout) -> (Arc<Entry>, bool) {
+        loop {
+            let entry = self.keeper.entries.of(key);
+            let news = {
+                let mut state = entry.state();
+                state.watched = true;
+                state.saw(rollout.clone())
+            };
+            // Where it was gone it may have been forgotten meanwhile.
+            if self.keeper.entries.holds(key, &entry) {
+                return (entry, news);
             }
         }
     }
@@ -343,7 +359,8 @@ impl Run {
     fn begin_watches(&mut self, entry: Arc<Entry>) {
         let keeper = Arc::clone(&self.keeper);
         self.tasks.spawn(async move {
-            keeper.begin_watches(&entry).await;
+            // What goes wrong will do so again where it is told.
+            let _ = keeper.begin_watches(&entry).await;
             Done::Prepared
         });
     }
@@ -356,14 +373,21 @@ impl Run {
         });
     }
 
-    /// Looks for policies whose Rollouts went while no plugin ran.
-    fn sweep(&mut self, wait: Duration) {
+    /// Policies whose Rollouts went while no plugin ran are to be looked for after that long.
+    fn sweep_in(&mut self, wait: Duration) {
+        let at = Instant::now() + wait;
+        let sooner = self.sweep.filter(|sooner| *sooner <= at);
+        self.sweep = Some(sooner.unwrap_or(at));
+    }
+
+    /// One at a time, however often Rollouts are listed.
+    fn start_sweep(&mut self) {
+        self.sweep = None;
+        self.is_sweeping = true;
         let keeper = Arc::clone(&self.keeper);
         let listed = self.listed.clone();
-        self.tasks.spawn(async move {
-            tokio::time::sleep(wait).await;
-            Done::Swept(orphans::sweep(&keeper, &listed).await)
-        });
+        self.tasks
+            .spawn(async move { Done::Swept(orphans::sweep(&keeper, &listed).await) });
     }
 
     fn end_watches(&self) {
@@ -373,6 +397,14 @@ impl Run {
             needed.extend(entry.state().reads.watches());
         }
         self.keeper.cluster.cache.retain(&needed, self.timing.idle);
+    }
+}
+
+/// Waits until then; without a time, for ever.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,19 +1,24 @@
 //! The plugin's eight methods: each turns its arguments into a call of the core and settles it on the cluster.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use argo_rollouts::{
     RemoveManagedRoutesArgs, Rollout, SetHeaderArgs, SetMirrorArgs, SetWeightAndVerifyWeightArgs,
     TrafficRouter, UpdateHashArgs, Verified,
 };
+use tokio::sync::OnceCell;
 
-use crate::cluster::{Cluster, ClusterError, ConnectError, connect, instance_of};
+use crate::cluster::{
+    Cause, Cluster, ClusterError, ConnectError, connect, connect_with, instance_of,
+};
 use crate::config::PLUGIN_NAME;
 use crate::core::error::CoreError;
 use crate::core::plan::{Call, Weights, weight_is_live};
 use crate::core::routing::Routing;
 use crate::core::rules::RouteStep;
-use crate::entry::{Entries, Said};
+use crate::entries::Entries;
+use crate::entry::Said;
 use crate::observe::observe;
 use crate::reconciler::{Reconciler, Slot, Timing};
 use crate::settle::{MAX_TRIES, settle};
@@ -51,7 +56,7 @@ pub enum CallError {
         name: String,
         /// The API server's answer.
         #[source]
-        source: Box<kube::Error>,
+        source: Cause,
     },
     /// A call came before `InitPlugin`.
     #[error("called before InitPlugin")]
@@ -64,7 +69,10 @@ pub enum CallError {
 /// moment.
 #[derive(Default)]
 pub struct IstioRouter {
-    cluster: OnceLock<Arc<Cluster>>,
+    /// Where to connect to; without it as `kubectl` would.
+    target: Option<(kube::Config, String)>,
+    cluster: OnceCell<Arc<Cluster>>,
+    is_initialized: AtomicBool,
     entries: Arc<Entries>,
     reconciler: Slot,
     timing: Timing,
@@ -76,10 +84,18 @@ impl IstioRouter {
         Self::default()
     }
 
+    /// The same, with the API server and the controller's namespace given.
+    pub fn connecting_to(config: kube::Config, namespace: String) -> Self {
+        Self {
+            target: Some((config, namespace)),
+            ..Self::default()
+        }
+    }
+
     /// A router on a given cluster.
     pub fn on(cluster: Cluster) -> Self {
         Self {
-            cluster: OnceLock::from(Arc::new(cluster)),
+            cluster: OnceCell::from(Arc::new(cluster)),
             ..Self::default()
         }
     }
@@ -91,13 +107,33 @@ impl IstioRouter {
         self
     }
 
-    fn cluster(&self) -> Result<&Arc<Cluster>, CallError> {
-        self.cluster.get().ok_or(CallError::NotInitialized)
+    /// The cluster, and from `InitPlugin` on the watches between calls.
+    ///
+    /// A controller (argo-rollouts v1.10.1 `trafficPlugin.startPluginLocked`) calls `InitPlugin` once for a process, and
+    /// goes on with it after a failure as if there had been none. So a call makes up for what `InitPlugin` could not do.
+    async fn cluster(&self) -> Result<&Arc<Cluster>, CallError> {
+        let is_initialized = self.is_initialized.load(Ordering::Acquire);
+        if !is_initialized {
+            return self.cluster.get().ok_or(CallError::NotInitialized);
+        }
+        let connecting = || async {
+            let clients = match self.target.clone() {
+                Some((config, namespace)) => connect_with(config, namespace).await,
+                None => connect().await,
+            };
+            clients.map(|clients| Arc::new(Cluster::on(clients)))
+        };
+        let cluster = self.cluster.get_or_try_init(connecting).await?;
+        self.reconciler.start(|| {
+            let entries = Arc::clone(&self.entries);
+            Reconciler::start(Arc::clone(cluster), entries, self.timing)
+        });
+        Ok(cluster)
     }
 
     /// Settles a call. `said` is what it says of hashes and weights.
     async fn settle(&self, rollout: Rollout, call: Call<'_>, said: Said) -> Result<(), CallError> {
-        let cluster = self.cluster()?;
+        let cluster = self.cluster().await?;
         let routing = Routing::of(&rollout)?;
         let key = &routing.rollout;
         let mut entry = self.entries.of(key);
@@ -129,16 +165,8 @@ impl TrafficRouter for IstioRouter {
     type Error = CallError;
 
     async fn init_plugin(&self) -> Result<(), CallError> {
-        if self.cluster.get().is_none() {
-            let cluster = Cluster::on(connect().await?);
-            // A second InitPlugin at the same time has set an equal one.
-            let _ = self.cluster.set(Arc::new(cluster));
-        }
-        let cluster = Arc::clone(self.cluster()?);
-        let entries = Arc::clone(&self.entries);
-        self.reconciler
-            .start(|| Reconciler::start(cluster, entries, self.timing));
-        Ok(())
+        self.is_initialized.store(true, Ordering::Release);
+        self.cluster().await.map(|_| ())
     }
 
     async fn update_hash(&self, args: UpdateHashArgs) -> Result<(), CallError> {
@@ -178,7 +206,7 @@ impl TrafficRouter for IstioRouter {
     ) -> Result<Verified, CallError> {
         let routing = Routing::of(&args.rollout)?;
         let weights = weights(&args);
-        let cache = &self.cluster()?.cache;
+        let cache = &self.cluster().await?.cache;
         let (observed, _) = observe(cache, &routing, Call::SetWeight(weights)).await?;
         let live = weight_is_live(&args.rollout, &routing, &observed, weights)?;
         Ok(if live {

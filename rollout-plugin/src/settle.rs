@@ -5,10 +5,10 @@ use std::time::Duration;
 use argo_rollouts::Rollout;
 use tracing::debug;
 
-use crate::cluster::{Cluster, Written};
+use crate::cluster::{Cluster, ClusterError, Written};
 use crate::core::error::CoreError;
 use crate::core::plan::{Call, Observed, Versions, Write, writes};
-use crate::core::routing::Routing;
+use crate::core::routing::{RolloutKey, Routing};
 use crate::core::rules::has_canary;
 use crate::entry::Entry;
 use crate::object::Kind;
@@ -19,8 +19,12 @@ use crate::router::CallError;
 /// writers, and a call that still finds the objects changed reports it and is called again.
 pub(crate) const MAX_TRIES: u32 = 40;
 
-/// The wait after a lost race, times the number of races lost so far.
-const CONFLICT_PAUSE: Duration = Duration::from_millis(5);
+/// How many writes without an answer are tried again: a connection may break at any time, but an API server that never
+/// answers must not hold up an abort that waits for this call to end.
+const MAX_UNANSWERED: u32 = 1;
+
+/// The wait after a setback, times their number so far.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// Writes until nothing is left to write.
 pub(crate) async fn settle(
@@ -30,7 +34,8 @@ pub(crate) async fn settle(
     routing: &Routing,
     call: Call<'_>,
 ) -> Result<(), CallError> {
-    let (mut races, mut relisted, mut rehearsed) = (0, false, false);
+    let (mut relisted, mut rehearsed) = (false, false);
+    let mut setbacks = Setbacks::default();
     for _ in 0..MAX_TRIES {
         let (observed, _) = observe(&cluster.cache, routing, call).await?;
         let pending = writes(rollout, routing, &observed, call);
@@ -51,14 +56,8 @@ pub(crate) async fn settle(
             rehearsed = true;
             cluster.rehearse(policy).await?;
         }
-        match cluster.carry_out(first).await? {
-            Written::Done => {}
-            Written::Overtaken => {
-                races += 1;
-                debug!(rollout = %routing.rollout, races, "overtaken by another writer");
-                pause(races).await;
-            }
-        }
+        let written = cluster.carry_out(first).await?;
+        setbacks.take(&routing.rollout, written).await?;
     }
     Err(CallError::Overtaken {
         namespace: routing.rollout.namespace.clone(),
@@ -66,9 +65,35 @@ pub(crate) async fn settle(
     })
 }
 
-/// Waits after a lost race.
-pub(crate) async fn pause(races: u32) {
-    tokio::time::sleep(CONFLICT_PAUSE * races).await;
+/// The writes of one call, or of one repair, that have not come through.
+#[derive(Debug, Default)]
+pub(crate) struct Setbacks {
+    races: u32,
+    unanswered: u32,
+}
+
+impl Setbacks {
+    /// Takes in how a write has ended, and waits where another try is to come. True if it has come through.
+    ///
+    /// # Errors
+    /// That of a write that the API server has not answered, once it has been tried again.
+    pub(crate) async fn take(
+        &mut self,
+        rollout: &RolloutKey,
+        written: Written,
+    ) -> Result<bool, ClusterError> {
+        match written {
+            Written::Done => return Ok(true),
+            Written::Overtaken => {
+                self.races += 1;
+                debug!(%rollout, races = self.races, "overtaken by another writer");
+            }
+            Written::Unanswered(error) if self.unanswered >= MAX_UNANSWERED => return Err(error),
+            Written::Unanswered(_) => self.unanswered += 1,
+        }
+        tokio::time::sleep(PAUSE * (self.races + self.unanswered)).await;
+        Ok(false)
+    }
 }
 
 /// The policy's change, where other objects are to be changed before it.

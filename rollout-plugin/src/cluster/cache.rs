@@ -10,6 +10,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use argo_rollouts::go_plugin::Chain;
 use futures::StreamExt;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams};
 use kube::runtime::WatchStreamExt;
@@ -22,14 +23,16 @@ use tracing::{debug, warn};
 
 pub(crate) use self::objects::Change;
 use self::objects::Objects;
+use crate::cluster::error::{Cause, Interruption};
 use crate::cluster::{Clients, ClusterError};
 use crate::object::{Kind, Object, ObjectId, POD_TEMPLATE_HASH};
 
 /// How long the first list of a kind may take before a call gives up on it; the controller calls again.
 const FIRST_LIST: Duration = Duration::from_secs(10);
 
-/// How long a single request may take.
-const ANSWER: Duration = Duration::from_secs(10);
+/// How long a single request may take: longer than the 10 s that an admission webhook has by default, so that the API
+/// server can still tell that it is the webhook that doesn't answer.
+const ANSWER: Duration = Duration::from_secs(15);
 
 /// In place of a namespace: all of them in one list-and-watch. What is written enters the namespace's own alone.
 pub const ALL_NAMESPACES: &str = "";
@@ -81,7 +84,7 @@ impl Cache {
         let api = api(self.clients.of(id.kind), id.kind, &id.namespace);
         let found = answered(api.get_opt(&id.name))
             .await
-            .map_err(|error| ClusterError::of_read(id.kind, &id.namespace, Arc::new(error)))?;
+            .map_err(|error| ClusterError::of_read(id.kind, &id.namespace, error.into()))?;
         Ok(found.map(|found| reduce(id.kind, found)))
     }
 
@@ -135,7 +138,7 @@ impl Cache {
         let api = api(self.clients.of(kind), kind, namespace);
         let listed = answered(api.list(&params))
             .await
-            .map_err(|error| ClusterError::of_read(kind, namespace, Arc::new(error)))?;
+            .map_err(|error| ClusterError::of_read(kind, namespace, error.into()))?;
         let reflector = self.reflector(kind, namespace);
         let mut objects = lock(&reflector.objects);
         for object in listed {
@@ -206,7 +209,7 @@ impl Cache {
 enum Health {
     Pending,
     Listed,
-    Failed(Arc<kube::Error>),
+    Failed(Cause),
 }
 
 /// One list-and-watch and what it has brought in.
@@ -275,8 +278,12 @@ impl Reflector {
             Event::InitDone => {
                 let changes = objects.swap_in();
                 // Whoever waits for the first list reads it by itself: nothing has changed for anybody.
-                let first = !matches!(self.health.send_replace(Health::Listed), Health::Listed);
-                if first { Vec::new() } else { changes }
+                let before = self.health.send_replace(Health::Listed);
+                if matches!(before, Health::Pending) {
+                    Vec::new()
+                } else {
+                    changes
+                }
             }
             Event::Apply(object) => Vec::from_iter(objects.apply(reduce(kind, object))),
             Event::Delete(object) => Vec::from_iter(objects.delete(&reduce(kind, object))),
@@ -296,17 +303,23 @@ impl Reflector {
     /// A first list that failed is told to whoever waits for it. A watch that breaks later leaves the cache as it
     /// is: the watcher lists again by itself, and writes are guarded.
     fn fail(&self, kind: Kind, namespace: &str, error: watcher::Error) {
-        warn!(%kind, namespace, %error, "watch interrupted");
-        let (watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error)) =
-            error
-        else {
-            return;
+        let cause = match Interruption::from(error) {
+            Interruption::Usual(reason) => {
+                debug!(%kind, namespace, reason, "watch interrupted");
+                return;
+            }
+            Interruption::NotBegun(cause) => cause,
         };
+        warn!(%kind, namespace, error = %Chain(&cause), "can't list and watch");
         if !matches!(*self.health.borrow(), Health::Listed) {
-            self.health.send_replace(Health::Failed(Arc::new(error)));
+            self.health.send_replace(Health::Failed(cause));
         }
     }
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error("no answer within {} s", ANSWER.as_secs())]
+struct NoAnswer;
 
 /// Waits for an answer, but not for ever: neither the client nor the controller's call has a limit of its own, and a
 /// call that never returns would hold up an abort too.
@@ -315,7 +328,7 @@ pub(super) async fn answered<T>(
 ) -> Result<T, kube::Error> {
     match tokio::time::timeout(ANSWER, request).await {
         Ok(answer) => answer,
-        Err(elapsed) => Err(kube::Error::Service(elapsed.into())),
+        Err(_) => Err(kube::Error::Service(NoAnswer.into())),
     }
 }
 

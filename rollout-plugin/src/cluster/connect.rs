@@ -10,7 +10,7 @@ use tracing::{info, warn};
 
 use crate::cluster::Clients;
 use crate::cluster::cache::answered;
-use crate::cluster::error::status_code;
+use crate::cluster::error::{Cause, status_code};
 
 /// Where the controller takes itself to be if nothing tells (argo-rollouts v1.10.1 `defaults.Namespace`).
 pub(super) const ARGO_NAMESPACE: &str = "argo-rollouts";
@@ -28,7 +28,7 @@ pub enum ConnectError {
     NoConfiguration(#[source] Box<InferConfigError>),
     /// There is a configuration, but no client can be made of it.
     #[error("the Kubernetes configuration can't be used")]
-    NoClient(#[source] Box<kube::Error>),
+    NoClient(#[source] Cause),
     /// Whether Istio's objects are elsewhere can't be told.
     #[error("can't list the secrets of namespace {namespace} with label {PRIMARY_CLUSTER}")]
     Secrets {
@@ -36,7 +36,7 @@ pub enum ConnectError {
         namespace: String,
         /// The API server's answer.
         #[source]
-        source: Box<kube::Error>,
+        source: Cause,
     },
     /// The primary cluster's secret holds nothing.
     #[error(
@@ -97,7 +97,7 @@ pub async fn connect_with(config: Config, namespace: String) -> Result<Clients, 
 fn client(mut config: Config) -> Result<Client, ConnectError> {
     let agent = HeaderValue::from_static(concat!("serin/", env!("CARGO_PKG_VERSION")));
     config.headers.push((USER_AGENT, agent));
-    Client::try_from(config).map_err(|error| ConnectError::NoClient(Box::new(error)))
+    Client::try_from(config).map_err(|error| ConnectError::NoClient(error.into()))
 }
 
 /// The first such secret's first entry, as argo-rollouts v1.10.1 `istioutil.GetPrimaryClusterDynamicClient` takes it;
@@ -117,7 +117,7 @@ async fn primary_cluster(home: &Client, namespace: &str) -> Result<Option<Config
         Err(error) => {
             return Err(ConnectError::Secrets {
                 namespace: namespace.to_owned(),
-                source: Box::new(error),
+                source: error.into(),
             });
         }
     };

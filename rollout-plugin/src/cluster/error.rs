@@ -4,6 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use argo_rollouts::go_plugin::Chain;
+use kube::runtime::watcher;
+
 use crate::cluster::ALL_NAMESPACES;
 use crate::object::{Kind, ObjectId};
 
@@ -54,9 +57,18 @@ pub enum ClusterError {
         #[source]
         source: Cause,
     },
-    /// A write failed otherwise; the object is as it was.
+    /// A write was refused otherwise; the object is as it was.
     #[error("{object}: the change was not accepted")]
     Write {
+        /// Which.
+        object: ObjectId,
+        /// Why.
+        #[source]
+        source: Cause,
+    },
+    /// A write without an answer: the object is as it was, or as it should be.
+    #[error("{object}: the API server has not told whether it took the change")]
+    Unanswered {
         /// Which.
         object: ObjectId,
         /// Why.
@@ -75,6 +87,18 @@ pub enum ClusterError {
 /// `Status` as Rust prints it.
 #[derive(Clone, Debug)]
 pub struct Cause(Arc<kube::Error>);
+
+impl From<kube::Error> for Cause {
+    fn from(error: kube::Error) -> Self {
+        Self(Arc::new(error))
+    }
+}
+
+impl Cause {
+    pub(crate) fn status_code(&self) -> Option<u16> {
+        status_code(&self.0)
+    }
+}
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -114,20 +138,20 @@ fn group(kind: Kind) -> &'static str {
 
 impl ClusterError {
     /// What a failed read of a namespace's objects means.
-    pub(crate) fn of_read(kind: Kind, namespace: &str, source: Arc<kube::Error>) -> Self {
+    pub(crate) fn of_read(kind: Kind, namespace: &str, source: Cause) -> Self {
         let namespace = namespace.to_owned();
-        match status_code(&source) {
+        match source.status_code() {
             Some(403) => Self::Forbidden {
                 verb: "get, list and watch",
                 kind,
                 namespace,
-                source: Cause(source),
+                source,
             },
             Some(404) => Self::NotServed { kind },
             _ => Self::Read {
                 kind,
                 namespace,
-                source: Cause(source),
+                source,
             },
         }
     }
@@ -139,15 +163,44 @@ impl ClusterError {
                 verb: "patch",
                 kind: object.kind,
                 namespace: object.namespace.clone(),
-                source: Cause(Arc::new(source)),
+                source: source.into(),
             },
             Some(404) => Self::Gone {
                 object: object.clone(),
             },
-            _ => Self::Write {
+            None => Self::Unanswered {
                 object: object.clone(),
-                source: Cause(Arc::new(source)),
+                source: source.into(),
             },
+            Some(_) => Self::Write {
+                object: object.clone(),
+                source: source.into(),
+            },
+        }
+    }
+}
+
+/// What has interrupted a watch.
+#[derive(Debug)]
+pub(crate) enum Interruption {
+    /// A list or watch could not be begun.
+    NotBegun(Cause),
+    /// The API server no longer has the history that the watch would go on from, or the connection broke. Both are
+    /// usual; the watcher lists again.
+    Usual(String),
+}
+
+impl From<watcher::Error> for Interruption {
+    fn from(error: watcher::Error) -> Self {
+        match error {
+            watcher::Error::InitialListFailed(cause) | watcher::Error::WatchStartFailed(cause) => {
+                Self::NotBegun(cause.into())
+            }
+            watcher::Error::WatchError(status) => Self::Usual(status.message),
+            watcher::Error::WatchFailed(cause) => {
+                Self::Usual(Chain(&Cause::from(cause)).to_string())
+            }
+            other @ watcher::Error::NoResourceVersion => Self::Usual(other.to_string()),
         }
     }
 }

@@ -10,6 +10,7 @@ use argo_rollouts::Rollout;
 
 use crate::cluster::Cluster;
 use crate::cluster::cache::answered;
+use crate::cluster::error::Cause;
 
 impl Cluster {
     /// Puts a warning event on the Rollout. It is told in the log too, so where RBAC doesn't allow it nothing is lost.
@@ -45,7 +46,7 @@ impl Cluster {
         };
         let events: Api<Event> = Api::namespaced(self.clients.home.clone(), &metadata.namespace);
         if let Err(error) = answered(events.create(&PostParams::default(), &event)).await {
-            debug!(%error, "event not written");
+            debug!(error = %Cause::from(error), "event not written");
         }
     }
 }

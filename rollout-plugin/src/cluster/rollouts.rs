@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use argo_rollouts::go_plugin::Chain;
 use argo_rollouts::types::{ObjectMeta, PodTemplate, Rollout, RolloutSpec, RolloutStatus};
 use futures::StreamExt;
 use kube::api::Api;
@@ -21,7 +22,7 @@ use tracing::{debug, warn};
 
 use super::lease::INSTANCE_ID;
 use crate::cluster::cache::answered;
-use crate::cluster::error::status_code;
+use crate::cluster::error::{Cause, Interruption};
 use crate::config::PLUGIN_NAME;
 use crate::core::routing::RolloutKey;
 
@@ -89,7 +90,7 @@ impl Rollouts {
     ///
     /// # Errors
     /// The API server's refusal: then nothing is known.
-    pub(crate) async fn look_up(&self, key: &RolloutKey) -> Result<Option<Rollout>, kube::Error> {
+    pub(crate) async fn look_up(&self, key: &RolloutKey) -> Result<Option<Rollout>, Cause> {
         let api: Api<Watched> = Api::namespaced(self.client.clone(), &key.namespace);
         let found = answered(api.get_opt(&key.name)).await?;
         Ok(found.and_then(reduce))
@@ -131,7 +132,7 @@ impl Rollouts {
                     }
                     Ok(Event::Delete(rollout)) => Some(gone(&rollout)),
                     Err(error) => {
-                        if rollouts.fail(scope.as_deref(), &error) {
+                        if rollouts.fail(scope.as_deref(), error) {
                             return;
                         }
                         None
@@ -150,15 +151,16 @@ impl Rollouts {
     }
 
     /// True if this watch is given up.
-    fn fail(self: &Arc<Self>, namespace: Option<&str>, error: &watcher::Error) -> bool {
-        let (watcher::Error::InitialListFailed(cause) | watcher::Error::WatchStartFailed(cause)) =
-            error
-        else {
-            debug!(namespace, %error, "watch of rollouts interrupted");
-            return false;
+    fn fail(self: &Arc<Self>, namespace: Option<&str>, error: watcher::Error) -> bool {
+        let cause = match Interruption::from(error) {
+            Interruption::Usual(reason) => {
+                debug!(namespace, reason, "watch of rollouts interrupted");
+                return false;
+            }
+            Interruption::NotBegun(cause) => cause,
         };
-        if status_code(cause) != Some(403) {
-            warn!(namespace, %error, "watch of rollouts interrupted");
+        if cause.status_code() != Some(403) {
+            warn!(namespace, error = %Chain(&cause), "can't list and watch rollouts");
             return false;
         }
         if let Some(namespace) = namespace {

@@ -18,12 +18,14 @@ use crate::object::{Object, ObjectId};
 const FIELD_MANAGER: &str = "serin";
 
 /// How a write ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Written {
     /// It is in the API server, and in the cache.
     Done,
-    /// The object has changed since it was read, or the answer got lost; the cache now has what the API server has.
+    /// The object has changed since it was read; the cache now has what the API server has.
     Overtaken,
+    /// No answer: it may have happened or not. The cache now has what the API server has.
+    Unanswered(ClusterError),
 }
 
 impl Cluster {
@@ -89,19 +91,22 @@ impl Cluster {
             return Ok(Written::Done);
         };
         let lost = match status_code(&error) {
-            // No answer: the write may have happened, so the object is read again.
             None | Some(409) => true,
             // A patch applies before its guard is checked, so against a shorter list it fails as 422 first.
             Some(422) => based_on.is_some(),
             Some(_) => false,
         };
+        let is_answered = status_code(&error).is_some();
+        let error = ClusterError::of_write(object, error);
         if !lost || self.cache.refresh(object).await.is_err() {
-            return Err(ClusterError::of_write(object, error));
+            return Err(error);
+        }
+        if !is_answered {
+            return Ok(Written::Unanswered(error));
         }
         let now = self.cache.get(object).await?;
-        let unchanged = now.is_some_and(|now| Some(&*now.resource_version) == based_on);
-        if unchanged && status_code(&error).is_some() {
-            return Err(ClusterError::of_write(object, error));
+        if now.is_some_and(|now| Some(&*now.resource_version) == based_on) {
+            return Err(error);
         }
         Ok(Written::Overtaken)
     }

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use argo_rollouts::go_plugin::Chain;
 use tracing::debug;
 
 use super::change::policies;
@@ -14,7 +15,7 @@ use super::{Listed, Next};
 use crate::cluster::{ClusterError, instance_of};
 use crate::config::DEFAULT_WASM_PLUGIN;
 use crate::core::routing::{RolloutKey, Routing};
-use crate::keeper::{Keeper, chain};
+use crate::keeper::Keeper;
 use crate::leftover::Leftover;
 use crate::object::{Kind, ObjectId};
 use crate::router::CallError;
@@ -28,7 +29,7 @@ pub(super) async fn sweep(keeper: &Arc<Keeper>, listed: &Listed) -> Next {
     for id in wasm_plugins(keeper) {
         let swept = sweep_one(keeper, listed, &id).await;
         let again = swept.unwrap_or_else(|error| {
-            debug!(object = %id, error = %chain(&error), "not searched for policies without a rollout");
+            debug!(object = %id, error = %Chain(&error), "not searched for policies without a rollout");
             match error {
                 // Without the permission it will be no different later.
                 CallError::Cluster(ClusterError::Forbidden { .. }) => Next::Never,
@@ -77,7 +78,7 @@ async fn sweep_one(keeper: &Keeper, listed: &Listed, id: &ObjectId) -> Result<Ne
         let found = found.map_err(|error| CallError::Lookup {
             namespace: key.namespace.clone(),
             name: key.name.clone(),
-            source: Box::new(error),
+            source: error,
         })?;
         let routing = match found.as_ref().map(Routing::of) {
             None => None,

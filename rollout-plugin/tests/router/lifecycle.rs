@@ -222,3 +222,25 @@ async fn where_rollouts_can_be_watched_in_some_namespaces_only_those_of_calls_ar
     world.server.store().delete(&at("rollouts")).unwrap();
     world.until("removal", is_clean).await;
 }
+
+/// `kubectl replace --force` in mid-canary: the new Rollout has nothing to do with the old one's hashes and weights.
+#[tokio::test]
+async fn a_rollout_made_again_under_its_name_inherits_nothing() {
+    let world = World::new().await;
+    let original = world.specs();
+    let _router = at_twenty(&world).await;
+    let mut object = world.server.store().get(&at("rollouts")).unwrap();
+    let metadata = object["metadata"].as_object_mut().unwrap();
+    for field in ["uid", "resourceVersion", "creationTimestamp"] {
+        metadata.remove(field);
+    }
+    object["status"] = json!({"currentPodHash": "n1"});
+    world.server.store().delete(&at("rollouts")).unwrap();
+    world.server.store().put(object).unwrap();
+    world.until("the lanes", is_clean).await;
+    // The user applies all manifests anew.
+    world.put_spec("virtualservices", &original[0]);
+    world.put_spec("destinationrules", &original[1]);
+    world.settled().await;
+    assert_eq!(world.specs()[..2], original[..2]);
+}

@@ -13,6 +13,7 @@ mod delegates;
 mod drift;
 mod leaders;
 mod lifecycle;
+mod outages;
 mod races;
 mod refusals;
 mod world;
