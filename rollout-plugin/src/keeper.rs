@@ -33,6 +33,14 @@ pub(crate) enum Next {
     In(Duration),
 }
 
+/// How a look at a Rollout has ended.
+enum Looked {
+    /// All that could be done has been.
+    Until(Next),
+    /// There is something to write, for whoever leads that controller instance.
+    IfLeading(String),
+}
+
 /// What repairs need.
 pub(crate) struct Keeper {
     pub(crate) cluster: Arc<Cluster>,
@@ -50,10 +58,24 @@ impl Keeper {
         let settled = async {
             // An API server that is slow to list must not hold up calls, so the turn is taken once the lists are there.
             self.begin_watches(&entry).await?;
-            let _turn = entry.turn().await;
-            self.settle(key, &entry, is_watched).await
+            let mut leads = false;
+            loop {
+                let turn = entry.turn().await;
+                let instance = match self.settle(key, &entry, is_watched, leads).await? {
+                    Looked::Until(next) => return Ok(next),
+                    Looked::IfLeading(instance) => instance,
+                };
+                // Nor must a lease.
+                drop(turn);
+                match self.leadership.leads(&instance).await {
+                    Some(true) => leads = true,
+                    Some(false) => return Ok(Next::Never),
+                    None => return Ok(Next::In(UNTIL_ASKED_AGAIN)),
+                }
+            }
         };
-        match settled.await {
+        let settled: Result<Next, CallError> = settled.await;
+        match settled {
             Ok(next) => {
                 entry.state().failures = Failures::default();
                 next
@@ -85,12 +107,14 @@ impl Keeper {
         Ok(())
     }
 
+    /// `leads`: whether the parent is known to lead.
     async fn settle(
         &self,
         key: &RolloutKey,
         entry: &Entry,
         is_watched: bool,
-    ) -> Result<Next, CallError> {
+        leads: bool,
+    ) -> Result<Looked, CallError> {
         let unseen = is_watched && {
             let state = entry.state();
             !state.watched && state.gone.is_none()
@@ -104,16 +128,16 @@ impl Keeper {
             (state.gone.is_some(), state.rollout.clone())
         };
         if gone {
-            return self.bury(key, entry).await;
+            return self.bury(key, entry, leads).await;
         }
         let Some(rollout) = rollout else {
-            return Ok(Next::Never);
+            return Ok(Looked::Until(Next::Never));
         };
-        let next = self.repair(key, entry).await?;
+        let looked = self.repair(key, entry, leads).await?;
         let leftovers = entry.state().leftovers.clone();
-        if next == Next::Never && !leftovers.is_empty() {
-            if let Some(next) = self.stands_down(&rollout).await {
-                return Ok(next);
+        if matches!(looked, Looked::Until(Next::Never)) && !leftovers.is_empty() {
+            if !leads {
+                return Ok(Looked::IfLeading(instance_of(&rollout).to_owned()));
             }
             for left in &leftovers {
                 self.remove(left).await?;
@@ -123,26 +147,22 @@ impl Keeper {
                 .leftovers
                 .retain(|left| !leftovers.contains(left));
         }
-        Ok(next)
+        Ok(looked)
     }
 
-    /// Whether another plugin is to see to this Rollout, or it can't be told; then what to do instead.
-    async fn stands_down(&self, rollout: &Rollout) -> Option<Next> {
-        match self.leadership.leads(instance_of(rollout)).await {
-            Some(true) => None,
-            Some(false) => Some(Next::Never),
-            None => Some(Next::In(UNTIL_ASKED_AGAIN)),
-        }
-    }
-
-    async fn repair(&self, key: &RolloutKey, entry: &Entry) -> Result<Next, CallError> {
-        let (mut asked, mut rehearsed) = (false, false);
+    async fn repair(
+        &self,
+        key: &RolloutKey,
+        entry: &Entry,
+        leads: bool,
+    ) -> Result<Looked, CallError> {
+        let mut rehearsed = false;
         let mut setbacks = Setbacks::default();
         for _ in 0..MAX_TRIES {
             let (rollout, routing, memory, since) = {
                 let state = entry.state();
                 let (Some(rollout), Some(routing)) = (&state.rollout, &state.routing) else {
-                    return Ok(Next::Never);
+                    return Ok(Looked::Until(Next::Never));
                 };
                 let memory: Memory = state.memory.clone();
                 (Arc::clone(rollout), routing.clone(), memory, state.age())
@@ -156,11 +176,11 @@ impl Keeper {
                 since,
             };
             let pending = match repair(known, &routing, &observed)? {
-                Repair::Later(wait) => return Ok(Next::In(wait)),
+                Repair::Later(wait) => return Ok(Looked::Until(Next::In(wait))),
                 Repair::Write(pending) => pending,
             };
             let Some(first) = pending.first() else {
-                return Ok(Next::Never);
+                return Ok(Looked::Until(Next::Never));
             };
             entry.state().changes_policy(&routing, &observed, &pending);
             let object = target(first);
@@ -177,12 +197,11 @@ impl Keeper {
                 None => Some(Duration::ZERO),
             };
             if let Some(wait) = contested.filter(|wait| !wait.is_zero()) {
-                return Ok(Next::In(wait));
+                return Ok(Looked::Until(Next::In(wait)));
             }
-            if !asked && let Some(next) = self.stands_down(&rollout).await {
-                return Ok(next);
+            if !leads {
+                return Ok(Looked::IfLeading(instance_of(&rollout).to_owned()));
             }
-            asked = true;
             if !rehearsed && let Some(policy) = last_of_several(&pending) {
                 rehearsed = true;
                 self.cluster.rehearse(policy).await?;
@@ -194,7 +213,7 @@ impl Keeper {
                     .await?;
             }
         }
-        Ok(Next::In(UNTIL_ASKED_AGAIN))
+        Ok(Looked::Until(Next::In(UNTIL_ASKED_AGAIN)))
     }
 
     /// Says what was put right, and warns once where it has to be done over and over.
@@ -202,7 +221,7 @@ impl Keeper {
         &self,
         key: &RolloutKey,
         entry: &Entry,
-        rollout: &Rollout,
+        rollout: &Arc<Rollout>,
         write: &Write,
         contested: bool,
     ) -> Result<(), CallError> {
@@ -225,31 +244,41 @@ impl Keeper {
                 changed_fields(write)
             );
             warn!(rollout = %key, %object, "{message}");
-            self.cluster.warn(rollout, "DriftContested", &message).await;
+            // It is told in the log already, and nobody shall wait for it.
+            let (cluster, rollout) = (Arc::clone(&self.cluster), Arc::clone(rollout));
+            tokio::spawn(async move {
+                cluster.warn(&rollout, "DriftContested", &message).await;
+            });
         }
         Ok(())
     }
 
     /// Removes what a Rollout that is gone has left behind, once the API server itself has said that it is.
-    async fn bury(&self, key: &RolloutKey, entry: &Entry) -> Result<Next, CallError> {
+    async fn bury(
+        &self,
+        key: &RolloutKey,
+        entry: &Entry,
+        leads: bool,
+    ) -> Result<Looked, CallError> {
         let (leftovers, rollout) = {
             let state = entry.state();
             (state.leftovers.clone(), state.rollout.clone())
         };
         if !leftovers.is_empty() {
-            if let Some(next) = self.stands_down(&rollout.unwrap_or_default()).await {
-                return Ok(next);
+            if !leads {
+                let instance = rollout.as_deref().map(instance_of).unwrap_or_default();
+                return Ok(Looked::IfLeading(instance.to_owned()));
             }
             if !self.is_gone(key).await? {
                 // It is back; the watch will tell.
-                return Ok(Next::In(UNTIL_ASKED_AGAIN));
+                return Ok(Looked::Until(Next::In(UNTIL_ASKED_AGAIN)));
             }
         }
         for left in &leftovers {
             self.remove(left).await?;
         }
         self.entries.forget(key, entry);
-        Ok(Next::Never)
+        Ok(Looked::Until(Next::Never))
     }
 
     /// True if the API server says that there is no such Rollout that uses the plugin.

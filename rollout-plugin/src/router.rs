@@ -116,12 +116,15 @@ impl IstioRouter {
         if !is_initialized {
             return self.cluster.get().ok_or(CallError::NotInitialized);
         }
-        let connecting = || async {
-            let clients = match self.target.clone() {
-                Some((config, namespace)) => connect_with(config, namespace).await,
-                None => connect().await,
-            };
-            clients.map(|clients| Arc::new(Cluster::on(clients)))
+        // Boxed: it is needed once, and would be part of every call.
+        let connecting = || {
+            Box::pin(async {
+                let clients = match self.target.clone() {
+                    Some((config, namespace)) => connect_with(config, namespace).await,
+                    None => connect().await,
+                };
+                clients.map(|clients| Arc::new(Cluster::on(clients)))
+            })
         };
         let cluster = self.cluster.get_or_try_init(connecting).await?;
         self.reconciler.start(|| {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use argo_rollouts::{SetWeightAndVerifyWeightArgs, TrafficRouter};
+use argo_rollouts::{RemoveManagedRoutesArgs, SetWeightAndVerifyWeightArgs, TrafficRouter};
 use rollout_plugin::cluster::{Cluster, connect_with};
 use rollout_plugin::router::IstioRouter;
 use serde_json::{Value, json};
@@ -90,6 +90,25 @@ async fn a_lease_that_may_not_be_read_stops_nothing_and_one_that_does_not_answer
     drift(&world);
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(!is_repaired(&world));
+}
+
+#[tokio::test]
+async fn a_call_does_not_wait_for_a_repair_that_asks_who_leads() {
+    let world = World::new().await;
+    let router = at_twenty(&world).await;
+    let silent = Fault::new(Action::Delay(Duration::from_mins(1)))
+        .verb(Verb::Get)
+        .resource("leases");
+    world.server.faults().add(silent);
+    drift(&world);
+    // The repair has begun by then; requests are told when they have ended.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let rollout = world.put_rollout(2, 20, &json!({"status": {"abort": true}}));
+    let abort = router.remove_managed_routes(RemoveManagedRoutesArgs { rollout });
+    tokio::time::timeout(Duration::from_secs(5), abort)
+        .await
+        .unwrap()
+        .unwrap();
 }
 
 /// A secret of that label, whose kubeconfig is `kubeconfig`.
