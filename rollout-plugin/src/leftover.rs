@@ -31,7 +31,8 @@ impl Leftover {
     pub(crate) fn between(old: &Routing, new: Option<&Routing>) -> Option<Self> {
         let left = Self {
             rollout: old.rollout.clone(),
-            wasm_plugin: Some(old.wasm_plugin.clone()),
+            // A weighted canary alone needs neither a WasmPlugin nor the permission to read one.
+            wasm_plugin: old.may_need_policy().then(|| old.wasm_plugin.clone()),
             virtual_services: old
                 .virtual_services
                 .iter()
@@ -77,7 +78,7 @@ impl Leftover {
     pub(crate) fn without(mut self, routing: &Routing) -> Option<Self> {
         self.wasm_plugin = self
             .wasm_plugin
-            .filter(|object| *object != routing.wasm_plugin);
+            .filter(|object| *object != routing.wasm_plugin || !routing.may_need_policy());
         self.virtual_services
             .retain(|id| !routing.virtual_services.iter().any(|used| used.id == *id));
         (self.wasm_plugin.is_some() || !self.virtual_services.is_empty()).then_some(self)

@@ -244,3 +244,38 @@ async fn a_rollout_made_again_under_its_name_inherits_nothing() {
     world.settled().await;
     assert_eq!(world.specs()[..2], original[..2]);
 }
+
+/// A sync that takes the header routes out of the Rollout and applies the VirtualService without lane routes: nothing
+/// there says any more that there is a policy.
+#[tokio::test]
+async fn a_rollout_without_managed_routes_any_more_leaves_no_policy() {
+    let world = World::new().await;
+    let original = world.specs();
+    let _router = at_twenty(&world).await;
+    let plain = json!({"spec": {"strategy": {"canary": {
+        "steps": [{"setWeight": 20}], "trafficRouting": {"managedRoutes": []}}}}, "status": {"currentStepIndex": 0}});
+    world.put_spec("virtualservices", &original[0]);
+    world.patch("rollouts", &plain);
+    world
+        .until("removal", |world| world.policy().is_null())
+        .await;
+}
+
+/// It may not even be allowed to read a WasmPlugin.
+#[tokio::test]
+async fn a_plain_canary_that_goes_asks_for_no_wasm_plugin() {
+    let world = World::new().await;
+    let plain = json!({"spec": {"strategy": {"canary": {
+        "steps": [{"setWeight": 20}], "trafficRouting": {"managedRoutes": []}}}}, "status": {"currentStepIndex": 0}});
+    world.put_rollout(2, 20, &plain);
+    let _router = world.keeper().await;
+    world.settled().await;
+    world.server.store().delete(&at("rollouts")).unwrap();
+    let asked = world.settled().await;
+    assert!(
+        asked
+            .iter()
+            .all(|request| request.resource != "wasmplugins"),
+        "{asked:?}"
+    );
+}
