@@ -42,6 +42,9 @@ pub struct Timing {
     pub quiet: Duration,
     /// How long a watch that no Rollout needs is kept.
     pub idle: Duration,
+    /// How long a watch of Rollouts that is not allowed is left alone: permissions come and go, as when they are applied
+    /// anew.
+    pub refused: Duration,
 }
 
 impl Default for Timing {
@@ -51,6 +54,7 @@ impl Default for Timing {
             rollout: Duration::from_secs(1),
             quiet: Duration::from_millis(250),
             idle: Duration::from_mins(1),
+            refused: Duration::from_mins(5),
         }
     }
 }
@@ -88,7 +92,7 @@ impl Reconciler {
         let clients = &cluster.clients;
         let keeper = Keeper {
             leadership: Leadership::new(clients.home.clone(), &clients.namespace),
-            rollouts: Rollouts::watch(clients.home.clone(), told),
+            rollouts: Rollouts::watch(clients.home.clone(), told, timing.refused),
             entries,
             cluster,
         };

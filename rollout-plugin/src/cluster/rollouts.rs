@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use argo_rollouts::go_plugin::Chain;
 use argo_rollouts::types::{ObjectMeta, PodTemplate, Rollout, RolloutSpec, RolloutStatus};
@@ -18,7 +19,7 @@ use kube::{Client, Resource};
 use serde::Deserialize;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::AbortHandle;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::lease::INSTANCE_ID;
 use crate::cluster::cache::answered;
@@ -44,6 +45,7 @@ pub(crate) enum RolloutEvent {
 pub(crate) struct Rollouts {
     client: Client,
     listener: UnboundedSender<RolloutEvent>,
+    refused: Duration,
     state: Mutex<State>,
 }
 
@@ -54,6 +56,8 @@ struct State {
     /// Those that calls have named.
     called: HashSet<String>,
     watches: HashMap<Option<String>, AbortHandle>,
+    /// What may not be watched; it has been told.
+    refused: HashSet<Option<String>>,
 }
 
 impl Drop for Rollouts {
@@ -65,11 +69,17 @@ impl Drop for Rollouts {
 }
 
 impl Rollouts {
-    /// Begins to watch all namespaces; what is found goes to `listener`.
-    pub(crate) fn watch(client: Client, listener: UnboundedSender<RolloutEvent>) -> Arc<Self> {
+    /// Begins to watch all namespaces; what is found goes to `listener`. `refused`: how long to wait before what is not
+    /// allowed is asked for again.
+    pub(crate) fn watch(
+        client: Client,
+        listener: UnboundedSender<RolloutEvent>,
+        refused: Duration,
+    ) -> Arc<Self> {
         let rollouts = Arc::new(Self {
             client,
             listener,
+            refused,
             state: Mutex::default(),
         });
         rollouts.start(None);
@@ -121,10 +131,13 @@ impl Rollouts {
                         listing.extend(reduce(rollout));
                         None
                     }
-                    Ok(Event::InitDone) => Some(RolloutEvent::Listed {
-                        namespace: scope.clone(),
-                        rollouts: std::mem::take(&mut listing),
-                    }),
+                    Ok(Event::InitDone) => {
+                        rollouts.listed(scope.as_deref());
+                        Some(RolloutEvent::Listed {
+                            namespace: scope.clone(),
+                            rollouts: std::mem::take(&mut listing),
+                        })
+                    }
                     Ok(Event::Apply(rollout)) => {
                         let gone = gone(&rollout);
                         let kept = reduce(rollout).map(Box::new);
@@ -132,10 +145,11 @@ impl Rollouts {
                     }
                     Ok(Event::Delete(rollout)) => Some(gone(&rollout)),
                     Err(error) => {
-                        if rollouts.fail(scope.as_deref(), error) {
-                            return;
-                        }
-                        None
+                        let wait = rollouts.fail(scope.as_deref(), error);
+                        // Nothing is kept alive by it.
+                        drop(rollouts);
+                        tokio::time::sleep(wait).await;
+                        continue;
                     }
                 };
                 if let Some(told) = told
@@ -150,37 +164,57 @@ impl Rollouts {
             .insert(namespace, task.abort_handle());
     }
 
-    /// True if this watch is given up.
-    fn fail(self: &Arc<Self>, namespace: Option<&str>, error: watcher::Error) -> bool {
+    /// A list is complete: where it is that of all namespaces, it is the only one that is needed.
+    fn listed(&self, namespace: Option<&str>) {
+        let mut state = lock(&self.state);
+        state.refused.remove(&namespace.map(str::to_owned));
+        if namespace.is_some() || !state.by_namespace {
+            return;
+        }
+        state.by_namespace = false;
+        state.watches.retain(|namespace, watch| {
+            if namespace.is_some() {
+                watch.abort();
+            }
+            namespace.is_none()
+        });
+        info!("rollouts of all namespaces are watched");
+    }
+
+    /// How long to leave the API server alone, beside the watcher's own pauses.
+    fn fail(self: &Arc<Self>, namespace: Option<&str>, error: watcher::Error) -> Duration {
         let cause = match Interruption::from(error) {
             Interruption::Usual(reason) => {
                 debug!(namespace, reason, "watch of rollouts interrupted");
-                return false;
+                return Duration::ZERO;
             }
             Interruption::NotBegun(cause) => cause,
         };
         if cause.status_code() != Some(403) {
             warn!(namespace, error = %Chain(&cause), "can't list and watch rollouts");
-            return false;
+            return Duration::ZERO;
         }
-        if let Some(namespace) = namespace {
-            warn!(
+        let mut state = lock(&self.state);
+        let is_news = state.refused.insert(namespace.map(str::to_owned));
+        match namespace {
+            Some(namespace) if is_news => warn!(
                 namespace,
                 "no permission to list and watch rollouts: what a call brings is all that is known of them (manifests/rbac.yaml)"
-            );
-            return true;
+            ),
+            None if is_news => warn!(
+                "no permission to list and watch rollouts in all namespaces: watching those that calls name (manifests/rbac.yaml)"
+            ),
+            _ => {}
         }
-        warn!(
-            "no permission to list and watch rollouts in all namespaces: watching those that calls name (manifests/rbac.yaml)"
-        );
-        let mut state = lock(&self.state);
-        state.by_namespace = true;
-        let called: Vec<String> = state.called.iter().cloned().collect();
-        drop(state);
-        for namespace in called {
-            self.start(Some(namespace));
+        if namespace.is_none() && !state.by_namespace {
+            state.by_namespace = true;
+            let called: Vec<String> = state.called.iter().cloned().collect();
+            drop(state);
+            for namespace in called {
+                self.start(Some(namespace));
+            }
         }
-        true
+        self.refused
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use rollout_plugin::reconciler::Timing;
 use serde_json::{Value, json};
 use testbed::apiserver::{Action, Fault, ObjectRef, Verb};
 
-use crate::world::{World, at, at_twenty};
+use crate::world::{World, at, at_twenty, bring_to_twenty};
 
 /// The names of the lane routes in that VirtualService.
 fn lanes(world: &World, name: &str) -> Vec<String> {
@@ -278,4 +279,39 @@ async fn a_plain_canary_that_goes_asks_for_no_wasm_plugin() {
             .all(|request| request.resource != "wasmplugins"),
         "{asked:?}"
     );
+}
+
+#[tokio::test]
+async fn a_permission_that_was_missing_for_a_while_is_asked_for_again() {
+    let world = World::new().await;
+    let refused = Fault::new(Action::Forbid)
+        .verb(Verb::List)
+        .resource("rollouts");
+    let refused = world.server.faults().add(refused);
+    let rollout = world.put_rollout(2, 20, &json!({}));
+    world.put_other();
+    let impatient = Timing {
+        refused: Duration::from_millis(100),
+        ..Timing::default()
+    };
+    let router = Box::pin(world.keeper_with(impatient)).await;
+    Box::pin(bring_to_twenty(&router, &rollout)).await;
+    world.settled().await;
+    world.server.faults().remove(refused);
+    let watches = |world: &World| {
+        let requests = world.server.requests();
+        requests.iter().any(|request| {
+            request.verb == Verb::List
+                && request.resource == "rollouts"
+                && request.status == Some(200)
+        })
+    };
+    for _ in 0..30 {
+        if watches(&world) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    world.server.store().delete(&at("rollouts")).unwrap();
+    world.until("removal", is_clean).await;
 }
