@@ -17,10 +17,10 @@ use crate::core::routing::RolloutKey;
 use crate::entries::Entries;
 use crate::entry::Entry;
 use crate::leftover::Leftover;
-use crate::object::{Kind, Object, ObjectId};
+use crate::object::{Kind, Object};
 use crate::observe::observe;
 use crate::router::CallError;
-use crate::settle::{MAX_TRIES, Setbacks, last_of_several};
+use crate::settle::{MAX_TRIES, Setbacks, last_of_several, target};
 use crate::standing::{Known, Memory, Repair, repair};
 
 /// The wait before what can't be told yet is asked again.
@@ -207,7 +207,7 @@ impl Keeper {
                 self.cluster.rehearse(policy).await?;
             }
             let written = self.cluster.carry_out(first).await?;
-            if setbacks.take(key, written).await? {
+            if setbacks.take(key, first, written).await? {
                 let contested = contested.is_some();
                 self.repaired(key, entry, &rollout, first, contested)
                     .await?;
@@ -310,7 +310,7 @@ impl Keeper {
                 return Ok(());
             };
             let written = self.cluster.carry_out(first).await?;
-            if setbacks.take(&left.rollout, written).await? {
+            if setbacks.take(&left.rollout, first, written).await? {
                 let object = target(first);
                 info!(rollout = %left.rollout, %object, fields = changed_fields(first), "removed what the rollout has left behind");
             }
@@ -319,14 +319,6 @@ impl Keeper {
             namespace: left.rollout.namespace.clone(),
             name: left.rollout.name.clone(),
         })
-    }
-}
-
-/// The object that a write changes.
-fn target(write: &Write) -> &ObjectId {
-    match write {
-        Write::Spec { object, .. } => &object.id,
-        Write::Policy { object, .. } => object,
     }
 }
 

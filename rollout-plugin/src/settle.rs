@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use argo_rollouts::Rollout;
+use serde_json::Value;
 use tracing::debug;
 
 use crate::cluster::{Cluster, ClusterError, Written};
@@ -11,7 +12,7 @@ use crate::core::plan::{Call, Observed, Versions, Write, writes};
 use crate::core::routing::{RolloutKey, Routing};
 use crate::core::rules::has_canary;
 use crate::entry::Entry;
-use crate::object::Kind;
+use crate::object::{Kind, ObjectId};
 use crate::observe::observe;
 use crate::router::CallError;
 
@@ -57,7 +58,7 @@ pub(crate) async fn settle(
             cluster.rehearse(policy).await?;
         }
         let written = cluster.carry_out(first).await?;
-        setbacks.take(&routing.rollout, written).await?;
+        setbacks.take(&routing.rollout, first, written).await?;
     }
     Err(CallError::Overtaken {
         namespace: routing.rollout.namespace.clone(),
@@ -65,25 +66,43 @@ pub(crate) async fn settle(
     })
 }
 
-/// The writes of one call, or of one repair, that have not come through.
+/// How often the same write may succeed in one call: another writer may undo it in between, but one that goes on doing
+/// so is no writer. It is the API server that doesn't store what it is given.
+const MAX_REPEATS: u32 = 3;
+
+/// How the writes of one call, or of one repair, have fared.
 #[derive(Debug, Default)]
 pub(crate) struct Setbacks {
     races: u32,
     unanswered: u32,
+    last: Option<Write>,
+    repeats: u32,
 }
 
 impl Setbacks {
-    /// Takes in how a write has ended, and waits where another try is to come. True if it has come through.
+    /// Takes in how `write` has ended, and waits where another try is to come. True if it has come through.
     ///
     /// # Errors
-    /// That of a write that the API server has not answered, once it has been tried again.
+    /// That of a write that the API server has not answered, once it has been tried again; and a write that has to be
+    /// repeated over and over.
     pub(crate) async fn take(
         &mut self,
         rollout: &RolloutKey,
+        write: &Write,
         written: Written,
     ) -> Result<bool, ClusterError> {
         match written {
-            Written::Done => return Ok(true),
+            Written::Done => {
+                let is_same = self.last.as_ref().is_some_and(|last| is_same(last, write));
+                self.repeats = if is_same { self.repeats + 1 } else { 0 };
+                if self.repeats >= MAX_REPEATS {
+                    return Err(ClusterError::Altered {
+                        object: target(write).clone(),
+                    });
+                }
+                self.last = Some(write.clone());
+                return Ok(true);
+            }
             Written::Overtaken => {
                 self.races += 1;
                 debug!(%rollout, races = self.races, "overtaken by another writer");
@@ -93,6 +112,26 @@ impl Setbacks {
         }
         tokio::time::sleep(PAUSE * (self.races + self.unanswered)).await;
         Ok(false)
+    }
+}
+
+/// True if both want the same of the same object, whatever version of it they were made for.
+fn is_same(one: &Write, other: &Write) -> bool {
+    target(one) == target(other) && wanted(one) == wanted(other)
+}
+
+fn wanted(write: &Write) -> &Value {
+    match write {
+        Write::Spec { spec, .. } => spec,
+        Write::Policy { patch, .. } => patch,
+    }
+}
+
+/// The object that a write changes.
+pub(crate) fn target(write: &Write) -> &ObjectId {
+    match write {
+        Write::Spec { object, .. } => &object.id,
+        Write::Policy { object, .. } => object,
     }
 }
 
@@ -120,5 +159,35 @@ fn misses_pods(
                 && !Versions::of(&observed.replica_sets).has_pods(current)
         }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn policy(weight: i32) -> Write {
+        Write::Policy {
+            object: ObjectId::new(Kind::WasmPlugin, "istio-system", "serin"),
+            patch: json!({ "weight": weight }),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_api_server_does_not_store_is_not_written_for_ever() {
+        let rollout = RolloutKey::default();
+        let mut setbacks = Setbacks::default();
+        for write in [policy(1), policy(1), policy(1), policy(2), policy(1)] {
+            let taken = setbacks.take(&rollout, &write, Written::Done).await;
+            assert!(taken.unwrap());
+        }
+        for _ in 0..2 {
+            let taken = setbacks.take(&rollout, &policy(1), Written::Done).await;
+            assert!(taken.unwrap());
+        }
+        let error = setbacks.take(&rollout, &policy(1), Written::Done).await;
+        assert!(matches!(error, Err(ClusterError::Altered { .. })));
     }
 }

@@ -75,6 +75,14 @@ pub enum ClusterError {
         #[source]
         source: Cause,
     },
+    /// A write that was accepted has not brought about what it said.
+    #[error(
+        "{object}: the API server takes the change and stores something else: look for an admission webhook or policy that changes it"
+    )]
+    Altered {
+        /// Which.
+        object: ObjectId,
+    },
     /// The object was there when it was read, and is gone.
     #[error("{object}: deleted while it was being changed")]
     Gone {
