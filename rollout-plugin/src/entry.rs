@@ -207,3 +207,72 @@ impl State {
         self.leftovers.dedup();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn rollout(uid: &str, version: u32) -> Rollout {
+        let object = json!({
+            "metadata": {"namespace": "shop", "name": "reviews", "uid": uid, "resourceVersion": version.to_string()},
+            "spec": {"strategy": {"canary": {"trafficRouting": {
+                "managedRoutes": [{"name": "beta"}],
+                "plugins": {"serin/istio": {"virtualService": {"name": "reviews"}}}}}}}});
+        serde_json::from_value(object).unwrap()
+    }
+
+    fn weight(canary: i32) -> Said {
+        Said::Weights(Shares {
+            canary,
+            ..Shares::default()
+        })
+    }
+
+    fn remembered(entry: &Entry) -> Option<i32> {
+        let state = entry.state();
+        state.memory.stand.weights.as_ref().map(|said| said.canary)
+    }
+
+    #[test]
+    fn what_calls_have_said_goes_with_the_rollout() {
+        let entry = Entry::default();
+        assert!(entry.called(rollout("a", 1), weight(20), true));
+        assert!(!entry.called(rollout("a", 1), weight(30), true));
+        assert_eq!(remembered(&entry), Some(30));
+        assert!(entry.state().saw(rollout("b", 5)));
+        assert_eq!(remembered(&entry), None);
+        // The controller's own watch lags.
+        assert!(!entry.called(rollout("a", 2), weight(40), true));
+        assert_eq!(remembered(&entry), None);
+        assert!(entry.called(rollout("b", 6), weight(50), true));
+        assert_eq!(remembered(&entry), Some(50));
+    }
+
+    #[test]
+    fn what_a_late_call_brings_goes_too() {
+        let entry = Entry::default();
+        entry.called(rollout("a", 1), weight(20), true);
+        assert!(entry.state().left(Some("4")));
+        assert_eq!(entry.state().leftovers.len(), 1);
+        entry.state().leftovers.clear();
+        assert!(entry.called(rollout("a", 3), weight(30), true));
+        assert_eq!(entry.state().leftovers.len(), 1);
+        assert!(entry.state().gone.is_some());
+        // It is made again, or comes back to the plugin.
+        assert!(entry.called(rollout("a", 5), weight(30), true));
+        assert_eq!(entry.state().gone, None);
+        assert_eq!(entry.state().leftovers, []);
+    }
+
+    #[test]
+    fn an_older_version_is_no_news() {
+        let entry = Entry::default();
+        assert!(entry.state().saw(rollout("a", 10)));
+        assert!(!entry.state().saw(rollout("a", 9)));
+        assert!(!entry.state().saw(rollout("a", 10)));
+        assert!(!entry.state().left(Some("9")));
+        assert!(entry.state().saw(rollout("a", 11)));
+    }
+}
