@@ -170,7 +170,7 @@ async fn a_canary_that_loses_its_pods_loses_its_lanes_until_they_are_back() {
 }
 
 #[tokio::test]
-async fn stripped_hashes_wait_for_nothing() {
+async fn stripped_hashes_and_lost_pods_wait_for_nothing() {
     let world = World::new().await;
     let rollout = world.put_rollout(2, 20, &json!({}));
     world.put_other();
@@ -191,6 +191,13 @@ async fn stripped_hashes_wait_for_nothing() {
     world.put_spec("destinationrules", &spec);
     world
         .until("at once", |world| world.spec("destinationrules") == good)
+        .await;
+    let canary = ObjectRef::new("replicasets", "shop", "reviews-c2");
+    let mut object = world.server.store().get(&canary).unwrap();
+    object["status"]["availableReplicas"] = json!(0);
+    world.server.store().put(object).unwrap();
+    world
+        .until("lanes go", |world| world.policy().is_null())
         .await;
 }
 

@@ -65,9 +65,12 @@ impl World {
         IstioRouter::on(Cluster::new(kube::Client::try_from(config).unwrap()))
     }
 
-    /// A plugin that watches, as the controller starts it.
+    /// A plugin that watches, as the controller starts it, and waits for less than [`Self::settled`] does.
     pub(crate) async fn keeper(&self) -> IstioRouter {
         self.keeper_with(Timing {
+            debounce: Duration::from_millis(80),
+            rollout: Duration::from_millis(300),
+            quiet: Duration::from_millis(120),
             idle: Duration::from_millis(200),
             ..Timing::default()
         })
