@@ -1,7 +1,9 @@
 //! The thin shell around the API server: reads from a watch cache, guarded writes.
 
 mod cache;
+mod client;
 mod connect;
+mod decode;
 mod error;
 mod event;
 mod lease;

@@ -68,12 +68,13 @@ pub(crate) async fn observe(
     routing: &Routing,
     call: Call<'_>,
 ) -> Result<(Observed, Reads), ClusterError> {
+    let removes = matches!(call, Call::RemoveManagedRoutes);
+    begin(cache, routing, removes);
     let mut cache = Reader {
         cache,
         reads: Reads::default(),
     };
     let mut observed = Observed::default();
-    let removes = matches!(call, Call::RemoveManagedRoutes);
     if !removes {
         if let Some(reference) = &routing.destination_rule {
             observed.destination_rule = cache.get(&reference.id).await?;
@@ -106,4 +107,24 @@ pub(crate) async fn observe(
         }
     }
     Ok((observed, cache.reads))
+}
+
+/// Lets all lists begin that the Rollout's calls are sure to need, so that a first call waits for the longest and not for
+/// one after the other. VirtualServices are listed for a changed hash too, as the weight follows it.
+fn begin(cache: &Cache, routing: &Routing, removes: bool) {
+    for reference in &routing.virtual_services {
+        cache.begin(reference.id.kind, &reference.id.namespace);
+    }
+    if routing.may_need_policy() {
+        cache.begin(routing.wasm_plugin.kind, &routing.wasm_plugin.namespace);
+    }
+    if removes {
+        return;
+    }
+    if let Some(reference) = &routing.destination_rule {
+        cache.begin(reference.id.kind, &reference.id.namespace);
+    }
+    if routing.destination_rule.is_some() || routing.may_need_policy() {
+        cache.begin(Kind::ReplicaSet, &routing.rollout.namespace);
+    }
 }

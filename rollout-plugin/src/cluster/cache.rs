@@ -11,18 +11,19 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use argo_rollouts::go_plugin::Chain;
-use futures::StreamExt;
-use kube::api::{Api, ApiResource, DynamicObject, ListParams};
+use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
+use kube::Client;
+use kube::api::{Api, ApiResource, ListParams};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
-use kube::{Client, ResourceExt};
-use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use tracing::{debug, warn};
 
 pub(crate) use self::objects::Change;
 use self::objects::Objects;
+use crate::cluster::decode::{Body, Pods, Specified};
 use crate::cluster::error::{Cause, Interruption};
 use crate::cluster::{Clients, ClusterError};
 use crate::object::{Kind, Object, ObjectId, POD_TEMPLATE_HASH};
@@ -81,11 +82,12 @@ impl Cache {
     /// # Errors
     /// The API server's refusal.
     pub(crate) async fn look_up(&self, id: &ObjectId) -> Result<Option<Object>, ClusterError> {
-        let api = api(self.clients.of(id.kind), id.kind, &id.namespace);
-        let found = answered(api.get_opt(&id.name))
-            .await
-            .map_err(|error| ClusterError::of_read(id.kind, &id.namespace, error.into()))?;
-        Ok(found.map(|found| reduce(id.kind, found)))
+        let client = self.clients.of(id.kind);
+        let found = match id.kind {
+            Kind::ReplicaSet => get::<Pods>(client, id).await,
+            _ => get::<Specified>(client, id).await,
+        };
+        found.map_err(|error| ClusterError::of_read(id.kind, &id.namespace, error.into()))
     }
 
     /// The object, or `None` if it doesn't exist.
@@ -95,6 +97,11 @@ impl Cache {
     pub async fn get(&self, id: &ObjectId) -> Result<Option<Arc<Object>>, ClusterError> {
         let reflector = self.ready(id.kind, &id.namespace).await?;
         Ok(lock(&reflector.objects).get(id))
+    }
+
+    /// Lets the list of that kind and namespace begin, which will be asked for soon.
+    pub(crate) fn begin(&self, kind: Kind, namespace: &str) {
+        self.reflector(kind, namespace);
     }
 
     /// All objects of that kind and namespace, or of [`ALL_NAMESPACES`].
@@ -131,26 +138,24 @@ impl Cache {
     /// # Errors
     /// The API server's refusal.
     pub(crate) async fn relist(&self, kind: Kind, namespace: &str) -> Result<(), ClusterError> {
-        let params = ListParams {
-            label_selector: selector(kind),
-            ..ListParams::default()
+        let client = self.clients.of(kind);
+        let listed = match kind {
+            Kind::ReplicaSet => list::<Pods>(client, kind, namespace).await,
+            _ => list::<Specified>(client, kind, namespace).await,
         };
-        let api = api(self.clients.of(kind), kind, namespace);
-        let listed = answered(api.list(&params))
-            .await
-            .map_err(|error| ClusterError::of_read(kind, namespace, error.into()))?;
+        let listed =
+            listed.map_err(|error| ClusterError::of_read(kind, namespace, error.into()))?;
         let reflector = self.reflector(kind, namespace);
         let mut objects = lock(&reflector.objects);
         for object in listed {
-            reflector.tell(objects.apply_answer(reduce(kind, object)));
+            reflector.tell(objects.apply_answer(object));
         }
         Ok(())
     }
 
     /// Takes in what the API server answered to a write.
-    pub(crate) fn written(&self, kind: Kind, object: DynamicObject) {
-        let object = reduce(kind, object);
-        if let Some(reflector) = self.begun(kind, &object.id.namespace) {
+    pub(crate) fn written(&self, object: Object) {
+        if let Some(reflector) = self.begun(object.id.kind, &object.id.namespace) {
             let change = lock(&reflector.objects).apply_answer(object);
             reflector.tell(change);
         }
@@ -244,9 +249,10 @@ impl Reflector {
             label_selector: selector(kind),
             ..watcher::Config::default()
         };
-        let mut events = watcher::watcher(api(client, kind, namespace), config)
-            .default_backoff()
-            .boxed();
+        let mut events = match kind {
+            Kind::ReplicaSet => watch_as::<Pods>(client, kind, namespace, config),
+            _ => watch_as::<Specified>(client, kind, namespace, config),
+        };
         let target = Arc::downgrade(&reflector);
         let namespace = namespace.to_owned();
         let task = tokio::spawn(async move {
@@ -255,7 +261,7 @@ impl Reflector {
                     return;
                 };
                 match event {
-                    Ok(event) => reflector.take(kind, event),
+                    Ok(event) => reflector.take(event),
                     Err(error) => reflector.fail(kind, &namespace, error),
                 }
             }
@@ -264,7 +270,7 @@ impl Reflector {
         reflector
     }
 
-    fn take(&self, kind: Kind, event: Event<DynamicObject>) {
+    fn take(&self, event: Event<Object>) {
         let mut objects = lock(&self.objects);
         let changes = match event {
             Event::Init => {
@@ -272,7 +278,7 @@ impl Reflector {
                 Vec::new()
             }
             Event::InitApply(object) => {
-                objects.listed(reduce(kind, object));
+                objects.listed(object);
                 Vec::new()
             }
             Event::InitDone => {
@@ -285,8 +291,8 @@ impl Reflector {
                     changes
                 }
             }
-            Event::Apply(object) => Vec::from_iter(objects.apply(reduce(kind, object))),
-            Event::Delete(object) => Vec::from_iter(objects.delete(&reduce(kind, object))),
+            Event::Apply(object) => Vec::from_iter(objects.apply(object)),
+            Event::Delete(object) => Vec::from_iter(objects.delete(&object)),
         };
         self.tell(changes);
     }
@@ -323,13 +329,15 @@ struct NoAnswer;
 
 /// Waits for an answer, but not for ever: neither the client nor the controller's call has a limit of its own, and a
 /// call that never returns would hold up an abort too.
-pub(super) async fn answered<T>(
+///
+/// Not an `async fn`: that one's future would have room for the request twice.
+pub(super) fn answered<T>(
     request: impl Future<Output = Result<T, kube::Error>>,
-) -> Result<T, kube::Error> {
-    match tokio::time::timeout(ANSWER, request).await {
+) -> impl Future<Output = Result<T, kube::Error>> {
+    tokio::time::timeout(ANSWER, request).map(|answer| match answer {
         Ok(answer) => answer,
         Err(_) => Err(kube::Error::Service(NoAnswer.into())),
-    }
+    })
 }
 
 /// Of the ReplicaSets only the controller's: a namespace may hold many others.
@@ -338,7 +346,7 @@ fn selector(kind: Kind) -> Option<String> {
 }
 
 /// The typed access to one kind in one namespace.
-pub(super) fn api(client: &Client, kind: Kind, namespace: &str) -> Api<DynamicObject> {
+pub(super) fn api<B: Body>(client: &Client, kind: Kind, namespace: &str) -> Api<B> {
     let (group, version, name, plural) = kind.names();
     let api_version = if group.is_empty() {
         version.to_owned()
@@ -358,31 +366,44 @@ pub(super) fn api(client: &Client, kind: Kind, namespace: &str) -> Api<DynamicOb
     Api::namespaced_with(client.clone(), namespace, &resource)
 }
 
-/// Keeps what the core reads and drops the rest, of which managed fields alone can outweigh it.
-fn reduce(kind: Kind, mut object: DynamicObject) -> Object {
-    let available = object
-        .data
-        .pointer("/status/availableReplicas")
-        .and_then(Value::as_i64);
-    let spec = match kind {
-        Kind::ReplicaSet => Value::Null,
-        _ => object
-            .data
-            .get_mut("spec")
-            .map(Value::take)
-            .unwrap_or_default(),
+async fn get<B: Body>(client: &Client, id: &ObjectId) -> Result<Option<Object>, kube::Error> {
+    let api = api::<B>(client, id.kind, &id.namespace);
+    let found = answered(api.get_opt(&id.name)).await?;
+    Ok(found.map(|found| found.object(id.kind)))
+}
+
+async fn list<B: Body>(
+    client: &Client,
+    kind: Kind,
+    namespace: &str,
+) -> Result<Vec<Object>, kube::Error> {
+    let params = ListParams {
+        label_selector: selector(kind),
+        ..ListParams::default()
     };
-    Object {
-        id: ObjectId::new(
-            kind,
-            object.namespace().unwrap_or_default(),
-            object.name_any(),
-        ),
-        resource_version: object.resource_version().unwrap_or_default(),
-        labels: object.metadata.labels.take().unwrap_or_default(),
-        spec,
-        available_replicas: available.unwrap_or(0),
-    }
+    let listed = answered(api::<B>(client, kind, namespace).list(&params)).await?;
+    let objects = listed.into_iter().map(|found| found.object(kind));
+    Ok(objects.collect())
+}
+
+fn watch_as<B: Body>(
+    client: &Client,
+    kind: Kind,
+    namespace: &str,
+    config: watcher::Config,
+) -> BoxStream<'static, Result<Event<Object>, watcher::Error>> {
+    watcher::watcher(api::<B>(client, kind, namespace), config)
+        .default_backoff()
+        .map(move |event| {
+            Ok(match event? {
+                Event::Init => Event::Init,
+                Event::InitApply(object) => Event::InitApply(object.object(kind)),
+                Event::InitDone => Event::InitDone,
+                Event::Apply(object) => Event::Apply(object.object(kind)),
+                Event::Delete(object) => Event::Delete(object.object(kind)),
+            })
+        })
+        .boxed()
 }
 
 /// A poisoned lock is taken all the same: every change under it is a single insert or remove.

@@ -1,7 +1,6 @@
 //! How the plugin finds its API servers: its own as kubectl does, and Istio's primary cluster by the secret that the
 //! controller reads too.
 
-use http::{HeaderValue, header::USER_AGENT};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, ListParams};
 use kube::config::{InferConfigError, KubeConfigOptions, Kubeconfig, KubeconfigError};
@@ -10,6 +9,7 @@ use tracing::{info, warn};
 
 use crate::cluster::Clients;
 use crate::cluster::cache::answered;
+use crate::cluster::client::client;
 use crate::cluster::error::{Cause, status_code};
 
 /// Where the controller takes itself to be if nothing tells (argo-rollouts v1.10.1 `defaults.Namespace`).
@@ -82,9 +82,10 @@ pub async fn connect() -> Result<Clients, ConnectError> {
 /// # Errors
 /// [`ConnectError`]
 pub async fn connect_with(config: Config, namespace: String) -> Result<Clients, ConnectError> {
-    let home = client(config)?;
+    let unusable = |error: kube::Error| ConnectError::NoClient(error.into());
+    let home = client(config).map_err(unusable)?;
     let istio = match primary_cluster(&home, &namespace).await? {
-        Some(config) => client(config)?,
+        Some(config) => client(config).map_err(unusable)?,
         None => home.clone(),
     };
     Ok(Clients {
@@ -92,12 +93,6 @@ pub async fn connect_with(config: Config, namespace: String) -> Result<Clients, 
         istio,
         namespace,
     })
-}
-
-fn client(mut config: Config) -> Result<Client, ConnectError> {
-    let agent = HeaderValue::from_static(concat!("serin/", env!("CARGO_PKG_VERSION")));
-    config.headers.push((USER_AGENT, agent));
-    Client::try_from(config).map_err(|error| ConnectError::NoClient(error.into()))
 }
 
 /// The first such secret's first entry, as argo-rollouts v1.10.1 `istioutil.GetPrimaryClusterDynamicClient` takes it;

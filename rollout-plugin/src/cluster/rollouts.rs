@@ -23,6 +23,7 @@ use tracing::{debug, info, warn};
 
 use super::lease::INSTANCE_ID;
 use crate::cluster::cache::answered;
+use crate::cluster::decode;
 use crate::cluster::error::{Cause, Interruption};
 use crate::config::PLUGIN_NAME;
 use crate::core::routing::RolloutKey;
@@ -221,6 +222,7 @@ impl Rollouts {
 /// A Rollout as the watch reads it: most of the pod template is never parsed.
 #[derive(Clone, Debug, Deserialize)]
 struct Watched {
+    #[serde(default, deserialize_with = "decode::metadata")]
     metadata: kube::api::ObjectMeta,
     #[serde(default)]
     spec: Option<RolloutSpec>,

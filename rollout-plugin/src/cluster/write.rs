@@ -3,12 +3,13 @@
 use std::fmt::Debug;
 
 use json_patch::{PatchOperation, ReplaceOperation};
-use kube::api::{DynamicObject, Patch, PatchParams};
+use kube::api::{Patch, PatchParams};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tracing::info;
 
 use crate::cluster::cache::{answered, api};
+use crate::cluster::decode::{Body, Specified};
 use crate::cluster::error::status_code;
 use crate::cluster::{Cluster, ClusterError};
 use crate::core::plan::Write;
@@ -58,19 +59,9 @@ impl Cluster {
         }
     }
 
-    /// A JSON patch of what differs, behind a `replace` of the resourceVersion that was read: were it a `test`, a
-    /// lost race would be a 422 like any malformed patch, while this one is a 409.
     async fn replace_spec(&self, object: &Object, spec: &Value) -> Result<Written, ClusterError> {
-        let before = json!({ "spec": object.spec });
-        let after = json!({ "spec": spec });
-        let mut patch = json_patch::diff(&before, &after);
-        let version = json_patch::jsonptr::PointerBuf::from_tokens(["metadata", "resourceVersion"]);
-        let guard = ReplaceOperation {
-            path: version,
-            value: Value::from(&*object.resource_version),
-        };
-        patch.0.insert(0, PatchOperation::Replace(guard));
-        let result = self.patch(&object.id, &Patch::Json::<()>(patch)).await;
+        let patch = guarded(object, spec);
+        let result = self.patch(&object.id, &patch).await;
         self.judge(&object.id, Some(&object.resource_version), result)
             .await
     }
@@ -118,7 +109,7 @@ impl Cluster {
     ) -> Result<(), kube::Error> {
         let answer = self.request(object, &params(), patch).await?;
         info!(%object, "patched");
-        self.cache.written(object.kind, answer);
+        self.cache.written(answer.object(object.kind));
         Ok(())
     }
 
@@ -128,7 +119,7 @@ impl Cluster {
         object: &ObjectId,
         params: &PatchParams,
         patch: &Patch<P>,
-    ) -> Result<DynamicObject, kube::Error> {
+    ) -> Result<Specified, kube::Error> {
         let api = api(self.clients.of(object.kind), object.kind, &object.namespace);
         let answer = answered(api.patch(&object.name, params, patch)).await;
         if let Err(error) = &answer
@@ -138,6 +129,23 @@ impl Cluster {
         }
         answer
     }
+}
+
+/// A JSON patch of what differs, behind a `replace` of the resourceVersion that was read: were it a `test`, a lost race
+/// would be a 422 like any malformed patch, while this one is a 409.
+///
+/// A function of its own, as both specs would otherwise be kept until the answer is there.
+fn guarded(object: &Object, spec: &Value) -> Patch<()> {
+    let before = json!({ "spec": object.spec });
+    let after = json!({ "spec": spec });
+    let mut patch = json_patch::diff(&before, &after);
+    let version = json_patch::jsonptr::PointerBuf::from_tokens(["metadata", "resourceVersion"]);
+    let guard = ReplaceOperation {
+        path: version,
+        value: Value::from(&*object.resource_version),
+    };
+    patch.0.insert(0, PatchOperation::Replace(guard));
+    Patch::Json(patch)
 }
 
 fn params() -> PatchParams {
