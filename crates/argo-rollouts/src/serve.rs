@@ -62,22 +62,22 @@ impl<R: TrafficRouter> go_plugin::Service for Service<R> {
         match method {
             "InitPlugin" => Box::pin(async move { Ok(error_reply(router.init_plugin().await)) }),
             "UpdateHash" => with(args, move |args| async move {
-                error_reply(router.update_hash(args).await)
+                Ok(error_reply(router.update_hash(args).await))
             }),
             "SetWeight" => with(args, move |args| async move {
-                error_reply(router.set_weight(args).await)
+                Ok(error_reply(router.set_weight(args).await))
             }),
             "SetHeaderRoute" => with(args, move |args| async move {
-                error_reply(router.set_header_route(args).await)
+                Ok(error_reply(router.set_header_route(args).await))
             }),
             "SetMirrorRoute" => with(args, move |args| async move {
-                error_reply(router.set_mirror_route(args).await)
+                Ok(error_reply(router.set_mirror_route(args).await))
             }),
             "VerifyWeight" => with(args, move |args| async move {
-                verified_reply(router.verify_weight(args).await)
+                Ok(verified_reply(router.verify_weight(args).await))
             }),
             "RemoveManagedRoutes" => with(args, move |args| async move {
-                error_reply(router.remove_managed_routes(args).await)
+                Ok(error_reply(router.remove_managed_routes(args).await))
             }),
             "Type" => {
                 Box::pin(
@@ -97,13 +97,11 @@ fn with<A, F, R>(args: Encoded<'_>, call: F) -> CallFuture
 where
     A: Arguments,
     F: FnOnce(A) -> R,
-    R: Future<Output = Reply> + Send + 'static,
+    R: Future<Output = Result<Reply, CallError>> + Send + 'static,
 {
     match read(args) {
-        Ok(args) => {
-            let reply = call(args);
-            Box::pin(async { Ok(reply.await) })
-        }
+        // As it is: a future around this one would have room for it twice, and it holds a Rollout.
+        Ok(args) => Box::pin(call(args)),
         Err(error) => Box::pin(async { Err(error) }),
     }
 }
