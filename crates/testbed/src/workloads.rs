@@ -6,7 +6,7 @@
 //! nodes' part on a real cluster.
 //!
 //! Not there: scheduling, resources, probes, restarts, `maxSurge` and `maxUnavailable` of Deployments (old pods go once
-//! all new ones are available), orphans that are adopted, finalizers of the garbage collector.
+//! all new ones are available), orphans that are adopted, deletion in the foreground.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use kube::api::{
     ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams,
+    PropagationPolicy,
 };
 use kube::core::{GroupVersionKind, TypeMeta};
 use kube::discovery::{Discovery, Scope};
@@ -157,6 +158,25 @@ impl Cluster {
         let (interface, _) = self.interface(&types(kind), Some(namespace)).await?;
         interface
             .delete(name, &DeleteParams::default())
+            .await
+            .map_err(api("delete", format!("{} {namespace}/{name}", kind.1)))?;
+        Ok(())
+    }
+
+    /// Deletes an object and leaves what it owns.
+    pub(crate) async fn orphan(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        name: &str,
+    ) -> Result<(), Error> {
+        let (interface, _) = self.interface(&types(kind), Some(namespace)).await?;
+        let parameters = DeleteParams {
+            propagation_policy: Some(PropagationPolicy::Orphan),
+            ..DeleteParams::default()
+        };
+        interface
+            .delete(name, &parameters)
             .await
             .map_err(api("delete", format!("{} {namespace}/{name}", kind.1)))?;
         Ok(())

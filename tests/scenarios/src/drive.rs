@@ -2,12 +2,14 @@
 //! to the judge.
 
 mod act;
+mod drift;
 mod edit;
 mod end;
 mod save;
 mod wait;
+mod weights;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,7 +24,7 @@ use testbed::load::{self, Load};
 use self::edit::Edit;
 use crate::api::{Cluster, Kind};
 use crate::error::Error;
-use crate::judge::{Phase, Verdict, judge};
+use crate::judge::{Phase, Verdict, Versions, judge};
 use crate::recorder::{Copies, Outcome, Records, STREAM_HEADER, VIA_HEADER};
 use crate::scenario::{Scenario, Step, Stream, Until};
 use testbed::mesh::Via;
@@ -44,6 +46,11 @@ pub trait Stack: Sync {
 
     /// Changes an object of a scenario before it is applied.
     fn adapt(&self, _object: &mut Value) {}
+
+    /// Waits until the proxies have what is in the API now, where that can be told.
+    fn settled(&self) -> impl Future<Output = Result<(), Error>> + Send {
+        std::future::ready(Ok(()))
+    }
 
     /// Ends the controller without warning, and starts it again after `pause`.
     fn kill_controller(&self, pause: Duration) -> impl Future<Output = Result<(), Error>> + Send;
@@ -100,6 +107,14 @@ struct Drive<'a, S> {
     phases: Vec<Phase>,
     /// What has been done to VirtualServices by hand, so that it has to be there in the end.
     edits: Vec<Edit>,
+    /// How often objects were taken back to their manifests.
+    drifts: u32,
+    /// Rollouts that were deleted.
+    deleted: BTreeSet<String>,
+    /// The versions that answered each stream when they were last asked for.
+    versions: Vec<Option<Versions>>,
+    /// What was wrong and stopped nothing.
+    problems: Vec<String>,
 }
 
 /// Runs a scenario to its end. What stops it half way is a problem of its verdict.
@@ -113,6 +128,10 @@ pub(crate) async fn drive<S: Stack>(shared: &Shared<S>, scenario: &Scenario) -> 
         canaries: BTreeMap::new(),
         phases: Vec::new(),
         edits: Vec::new(),
+        drifts: 0,
+        deleted: BTreeSet::new(),
+        versions: Vec::new(),
+        problems: Vec::new(),
     };
     let records = Arc::new(Records::default());
     let mut loads = Vec::new();
@@ -132,6 +151,7 @@ pub(crate) async fn drive<S: Stack>(shared: &Shared<S>, scenario: &Scenario) -> 
         Ok(problems) => verdict.problems.extend(problems),
         Err(error) => verdict.problems.insert(0, Chain(&error).to_string()),
     }
+    verdict.problems.append(&mut drive.problems);
     drive.save(&shared.folder).await;
     Outturn {
         name: scenario.name.clone(),
@@ -243,6 +263,7 @@ impl<S: Stack> Drive<'_, S> {
         for action in &step.actions {
             self.act(action).await?;
         }
+        let done = Instant::now();
         for until in &step.until {
             self.until(until).await?;
         }
@@ -252,17 +273,21 @@ impl<S: Stack> Drive<'_, S> {
             Instant::now()
         };
         self.say("state reached");
-        if let Some(weights) = &step.weights {
-            self.weighted(weights).await?;
-            self.say("weights as expected");
-        }
-        if let Some(file) = &step.objects {
-            self.shown(file).await?;
-            self.say("objects as expected");
+        self.shown(step).await?;
+        self.say("objects as expected");
+        let took = done.elapsed().as_millis();
+        if let Some(within) = step.within
+            && took > u128::from(within)
+        {
+            self.problems.push(format!(
+                "step \"{}\": the objects were as expected after {took} ms, allowed are {within}",
+                step.name
+            ));
         }
         let settled = if step.throughout {
             acted
         } else {
+            self.shared.stack.settled().await?;
             tokio::time::sleep(self.shared.pace.settle).await;
             Instant::now()
         };

@@ -94,6 +94,8 @@ pub(crate) struct Verdict {
     /// The longest time from a request to its answer.
     pub(crate) slowest: Duration,
     pub(crate) rows: Vec<Row>,
+    /// Failures that a step allows, one line per step.
+    pub(crate) allowed: Vec<String>,
     /// What is wrong, one line each; empty if the scenario passed.
     pub(crate) problems: Vec<String>,
 }
@@ -158,6 +160,15 @@ fn failures(streams: &[Stream], phases: &[Phase], records: &[Record], verdict: &
             .fails_within
             .is_some_and(|allowed| span(&moments) <= allowed)
         {
+            if let Some(last) = moments.iter().max() {
+                verdict.allowed.push(format!(
+                    "step \"{}\": {} requests failed within {} ms, the last {} ms after it began",
+                    phase.name,
+                    failed.len(),
+                    span(&moments).as_millis(),
+                    last.saturating_duration_since(phase.acted).as_millis()
+                ));
+            }
             continue;
         }
         for (record, what) in failed {

@@ -55,6 +55,7 @@ pub(crate) fn scenario(outturn: &Outturn) {
             row.tolerance,
         ));
     }
+    lines.extend(verdict.allowed.iter().map(|line| format!("    {line}")));
     if !verdict.problems.is_empty() {
         for problem in verdict.problems.iter().take(SHOWN) {
             lines.push(format!("    problem: {problem}"));

@@ -3,6 +3,7 @@
 //!
 //! The table says what is done and what must be seen, nothing about how: any cluster with a driver can run it.
 
+mod action;
 mod argo;
 mod check;
 mod table;
@@ -14,9 +15,10 @@ use serde_json::Value;
 use crate::api;
 use crate::error::Error;
 
+pub(crate) use action::{Action, RouterName};
 pub use argo::to_built_in;
-pub(crate) use argo::to_plugin;
-pub(crate) use table::{Action, Expect, RouterName, Step, Stream, Table, Until};
+pub(crate) use argo::{ROUTING, to_plugin};
+pub(crate) use table::{Expect, Step, Stream, Table, Told, Until};
 
 /// One scenario, read and checked.
 #[derive(Debug)]
@@ -80,7 +82,16 @@ impl Scenario {
     /// True if it moves a Rollout from one traffic router to the other.
     pub fn moves(&self) -> bool {
         let mut actions = self.table.step.iter().flat_map(|step| &step.actions);
-        actions.any(|action| matches!(action, Action::Move { .. }))
+        let to_built_in = |action: &Action| {
+            matches!(
+                action,
+                Action::Move {
+                    to: RouterName::BuiltIn,
+                    ..
+                }
+            )
+        };
+        actions.any(to_built_in)
     }
 
     /// The folder's name.
@@ -114,6 +125,13 @@ impl Scenario {
             ))
         });
         placed.collect()
+    }
+
+    /// The object of that kind and name, as its manifest has it.
+    pub(crate) fn manifest(&self, kind: &str, name: &str) -> Option<&Value> {
+        self.objects.iter().find(|object| {
+            object["kind"] == kind && *api::at(object, "/metadata/name") == *name
+        })
     }
 
     /// The names of the objects of a kind.

@@ -117,6 +117,22 @@ pub(super) fn copy_meta(from: &Value, to: &mut Value, key: &str) {
     set_meta(to, key, value);
 }
 
+/// The finalizer by which the garbage collector is asked to let dependents live (`metav1.FinalizerOrphanDependents`).
+pub(crate) const ORPHAN: &str = "orphan";
+
+/// Puts a finalizer behind those that are there.
+pub(super) fn add_finalizer(object: &mut Value, finalizer: &str) {
+    let found = object.pointer("/metadata/finalizers").cloned();
+    let mut all = match found {
+        Some(Value::Array(all)) => all,
+        _ => Vec::new(),
+    };
+    if !all.iter().any(|one| one == finalizer) {
+        all.push(Value::from(finalizer));
+    }
+    set_meta(object, "finalizers", Value::Array(all));
+}
+
 /// Whether `metadata.finalizers` names any.
 pub(super) fn has_finalizers(object: &Value) -> bool {
     object

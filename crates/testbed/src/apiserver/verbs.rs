@@ -178,6 +178,7 @@ fn delete_options(body: &[u8]) -> Result<DeleteOptions, Status> {
         preconditions: Preconditions {
             uid: wanted("uid"),
             revision: wanted("resourceVersion"),
+            orphan: options.get("propagationPolicy").and_then(Value::as_str) == Some("Orphan"),
         },
         dry_run: options
             .get("dryRun")

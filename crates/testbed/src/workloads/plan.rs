@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::hash::template_hash;
 use super::write::Write;
-use crate::apiserver::object::{controller, is_ending, label, meta, number, owned_by};
+use crate::apiserver::object::{ORPHAN, controller, is_ending, label, meta, number, owned_by};
 use crate::apiserver::{ObjectRef, Status, Store};
 
 /// Label of a Deployment's ReplicaSets and their pods (`DefaultDeploymentUniqueLabelKey`).
@@ -299,6 +299,48 @@ fn collect_garbage(cluster: &Cluster, writes: &mut Vec<Write>) {
             .iter()
             .filter(|one| !has_owner(one) && !is_ending(one));
         writes.extend(orphans.map(|one| delete(resource, one)));
+    }
+    let owners = [
+        ("deployments", &cluster.deployments),
+        ("rollouts", &cluster.rollouts),
+        ("replicasets", &cluster.sets),
+    ];
+    for (resource, objects) in owners {
+        for owner in objects.iter().filter(|one| orphans_dependents(one)) {
+            release_dependents(resource, owner, cluster, writes);
+        }
+    }
+}
+
+fn orphans_dependents(object: &Value) -> bool {
+    let finalizers = object.pointer("/metadata/finalizers");
+    let finalizers = finalizers.and_then(Value::as_array);
+    is_ending(object) && finalizers.is_some_and(|all| all.iter().any(|one| one == ORPHAN))
+}
+
+/// Takes an owner out of its dependents, and lets it go once none names it (`attemptToOrphan`).
+fn release_dependents(resource: &str, owner: &Value, cluster: &Cluster, writes: &mut Vec<Write>) {
+    let uid = meta(owner, "uid");
+    let mut named = false;
+    for (resource, objects) in [("replicasets", &cluster.sets), ("pods", &cluster.pods)] {
+        for one in objects {
+            let owners = one.pointer("/metadata/ownerReferences");
+            let owners = owners.and_then(Value::as_array).cloned();
+            let mut rest = owners.clone().unwrap_or_default();
+            rest.retain(|owner| owner.get("uid").and_then(Value::as_str) != Some(uid));
+            if owners.is_some_and(|owners| owners != rest) {
+                named = true;
+                let patch = json!({"metadata": {"ownerReferences": rest}});
+                writes.push(Write::Merge(at(resource, one), patch));
+            }
+        }
+    }
+    if !named {
+        let finalizers = owner.pointer("/metadata/finalizers");
+        let mut rest = finalizers.and_then(Value::as_array).cloned().unwrap_or_default();
+        rest.retain(|one| one != ORPHAN);
+        let patch = json!({"metadata": {"finalizers": rest}});
+        writes.push(Write::Merge(at(resource, owner), patch));
     }
 }
 

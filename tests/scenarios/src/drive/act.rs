@@ -7,25 +7,19 @@ use serde_json::{Value, json};
 use super::edit::Edit;
 use super::wait::POD;
 use super::{Drive, Stack};
-use crate::api::{ROLLOUT, at};
+use crate::api::{Kind, ROLLOUT, at};
 use crate::error::Error;
-use crate::scenario::{Action, RouterName, to_built_in, to_plugin};
+use crate::scenario::{Action, ROUTING, RouterName, to_built_in, to_plugin};
+
+const DEPLOYMENT: Kind = ("apps/v1", "Deployment");
+/// Where a Rollout says who moves its traffic.
+const ROUTERS: [&str; 2] = ["istio", "plugins"];
 
 impl<S: Stack> Drive<'_, S> {
     /// Does what `kubectl argo rollouts` does (argo-rollouts v1.10.1, `pkg/kubectl-argo-rollouts/cmd`).
     pub(super) async fn act(&mut self, action: &Action) -> Result<(), Error> {
         match action {
-            Action::SetImage { rollout, image } => {
-                let live = self.rollout(rollout).await?;
-                let mut containers = at(&live, "/spec/template/spec/containers").clone();
-                if let Some(first) = containers.get_mut(0).and_then(Value::as_object_mut) {
-                    first.insert("image".to_owned(), json!(image));
-                }
-                let patch = json!({"spec": {"template": {"spec": {"containers": containers}}}});
-                self.patch(rollout, &patch, false).await?;
-                self.canaries.insert(rollout.clone(), image.clone());
-                self.say(&format!("{rollout}: image {image}"));
-            }
+            Action::SetImage { rollout, image } => self.set_image(rollout, image).await?,
             Action::Promote { rollout } => self.promote(rollout).await?,
             Action::PromoteFull { rollout } => {
                 let live = self.rollout(rollout).await?;
@@ -57,6 +51,25 @@ impl<S: Stack> Drive<'_, S> {
                     self.edit(edit).await?;
                 }
             }
+            Action::Reapply { kind, name } => {
+                self.reapply(kind, name).await?;
+            }
+            Action::KeepReapplying {
+                kind,
+                name,
+                seconds,
+                at_most,
+            } => {
+                let lasting = Duration::from_secs(*seconds);
+                let times = self.keep_reapplying(kind, name, lasting).await?;
+                if times > *at_most {
+                    self.problems.push(format!(
+                        "{kind} {name} had to be applied again {times} times in {seconds} s, allowed are {at_most}"
+                    ));
+                }
+            }
+            Action::DeletePolicy { rollout } => self.delete_policy(rollout).await?,
+            Action::DeleteRollout { rollout } => self.delete_rollout(rollout).await?,
             Action::KillController { pause_seconds } => {
                 let pause = Duration::from_secs(*pause_seconds);
                 self.shared.stack.kill_controller(pause).await?;
@@ -78,6 +91,24 @@ impl<S: Stack> Drive<'_, S> {
         cluster
             .merge(ROLLOUT, namespace, rollout, patch, status)
             .await
+    }
+
+    async fn set_image(&mut self, rollout: &str, image: &str) -> Result<(), Error> {
+        let live = self.rollout(rollout).await?;
+        let (cluster, namespace) = (&self.shared.cluster, &self.scenario.name);
+        // With `workloadRef`, the Deployment has the template.
+        let deployment = at(&live, "/spec/workloadRef/name").as_str();
+        let (kind, name) = deployment.map_or((ROLLOUT, rollout), |name| (DEPLOYMENT, name));
+        let live = cluster.get(kind, namespace, name).await?;
+        let mut containers = at(&live, "/spec/template/spec/containers").clone();
+        if let Some(first) = containers.get_mut(0).and_then(Value::as_object_mut) {
+            first.insert("image".to_owned(), json!(image));
+        }
+        let patch = json!({"spec": {"template": {"spec": {"containers": containers}}}});
+        cluster.merge(kind, namespace, name, &patch, false).await?;
+        self.canaries.insert(rollout.to_owned(), image.to_owned());
+        self.say(&format!("{rollout}: image {image}"));
+        Ok(())
     }
 
     async fn promote(&mut self, rollout: &str) -> Result<(), Error> {
@@ -113,10 +144,23 @@ impl<S: Stack> Drive<'_, S> {
         match to {
             RouterName::Plugin => to_plugin(&mut live),
             RouterName::BuiltIn => to_built_in(&mut live),
+            RouterName::Nobody => {}
         }
-        let mut routing = at(&live, "/spec/strategy/canary/trafficRouting").clone();
+        let mut routing = at(&live, ROUTING).clone();
+        let manifest = self.scenario.manifest(ROLLOUT.1, rollout);
+        if let Some(fields) = routing.as_object_mut() {
+            match to {
+                RouterName::Nobody => fields.retain(|field, _| !ROUTERS.contains(&&**field)),
+                RouterName::Plugin if !fields.contains_key(ROUTERS[1]) => {
+                    // It was with nobody.
+                    let written = manifest.map(|manifest| at(manifest, ROUTING));
+                    routing = written.cloned().unwrap_or_default();
+                }
+                RouterName::Plugin | RouterName::BuiltIn => {}
+            }
+        }
         // A merge patch takes away what it names as null.
-        for field in ["istio", "plugins"] {
+        for field in ROUTERS {
             if let Some(fields) = routing.as_object_mut() {
                 fields.entry(field).or_insert(Value::Null);
             }

@@ -5,15 +5,15 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::wait::{HASH, POLL, WASM_PLUGIN, spec};
+use super::wait::{HASH, POLL, spec};
 use super::{DESTINATION_RULE, Drive, Stack};
-use crate::api::{Kind, VIRTUAL_SERVICE, at};
+use crate::api::{Kind, VIRTUAL_SERVICE};
 use crate::error::Error;
 
 /// How long the objects may take to get back their shape after the last step.
 const RESTORE_LIMIT: Duration = Duration::from_secs(15);
 /// Where the policies are.
-const POLICIES: (&str, &str) = ("istio-system", "serin");
+pub(super) const POLICIES: (&str, &str) = ("istio-system", "serin");
 
 /// Specs by kind, namespace and name.
 pub(super) type Written = BTreeMap<(&'static str, String, String), Value>;
@@ -68,7 +68,10 @@ impl<S: Stack> Drive<'_, S> {
         }
         let began = Instant::now();
         loop {
-            let mut problems = self.policies().await?;
+            let mut problems = Vec::new();
+            for rollout in self.scenario.rollouts() {
+                problems.extend(self.left_of(&rollout).await?);
+            }
             for (key, now) in self.written().await? {
                 let was = before.get(&key).unwrap_or(&Value::Null);
                 if now != *was {
@@ -87,25 +90,6 @@ impl<S: Stack> Drive<'_, S> {
             }
             tokio::time::sleep(POLL).await;
         }
-    }
-
-    /// One line per policy that is left.
-    async fn policies(&self) -> Result<Vec<String>, Error> {
-        let cluster = &self.shared.cluster;
-        let mut left = Vec::new();
-        // Argo's own support has no WasmPlugin.
-        for plugin in cluster.list(WASM_PLUGIN, Some(POLICIES.0)).await? {
-            for rollout in self.scenario.rollouts() {
-                let key = format!("{}/{rollout}", self.scenario.name);
-                let policies = at(&plugin, "/spec/pluginConfig/rollouts");
-                if at(&plugin, "/metadata/name") == POLICIES.1
-                    && let Some(policy) = policies.get(&key)
-                {
-                    left.push(format!("the policy of {key} is left: {policy}"));
-                }
-            }
-        }
-        Ok(left)
     }
 }
 

@@ -1,6 +1,5 @@
 //! What a step waits for: states of Rollouts, weights, and objects as a file says.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -10,7 +9,7 @@ use crate::api::{self, Kind, ROLLOUT, VIRTUAL_SERVICE, at};
 use crate::contain::contains;
 use crate::error::Error;
 use crate::judge::Versions;
-use crate::scenario::Until;
+use crate::scenario::{Step, Told, Until};
 
 /// Limits what a step may take; a step that hangs is a failed scenario.
 const STEP_LIMIT: Duration = Duration::from_secs(90);
@@ -113,6 +112,11 @@ impl<S: Stack> Drive<'_, S> {
                 )));
             }
         }
+        if let Some(weights) = &until.weights
+            && let Err(found) = self.has_own_weights(&rollout, weights).await?
+        {
+            return Ok(Err(found));
+        }
         if let Some(wanted) = until.pods {
             let pods = self.shared.cluster.list(POD, Some(namespace)).await?;
             let prefix = format!("{}-", until.rollout);
@@ -140,31 +144,66 @@ impl<S: Stack> Drive<'_, S> {
         Ok(pods)
     }
 
-    /// Waits until the live objects contain what the file says.
-    pub(super) async fn shown(&mut self, file: &Path) -> Result<(), Error> {
-        let path = self.scenario.folder.join(file);
-        let expected = api::read_yaml(&path)?;
+    /// Waits for what a step has beside the states of Rollouts.
+    pub(super) async fn shown(&mut self, step: &Step) -> Result<(), Error> {
         let began = Instant::now();
+        let path = step.objects.as_ref();
+        let objects = path.map(|file| api::read_yaml(&self.scenario.folder.join(file)));
+        let objects = objects.transpose()?.unwrap_or_default();
         loop {
-            let mut difference = None;
-            for expected in &expected {
-                if let Err(found) = self.shows(expected).await? {
-                    difference = Some(found);
-                    break;
-                }
-            }
-            let Some(seen) = difference else {
-                return Ok(());
+            let Err(seen) = self.is_shown(step, &objects).await? else {
+                break;
             };
             if began.elapsed() > STEP_LIMIT {
                 return Err(Error::Waited {
-                    what: format!("the objects of {}", file.display()),
+                    what: format!("the objects of step \"{}\"", step.name),
                     limit: STEP_LIMIT,
                     seen,
                 });
             }
             tokio::time::sleep(POLL).await;
         }
+        Ok(())
+    }
+
+    async fn is_shown(&self, step: &Step, objects: &[Value]) -> Result<Result<(), String>, Error> {
+        if let Some(weights) = &step.weights
+            && let Err(found) = self.has_weights(weights).await?
+        {
+            return Ok(Err(found));
+        }
+        for expected in objects {
+            if let Err(found) = self.shows(expected).await? {
+                return Ok(Err(found));
+            }
+        }
+        for rollout in &step.clean {
+            if let Some(left) = self.left_of(rollout).await?.pop() {
+                return Ok(Err(left));
+            }
+        }
+        for told in &step.events {
+            let count = self.told(told).await?;
+            if count != told.count {
+                return Ok(Err(format!(
+                    "{count} events {} of {}",
+                    told.reason, told.rollout
+                )));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// How many events of that reason there are.
+    async fn told(&self, told: &Told) -> Result<u64, Error> {
+        let cluster = &self.shared.cluster;
+        let events = cluster.list(api::EVENT, Some(&self.scenario.name)).await?;
+        let of = |event: &&Value| {
+            at(event, "/reason") == &told.reason
+                && at(event, "/involvedObject/name") == &told.rollout
+        };
+        let count = |event: &Value| at(event, "/count").as_u64().unwrap_or(1);
+        Ok(events.iter().filter(of).map(count).sum())
     }
 
     async fn shows(&self, expected: &Value) -> Result<Result<(), String>, Error> {
@@ -187,65 +226,18 @@ impl<S: Stack> Drive<'_, S> {
             .map_err(|found| format!("{}/{name}{found}", kind.1)))
     }
 
-    /// Waits until every route that splits has these weights, and the Rollouts' statuses have the same ones.
-    pub(super) async fn weighted(&mut self, expected: &[i64]) -> Result<(), Error> {
-        let began = Instant::now();
-        loop {
-            let Err(seen) = self.has_weights(expected).await? else {
-                return Ok(());
-            };
-            if began.elapsed() > STEP_LIMIT {
-                return Err(Error::Waited {
-                    what: format!("the weights {expected:?}"),
-                    limit: STEP_LIMIT,
-                    seen,
-                });
-            }
-            tokio::time::sleep(POLL).await;
-        }
-    }
-
-    async fn has_weights(&self, expected: &[i64]) -> Result<Result<(), String>, Error> {
-        let cluster = &self.shared.cluster;
-        for (namespace, name) in self.scenario.placed(VIRTUAL_SERVICE.1) {
-            let live = cluster.get(VIRTUAL_SERVICE, &namespace, &name).await?;
-            let splits: Vec<Vec<i64>> = ["http", "tls", "tcp"]
-                .into_iter()
-                .filter_map(|protocol| spec(&live).get(protocol)?.as_array())
-                .flatten()
-                .map(|route| weights(route.get("route").unwrap_or(&Value::Null)))
-                .filter(|weights| weights.len() > 1)
-                .collect();
-            if splits.is_empty() || splits.iter().any(|weights| weights != expected) {
-                return Ok(Err(format!("VirtualService {name} has {splits:?}")));
-            }
-        }
-        let mut expected = expected.to_vec();
-        expected.sort_unstable();
-        for name in self.scenario.rollouts() {
-            let live = cluster.get(ROLLOUT, &self.scenario.name, &name).await?;
-            let status = live
-                .pointer("/status/canary/weights")
-                .cloned()
-                .unwrap_or_default();
-            let mut seen = weights(&json!([at(&status, "/stable"), at(&status, "/canary")]));
-            seen.extend(weights(at(&status, "/additional")));
-            seen.sort_unstable();
-            if seen != expected {
-                return Ok(Err(format!("status.canary.weights of {name} is {status}")));
-            }
-        }
-        Ok(Ok(()))
-    }
-
     /// The versions of each stream's Rollout that may answer now.
-    pub(super) async fn versions(&self) -> Result<Vec<Option<Versions>>, Error> {
+    pub(super) async fn versions(&mut self) -> Result<Vec<Option<Versions>>, Error> {
         let mut all = Vec::new();
-        for stream in &self.scenario.table.stream {
+        for (index, stream) in self.scenario.table.stream.iter().enumerate() {
             let Some(rollout) = &stream.rollout else {
                 all.push(None);
                 continue;
             };
+            if self.deleted.contains(rollout) {
+                all.push(self.versions.get(index).cloned().flatten());
+                continue;
+            }
             let cluster = &self.shared.cluster;
             let live = cluster.get(ROLLOUT, &self.scenario.name, rollout).await?;
             let text = |value: &Value| value.as_str().map(str::to_owned);
@@ -262,15 +254,9 @@ impl<S: Stack> Drive<'_, S> {
                 .collect();
             all.push(Some(Versions { own, experiments }));
         }
+        self.versions.clone_from(&all);
         Ok(all)
     }
-}
-
-/// The weights of a list of destinations; one without a weight has 0.
-fn weights(destinations: &Value) -> Vec<i64> {
-    let all = destinations.as_array().into_iter().flatten();
-    all.map(|one| at(one, "/weight").as_i64().unwrap_or(0))
-        .collect()
 }
 
 fn is_ready(pod: &Value) -> bool {

@@ -14,7 +14,7 @@ use crate::error::Error;
 /// The folders of Argo's end-to-end tests that have Rollouts for Istio.
 const FOLDERS: [&str; 3] = ["istio", "header-routing", "mirror-route"];
 /// Where a Rollout says how its traffic is moved.
-const ROUTING: &str = "/spec/strategy/canary/trafficRouting";
+pub(crate) const ROUTING: &str = "/spec/strategy/canary/trafficRouting";
 const BUILT_IN: &str = "istio";
 /// The plugin's name in a Rollout.
 const PLUGIN: &str = "serin/istio";

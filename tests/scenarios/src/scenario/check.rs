@@ -8,6 +8,9 @@ use crate::error::Error;
 use crate::judge::RATE;
 use testbed::mesh::Via;
 
+/// The kinds that other tools apply again.
+const REAPPLIED: [&str; 2] = ["VirtualService", "DestinationRule"];
+
 impl Scenario {
     /// Names fit together, and the streams have the rate that is judged.
     pub(super) fn check(&self, path: &Path) -> Result<(), Error> {
@@ -60,6 +63,8 @@ impl Scenario {
                     | Action::Scale { rollout, .. }
                     | Action::DeleteCanaryPods { rollout }
                     | Action::Move { rollout, .. }
+                    | Action::DeletePolicy { rollout }
+                    | Action::DeleteRollout { rollout }
                     | Action::Abort { rollout } => {
                         known("step.actions.rollout", rollout, &rollouts)?;
                     }
@@ -72,11 +77,21 @@ impl Scenario {
                         let all = self.named(api::VIRTUAL_SERVICE.1);
                         known("step.actions.virtual-service", virtual_service, &all)?;
                     }
+                    Action::Reapply { kind, name } | Action::KeepReapplying { kind, name, .. } => {
+                        known("step.actions.kind", kind, &REAPPLIED.map(str::to_owned))?;
+                        known("step.actions.name", name, &self.named(kind))?;
+                    }
                     Action::KillController { .. } => {}
                 }
             }
             for until in &step.until {
                 known("step.until.rollout", &until.rollout, &rollouts)?;
+            }
+            for rollout in &step.clean {
+                known("step.clean", rollout, &rollouts)?;
+            }
+            for told in &step.events {
+                known("step.events.rollout", &told.rollout, &rollouts)?;
             }
             for expect in &step.expect {
                 known("step.expect.stream", &expect.stream, &streams)?;

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::Error;
+use super::action::Action;
 use testbed::mesh::Via;
 
 /// `scenario.toml`.
@@ -102,6 +103,14 @@ pub(crate) struct Step {
     pub(crate) weights: Option<Vec<i64>>,
     /// A file of objects; each must be contained in the one that is live. Waited for after `until`.
     pub(crate) objects: Option<PathBuf>,
+    /// Rollouts of which no lane route and no policy must be left. Waited for after `until`.
+    #[serde(default)]
+    pub(crate) clean: Vec<String>,
+    /// Events that were told of Rollouts. Waited for after `until`.
+    #[serde(default)]
+    pub(crate) events: Vec<Told>,
+    /// Milliseconds from the last action's end to the moment by which all that is waited for after `until` must be there.
+    pub(crate) within: Option<u64>,
     /// The expectations hold from the moment before the actions on: the state stays what it was.
     #[serde(default)]
     pub(crate) throughout: bool,
@@ -120,96 +129,6 @@ pub(crate) struct Step {
     pub(crate) seconds: u64,
 }
 
-/// What is done to a Rollout, or to its controller.
-#[derive(Debug, Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    rename_all = "kebab-case",
-    rename_all_fields = "kebab-case",
-    tag = "do"
-)]
-pub(crate) enum Action {
-    /// A new version: the first container's image.
-    SetImage {
-        /// The Rollout.
-        rollout: String,
-        /// The image; requests that its pods answer count as the canary's.
-        image: String,
-    },
-    /// On to the next step, as `kubectl argo rollouts promote` does.
-    Promote {
-        /// The Rollout.
-        rollout: String,
-    },
-    /// To the end of all steps, as `kubectl argo rollouts promote --full` does.
-    PromoteFull {
-        /// The Rollout.
-        rollout: String,
-    },
-    /// The aborted version again, as `kubectl argo rollouts retry rollout` does.
-    Retry {
-        /// The Rollout.
-        rollout: String,
-    },
-    /// Another number of pods.
-    Scale {
-        /// The Rollout.
-        rollout: String,
-        /// How many.
-        replicas: u32,
-    },
-    /// Deletes every pod of the version that is being rolled out.
-    DeleteCanaryPods {
-        /// The Rollout.
-        rollout: String,
-    },
-    /// Moves the Rollout's traffic configuration, unchanged, from one traffic router to the other.
-    Move {
-        /// The Rollout.
-        rollout: String,
-        /// Who moves the traffic from now on.
-        to: RouterName,
-    },
-    /// Sets fields of a route, as `kubectl edit` does.
-    EditRoute {
-        /// The VirtualService.
-        virtual_service: String,
-        /// The HTTP route's name.
-        route: String,
-        /// The fields.
-        set: serde_json::Map<String, Value>,
-    },
-    /// Puts a route above another one, as `kubectl edit` does.
-    AddRoute {
-        /// The VirtualService.
-        virtual_service: String,
-        /// The HTTP route that it goes directly above, as far as users wrote them.
-        above: String,
-        /// The route.
-        add: Value,
-    },
-    /// Back to the stable version, as `kubectl argo rollouts abort` does.
-    Abort {
-        /// The Rollout.
-        rollout: String,
-    },
-    /// The controller is killed without warning and started again after a pause.
-    KillController {
-        /// Between its end and its start.
-        pause_seconds: u64,
-    },
-}
-
-/// The word for a traffic router in a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum RouterName {
-    /// `trafficRouting.istio`.
-    BuiltIn,
-    /// `trafficRouting.plugins`.
-    Plugin,
-}
-
 /// A state of a Rollout.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -226,8 +145,23 @@ pub(crate) struct Until {
     pub(crate) canary_pods: Option<usize>,
     /// So many pods of the stable version are ready.
     pub(crate) stable_pods: Option<usize>,
+    /// Weights, in the order of destinations, of every route that the Rollout names and that splits; its
+    /// `status.canary.weights` says the same.
+    pub(crate) weights: Option<Vec<i64>>,
     /// So many pods are left, the terminating ones included: the old version has gone.
     pub(crate) pods: Option<usize>,
+}
+
+/// Events with one reason.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Told {
+    /// The Rollout that they are about.
+    pub(crate) rollout: String,
+    /// The reason.
+    pub(crate) reason: String,
+    /// How many there are, since the scenario's beginning.
+    pub(crate) count: u64,
 }
 
 /// What a stream must see.

@@ -1,7 +1,7 @@
 //! What holds at every revision of the cluster, whatever a scenario does: what requests can't show, since the weights take
 //! those for which a lane or its route is missing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
@@ -9,6 +9,8 @@ use testbed::apiserver::{ChangeKind, Store};
 
 /// Where the harness counts what it has done by a user's hand.
 const EDITS: &str = "serin-e2e/edits";
+/// Where it counts what it has taken back to the manifest, as another tool does.
+const DRIFTS: &str = "serin-e2e/drifts";
 const HASH: &str = "rollouts-pod-template-hash";
 
 /// Violations, and how many revisions showed each.
@@ -26,8 +28,9 @@ pub(crate) async fn watch(store: Store, violations: Violations) {
         } else {
             cluster.put(key, Value::clone(&change.object))
         };
+        let standing = cluster.standing();
         let mut violations = violations.lock().unwrap();
-        for violation in found.into_iter().chain(cluster.violations()) {
+        for violation in found.into_iter().chain(standing) {
             *violations.entry(violation).or_default() += 1;
         }
     }
@@ -51,12 +54,27 @@ struct Objects {
     all: BTreeMap<Key, Value>,
     /// The VirtualServices as the user has left them, as far as they are the user's, and how often it was edited.
     users: BTreeMap<Key, (Value, Value)>,
+    /// Where another tool has written last, and nobody has put it right yet.
+    drifting: BTreeSet<String>,
 }
 
 impl Objects {
+    /// What doesn't hold now, but where it has to be put right first; how soon that is, the scenario says.
+    fn standing(&mut self) -> Vec<String> {
+        let all = self.violations();
+        let of = |namespace: &str| all.iter().filter(move |one| one.0 == namespace).count();
+        self.drifting.retain(|namespace| of(namespace) > 0);
+        let others = all.iter().filter(|one| !self.drifting.contains(&one.0));
+        others.map(|one| one.1.clone()).collect()
+    }
+
     /// Takes an object; the violations are those of its change.
     fn put(&mut self, key: Key, object: Value) -> Vec<String> {
         let mut violations = Vec::new();
+        let drifts = |object: &Value| object["metadata"]["annotations"][DRIFTS].clone();
+        if self.all.get(&key).is_some_and(|old| drifts(old) != drifts(&object)) {
+            self.drifting.insert(key.1.clone());
+        }
         match key.0.as_str() {
             "virtualservices" => {
                 let edits = object["metadata"]["annotations"][EDITS].clone();
@@ -91,16 +109,19 @@ impl Objects {
         violations
     }
 
-    fn violations(&self) -> Vec<String> {
+    /// Namespace and violation.
+    fn violations(&self) -> Vec<(String, String)> {
         let mut violations = self.lanes_without_routes();
         for (key, object) in self.of("virtualservices") {
             for route in list(object, "/spec/http") {
-                violations.extend(self.leads_nowhere(key, route));
+                let nowhere = self.leads_nowhere(key, route).into_iter();
+                violations.extend(nowhere.map(|one| (key.1.clone(), one)));
                 if is_lane_route(route) && !has_twin(object, route) {
-                    violations.push(format!(
+                    let violation = format!(
                         "{}/{}: lane route {} is no clone of a route of the user's",
                         key.1, key.2, route["name"]
-                    ));
+                    );
+                    violations.push((key.1.clone(), violation));
                 }
             }
         }
@@ -108,7 +129,7 @@ impl Objects {
     }
 
     /// Make before break: a lane that a policy names has its route in each of the policy's VirtualServices.
-    fn lanes_without_routes(&self) -> Vec<String> {
+    fn lanes_without_routes(&self) -> Vec<(String, String)> {
         let mut violations = Vec::new();
         for (_, plugin) in self.of("wasmplugins") {
             let policies = plugin.pointer("/spec/pluginConfig/rollouts");
@@ -121,9 +142,11 @@ impl Objects {
                         let routes = self.virtual_service(service);
                         let mut routes = routes.into_iter().flat_map(|one| list(one, "/spec/http"));
                         if !routes.any(|route| text(route, "/name").starts_with(&lane)) {
-                            violations.push(format!(
+                            let namespace = service.split('/').next().unwrap_or_default();
+                            let violation = format!(
                                 "the policy of {rollout} leads to {lane}, which {service} doesn't have"
-                            ));
+                            );
+                            violations.push((namespace.to_owned(), violation));
                         }
                     }
                 }

@@ -36,11 +36,13 @@ pub(in crate::apiserver) struct Write<'a> {
     pub(in crate::apiserver) writer: &'a Writer,
 }
 
-/// `metav1.Preconditions` of a delete.
+/// `metav1.Preconditions` of a delete, and its propagation policy.
 #[derive(Debug, Clone, Default)]
 pub(in crate::apiserver) struct Preconditions {
     pub(in crate::apiserver) uid: Option<String>,
     pub(in crate::apiserver) revision: Option<String>,
+    /// `propagationPolicy: Orphan`: the object stays until the garbage collector has taken it out of its dependents.
+    pub(in crate::apiserver) orphan: bool,
 }
 
 /// What a delete did.
@@ -220,11 +222,15 @@ impl State {
                 return Err(Status::precondition(resource, &key.name, field, want, have));
             }
         }
-        if object::has_finalizers(&old) {
+        let orphans = preconditions.orphan && object::meta(&old, "deletionTimestamp").is_empty();
+        if orphans || object::has_finalizers(&old) {
             if dry_run || !object::meta(&old, "deletionTimestamp").is_empty() {
                 return Ok(Deletion::Pending(old));
             }
             let mut marked = Value::clone(&old);
+            if orphans {
+                object::add_finalizer(&mut marked, object::ORPHAN);
+            }
             object::set_meta(
                 &mut marked,
                 "deletionTimestamp",

@@ -168,6 +168,34 @@ fn what_has_lost_its_owner_goes() {
     );
 }
 
+#[test]
+fn an_owner_that_orphans_goes_once_nothing_names_it() {
+    let rollout = json!({"metadata": {
+        "name": "web", "namespace": "shop", "uid": "r", "deletionTimestamp": "2026-01-01T00:00:00Z",
+        "finalizers": ["mine", "orphan"],
+    }});
+    let mut set = set(0);
+    set["metadata"]["ownerReferences"] =
+        json!([{"kind": "Rollout", "uid": "r", "controller": true}]);
+    set["status"] = json!({"replicas": 0, "observedGeneration": 1});
+    let mut cluster = Cluster {
+        rollouts: vec![rollout],
+        sets: vec![set],
+        ..Cluster::default()
+    };
+    let [Write::Merge(to, patch)] = &plan(&cluster, now()).writes[..] else {
+        panic!("one write");
+    };
+    assert_eq!(to.name, "web-1");
+    assert_eq!(*patch, json!({"metadata": {"ownerReferences": []}}));
+    cluster.sets[0]["metadata"]["ownerReferences"] = json!([]);
+    let [Write::Merge(to, patch)] = &plan(&cluster, now()).writes[..] else {
+        panic!("one write");
+    };
+    assert_eq!(to.name, "web");
+    assert_eq!(*patch, json!({"metadata": {"finalizers": ["mine"]}}));
+}
+
 fn deployment() -> Value {
     json!({
         "metadata": {"name": "web", "namespace": "shop", "uid": "dep", "generation": 2},
