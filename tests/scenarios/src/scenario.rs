@@ -129,9 +129,9 @@ impl Scenario {
 
     /// The object of that kind and name, as its manifest has it.
     pub(crate) fn manifest(&self, kind: &str, name: &str) -> Option<&Value> {
-        self.objects.iter().find(|object| {
-            object["kind"] == kind && *api::at(object, "/metadata/name") == *name
-        })
+        self.objects
+            .iter()
+            .find(|object| object["kind"] == kind && *api::at(object, "/metadata/name") == *name)
     }
 
     /// The names of the objects of a kind.

@@ -337,7 +337,10 @@ fn release_dependents(resource: &str, owner: &Value, cluster: &Cluster, writes: 
     }
     if !named {
         let finalizers = owner.pointer("/metadata/finalizers");
-        let mut rest = finalizers.and_then(Value::as_array).cloned().unwrap_or_default();
+        let mut rest = finalizers
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default();
         rest.retain(|one| one != ORPHAN);
         let patch = json!({"metadata": {"finalizers": rest}});
         writes.push(Write::Merge(at(resource, owner), patch));

@@ -12,7 +12,7 @@ use crate::error::Error;
 
 /// Counts in the object's annotations what it has lost to another tool, so that whoever looks at its revisions can tell
 /// that it has to be put right first.
-const DRIFTS: &str = "serin-e2e/drifts";
+pub(super) const DRIFTS: &str = "serin-e2e/drifts";
 /// How often a write is begun anew because somebody else has written meanwhile.
 const ATTEMPTS: u32 = 20;
 
@@ -108,7 +108,9 @@ impl<S: Stack> Drive<'_, S> {
             for route in at(&live, "/spec/http").as_array().into_iter().flatten() {
                 let route = at(route, "/name").as_str().unwrap_or_default();
                 if route.starts_with(&prefix) {
-                    left.push(format!("the lane route {route} is left in {namespace}/{name}"));
+                    left.push(format!(
+                        "the lane route {route} is left in {namespace}/{name}"
+                    ));
                 }
             }
         }

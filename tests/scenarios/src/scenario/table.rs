@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::error::Error;
 use super::action::Action;
+use crate::error::Error;
 use testbed::mesh::Via;
 
 /// `scenario.toml`.

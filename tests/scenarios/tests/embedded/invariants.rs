@@ -1,7 +1,7 @@
 //! What holds at every revision of the cluster, whatever a scenario does: what requests can't show, since the weights take
 //! those for which a lane or its route is missing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
@@ -9,7 +9,8 @@ use testbed::apiserver::{ChangeKind, Store};
 
 /// Where the harness counts what it has done by a user's hand.
 const EDITS: &str = "serin-e2e/edits";
-/// Where it counts what it has taken back to the manifest, as another tool does.
+/// Where it counts what it has taken back to the manifest, as another tool does; a namespace's, how often all pods of a
+/// version were deleted in it.
 const DRIFTS: &str = "serin-e2e/drifts";
 const HASH: &str = "rollouts-pod-template-hash";
 
@@ -54,8 +55,8 @@ struct Objects {
     all: BTreeMap<Key, Value>,
     /// The VirtualServices as the user has left them, as far as they are the user's, and how often it was edited.
     users: BTreeMap<Key, (Value, Value)>,
-    /// Where another tool has written last, and nobody has put it right yet.
-    drifting: BTreeSet<String>,
+    /// Where something has to be put right first, and whether it has been seen to be wrong.
+    drifting: BTreeMap<String, bool>,
 }
 
 impl Objects {
@@ -63,8 +64,13 @@ impl Objects {
     fn standing(&mut self) -> Vec<String> {
         let all = self.violations();
         let of = |namespace: &str| all.iter().filter(move |one| one.0 == namespace).count();
-        self.drifting.retain(|namespace| of(namespace) > 0);
-        let others = all.iter().filter(|one| !self.drifting.contains(&one.0));
+        self.drifting.retain(|namespace, seen| {
+            let wrong = of(namespace) > 0;
+            let over = *seen && !wrong;
+            *seen |= wrong;
+            !over
+        });
+        let others = all.iter().filter(|one| !self.drifting.contains_key(&one.0));
         others.map(|one| one.1.clone()).collect()
     }
 
@@ -72,8 +78,17 @@ impl Objects {
     fn put(&mut self, key: Key, object: Value) -> Vec<String> {
         let mut violations = Vec::new();
         let drifts = |object: &Value| object["metadata"]["annotations"][DRIFTS].clone();
-        if self.all.get(&key).is_some_and(|old| drifts(old) != drifts(&object)) {
-            self.drifting.insert(key.1.clone());
+        if self
+            .all
+            .get(&key)
+            .is_some_and(|old| drifts(old) != drifts(&object))
+        {
+            // A tool's write is wrong at once; pods that are deleted, once they are gone.
+            let (namespace, at_once) = match key.0.as_str() {
+                "namespaces" => (&key.2, false),
+                _ => (&key.1, true),
+            };
+            self.drifting.insert(namespace.clone(), at_once);
         }
         match key.0.as_str() {
             "virtualservices" => {

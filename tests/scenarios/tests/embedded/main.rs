@@ -1,7 +1,8 @@
 //! The scenarios on the embedded cluster: the same tables as on the real stack, in seconds. Real are the plugin's
 //! process, the filter, and both Envoys.
 //!
-//! Run by `cargo xtask test`, which builds the plugin and the module and fetches Envoy.
+//! Run by `cargo xtask test`, which builds the plugin and the module and fetches Envoy. `SERIN_SCENARIOS` may name those
+//! to run, separated by commas.
 
 // Helpers of a test count as shipped code to clippy.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
@@ -76,6 +77,12 @@ async fn run(wanted: impl Fn(&Scenario) -> bool) {
     let began = Instant::now();
     let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut scenarios = scenarios::read_all(&checkout.join("tests/e2e"), None, &[]).unwrap();
+    if let Ok(names) = std::env::var("SERIN_SCENARIOS") {
+        scenarios.retain(|scenario| names.split(',').any(|name| name == scenario.name()));
+        if !scenarios.iter().any(&wanted) {
+            return println!("SERIN_SCENARIOS names none of these");
+        }
+    }
     scenarios.retain(|scenario| match scenario.real_only() {
         Some(why) if wanted(scenario) => {
             println!("{} is skipped here: {why}", scenario.name());
