@@ -29,6 +29,7 @@ const PACE: Pace = Pace {
     seconds: 1.0,
     settle: Duration::from_secs(1),
     late: Duration::from_secs(2),
+    patience: 1,
 };
 
 /// Runs the scenarios; true if all of them passed.

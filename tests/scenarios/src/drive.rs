@@ -47,9 +47,9 @@ pub trait Stack: Sync {
     /// Changes an object of a scenario before it is applied.
     fn adapt(&self, _object: &mut Value) {}
 
-    /// Waits until the proxies have what is in the API now, where that can be told.
-    fn settled(&self) -> impl Future<Output = Result<(), Error>> + Send {
-        std::future::ready(Ok(()))
+    /// Waits until the proxies have what is in the API now; false where that can't be told.
+    fn settled(&self) -> impl Future<Output = Result<bool, Error>> + Send {
+        std::future::ready(Ok(false))
     }
 
     /// Ends the controller without warning, and starts it again after `pause`.
@@ -70,6 +70,8 @@ pub struct Pace {
     pub settle: Duration,
     /// A request in the wrong lane so long after its step is wrong; until then it is late.
     pub late: Duration,
+    /// How many times the milliseconds that a step allows may pass, since the machine is slow.
+    pub patience: u32,
 }
 
 /// What every scenario shares.
@@ -275,19 +277,26 @@ impl<S: Stack> Drive<'_, S> {
         self.say("state reached");
         self.shown(step).await?;
         self.say("objects as expected");
-        let took = done.elapsed().as_millis();
-        if let Some(within) = step.within
-            && took > u128::from(within)
+        let took = done.elapsed();
+        let patience = self.shared.pace.patience;
+        let allowed = |millis: Option<u64>| {
+            let allowed = millis.map(Duration::from_millis);
+            allowed.map(|allowed| allowed * patience)
+        };
+        if let Some(within) = allowed(step.within)
+            && took > within
         {
             self.problems.push(format!(
-                "step \"{}\": the objects were as expected after {took} ms, allowed are {within}",
-                step.name
+                "step \"{}\": the objects were as expected after {} ms, allowed are {}",
+                step.name,
+                took.as_millis(),
+                within.as_millis()
             ));
         }
+        let known = self.shared.stack.settled().await?.then(Instant::now);
         let settled = if step.throughout {
             acted
         } else {
-            self.shared.stack.settled().await?;
             tokio::time::sleep(self.shared.pace.settle).await;
             Instant::now()
         };
@@ -300,14 +309,15 @@ impl<S: Stack> Drive<'_, S> {
             name: step.name.clone(),
             acted,
             stepped,
+            known,
             settled,
             throughout: step.throughout,
             ended: Instant::now(),
             canaries: streams.iter().map(canary).collect(),
             versions,
-            strays_within: step.strays_within.map(Duration::from_millis),
+            strays_within: allowed(step.strays_within),
             late: step.late.map(Duration::from_secs),
-            fails_within: step.fails_within.map(Duration::from_millis),
+            fails_within: allowed(step.fails_within),
             expect: step
                 .expect
                 .iter()

@@ -25,6 +25,8 @@ pub(crate) struct Phase {
     pub(crate) acted: Instant,
     /// When the Rollout had reached the state that was waited for.
     pub(crate) stepped: Instant,
+    /// When the proxies had it too, where that can be told.
+    pub(crate) known: Option<Instant>,
     /// From when on shares and copies have to follow.
     pub(crate) settled: Instant,
     /// The state stays what it was: its lanes hold from `acted` on, which is also `stepped` and `settled`.

@@ -59,14 +59,14 @@ impl<S: Stack> Drive<'_, S> {
             Action::KeepReapplying {
                 kind,
                 name,
-                seconds,
-                at_most,
+                times,
+                at_least_seconds,
             } => {
-                let lasting = Duration::from_secs(*seconds);
-                let times = self.keep_reapplying(kind, name, lasting).await?;
-                if times > *at_most {
+                let took = self.keep_reapplying(kind, name, *times).await?;
+                if took < Duration::from_secs(*at_least_seconds) {
                     self.problems.push(format!(
-                        "{kind} {name} had to be applied again {times} times in {seconds} s, allowed are {at_most}"
+                        "{kind} {name} was put right {times} times in {} ms, expected no sooner than in {at_least_seconds} s",
+                        took.as_millis()
                     ));
                 }
             }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::end::POLICIES;
-use super::wait::{POLL, WASM_PLUGIN};
+use super::wait::{POLL, STEP_LIMIT, WASM_PLUGIN};
 use super::{DESTINATION_RULE, Drive, Stack};
 use crate::api::{Kind, ROLLOUT, VIRTUAL_SERVICE, at};
 use crate::error::Error;
@@ -46,25 +46,29 @@ impl<S: Stack> Drive<'_, S> {
         self.version(live_kind, name).await
     }
 
-    /// Applies it again whenever somebody else has changed it; the number of times.
+    /// Applies it so often, each time as soon as somebody else has changed it; how long that took.
     pub(super) async fn keep_reapplying(
         &mut self,
         kind: &str,
         name: &str,
-        lasting: Duration,
-    ) -> Result<u32, Error> {
+        times: u32,
+    ) -> Result<Duration, Error> {
         let began = Instant::now();
         let mut left = self.reapply(kind, name).await?;
-        let mut times = 1;
-        while began.elapsed() < lasting {
-            tokio::time::sleep(POLL).await;
-            if self.version(kind_of(kind), name).await? != left {
-                left = self.reapply(kind, name).await?;
-                times += 1;
+        for _ in 1..times {
+            while self.version(kind_of(kind), name).await? == left {
+                if began.elapsed() > STEP_LIMIT {
+                    return Err(Error::Waited {
+                        what: format!("{kind} {name} to be put right"),
+                        limit: STEP_LIMIT,
+                        seen: "what was applied".to_owned(),
+                    });
+                }
+                tokio::time::sleep(POLL).await;
             }
+            left = self.reapply(kind, name).await?;
         }
-        self.say(&format!("{kind} {name}: applied {times} times in all"));
-        Ok(times)
+        Ok(began.elapsed())
     }
 
     async fn version(&self, kind: Kind, name: &str) -> Result<String, Error> {

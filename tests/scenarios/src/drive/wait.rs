@@ -12,7 +12,7 @@ use crate::judge::Versions;
 use crate::scenario::{Step, Told, Until};
 
 /// Limits what a step may take; a step that hangs is a failed scenario.
-const STEP_LIMIT: Duration = Duration::from_secs(90);
+pub(super) const STEP_LIMIT: Duration = Duration::from_secs(90);
 pub(super) const POLL: Duration = Duration::from_millis(100);
 
 pub(super) const WASM_PLUGIN: Kind = ("extensions.istio.io/v1alpha1", "WasmPlugin");

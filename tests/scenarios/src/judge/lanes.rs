@@ -46,8 +46,14 @@ impl Look<'_> {
         } else if self.phase.throughout || certain(self.expect.canary).is_none() {
             self.phase.settled
         } else {
-            self.phase.stepped + self.late
+            self.latest()
         }
+    }
+
+    /// A request in the wrong lane after this is wrong.
+    fn latest(&self) -> Instant {
+        let latest = self.phase.stepped + self.late;
+        self.phase.known.map_or(latest, |known| latest.max(known))
     }
 
     /// When the requests were sent that were answered, and whether by the canary.
@@ -98,7 +104,7 @@ impl Look<'_> {
             .count();
         let strangers = answers
             .iter()
-            .filter(|(sent, _)| *sent >= self.phase.stepped + self.late)
+            .filter(|(sent, _)| *sent >= self.latest())
             .filter(|(_, pod)| !self.is_experiment(pod) && !is_among(pod, &versions.own))
             .count();
         if strangers > 0 {

@@ -26,6 +26,7 @@ const PACE: Pace = Pace {
     seconds: 1.0,
     settle: Duration::from_secs(1),
     late: Duration::from_secs(2),
+    patience: 1,
 };
 
 fn stream() -> Stream {
@@ -50,6 +51,7 @@ fn phase(began: Instant, canary: f64, copies: f64) -> Phase {
         acted: began,
         stepped: began + Duration::from_secs(1),
         settled: began + Duration::from_secs(2),
+        known: None,
         throughout: false,
         ended: began + Duration::from_secs(12),
         canaries: vec![Some(CANARY.to_owned())],
@@ -126,6 +128,21 @@ fn a_share_beyond_four_deviations_is_named() {
             "step \"a step\", stream users through the sidecar: the canary answered 20.00 % of 2000 requests, expected \
              10 ± 2.68"
         )
+    );
+}
+
+#[test]
+fn proxies_that_learn_late_are_waited_for_where_that_can_be_told() {
+    let began = Instant::now();
+    let records = records(began, |number| if number < 900 { STABLE } else { CANARY });
+    let mut step = phase(began, 100.0, 0.0);
+    step.known = Some(began + Duration::from_millis(4500));
+    assert_eq!(verdict(step, &records, &[]).problems, Vec::<String>::new());
+    assert_eq!(
+        verdict(phase(began, 100.0, 0.0), &records, &[])
+            .problems
+            .len(),
+        2
     );
 }
 

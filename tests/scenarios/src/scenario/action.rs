@@ -83,16 +83,17 @@ pub(crate) enum Action {
         /// Its name.
         name: String,
     },
-    /// Does so again as soon as somebody else has changed the object, as a GitOps tool with self-healing does.
+    /// Does so again each time that somebody else has changed the object, as a GitOps tool with self-healing does, and
+    /// gives up in the end.
     KeepReapplying {
         /// Its kind.
         kind: String,
         /// Its name.
         name: String,
-        /// For so long.
-        seconds: u64,
-        /// How often it may have to, the first time included.
-        at_most: u32,
+        /// How often in all.
+        times: u32,
+        /// It has to take so long at least, since nobody writes without a pause for ever.
+        at_least_seconds: u64,
     },
     /// Takes the Rollout's policy out of the WasmPlugin.
     DeletePolicy {

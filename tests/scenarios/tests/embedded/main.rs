@@ -33,10 +33,17 @@ const PACE: Pace = Pace {
     seconds: 0.5,
     settle: Duration::from_secs(1),
     late: Duration::from_secs(2),
+    patience: 10,
+};
+
+/// Pods serve for longer than a starved proxy takes to hear of their end.
+const MANNERS: Manners = Manners {
+    ready_after: Duration::from_millis(200),
+    serves_on: Duration::from_secs(10),
 };
 
 /// Scenarios at once; more would take their load from each other.
-const AT_ONCE: usize = 7;
+const AT_ONCE: usize = 6;
 
 struct UnderTest(Embedded);
 
@@ -45,9 +52,11 @@ impl Stack for UnderTest {
         self.0.target(via)
     }
 
-    async fn settled(&self) -> Result<(), Error> {
+    async fn settled(&self) -> Result<bool, Error> {
         let settled = self.0.mesh().settled().await;
-        settled.map_err(|error| Error::Stack(Box::new(error)))
+        settled
+            .map(|()| true)
+            .map_err(|error| Error::Stack(Box::new(error)))
     }
 
     async fn kill_controller(&self, pause: Duration) -> Result<(), Error> {
@@ -133,7 +142,7 @@ async fn start(checkout: &Path, folder: &Path, calls: &Arc<Calls>) -> Shared<Und
         calls: calls.observer(),
         log: log(folder),
     };
-    let embedded = Embedded::start(&programs, folder, Manners::default(), observers)
+    let embedded = Embedded::start(&programs, folder, MANNERS, observers)
         .await
         .unwrap();
     calls.on(embedded.store());
