@@ -97,7 +97,7 @@ pub struct Object {
     pub labels: BTreeMap<String, String>,
     /// `spec`, or `Value::Null`. Of a ReplicaSet it is left out.
     pub spec: Value,
-    /// `status.availableReplicas` of a ReplicaSet; 0 for all else.
+    /// `status.availableReplicas` of a ReplicaSet, 0 as soon as its `spec.replicas` is; 0 for all else.
     pub available_replicas: i64,
 }
 

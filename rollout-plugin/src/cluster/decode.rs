@@ -18,7 +18,7 @@ use crate::object::{Kind, Object, ObjectId};
 pub(super) type Specified = Decoded<Value, IgnoredAny>;
 
 /// A ReplicaSet.
-pub(super) type Pods = Decoded<IgnoredAny, Availability>;
+pub(super) type Pods = Decoded<Scale, Availability>;
 
 /// An object of which the spec is read as `S` and the status as `T`.
 #[derive(Clone, Debug, Deserialize)]
@@ -27,6 +27,12 @@ pub(super) struct Decoded<S, T> {
     metadata: ObjectMeta,
     spec: Option<S>,
     status: Option<T>,
+}
+
+/// A ReplicaSet's spec.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Scale {
+    replicas: Option<i64>,
 }
 
 /// A ReplicaSet's status.
@@ -58,7 +64,10 @@ impl Body for Specified {
 
 impl Body for Pods {
     fn object(self, kind: Kind) -> Object {
+        // Its pods are about to go: lanes that wait for the status to say so lead to nowhere meanwhile.
+        let ends = self.spec.is_some_and(|spec| spec.replicas == Some(0));
         let available = self.status.and_then(|status| status.replicas);
+        let available = available.filter(|_| !ends);
         object(kind, self.metadata, Value::Null, available.unwrap_or(0))
     }
 }
@@ -149,7 +158,7 @@ mod tests {
                 "annotations": { "kubectl.kubernetes.io/last-applied-configuration": "{}" },
                 "managedFields": [{ "fieldsV1": { "f:spec": {} } }],
             },
-            "spec": { "template": { "spec": [1, 2] } },
+            "spec": { "replicas": 4, "template": { "spec": [1, 2] } },
             "status": { "availableReplicas": 3, "replicas": 4 },
         })
     }
@@ -162,7 +171,10 @@ mod tests {
         assert_eq!(object.id, ObjectId::new(Kind::VirtualService, "n", "a"));
         assert_eq!(object.resource_version, "7");
         assert_eq!(object.labels.get("l").map(String::as_str), Some("m"));
-        assert_eq!(object.spec, json!({ "template": { "spec": [1, 2] } }));
+        assert_eq!(
+            object.spec,
+            json!({ "replicas": 4, "template": { "spec": [1, 2] } })
+        );
         assert_eq!(object.available_replicas, 0);
     }
 
@@ -173,6 +185,11 @@ mod tests {
         assert_eq!(object.available_replicas, 3);
         assert_eq!(object.labels.len(), 1);
         assert_eq!(object.spec, Value::Null);
+
+        let mut ending = answer();
+        ending["spec"]["replicas"] = json!(0);
+        let decoded: Pods = serde_json::from_value(ending).unwrap();
+        assert_eq!(decoded.object(Kind::ReplicaSet).available_replicas, 0);
     }
 
     #[test]

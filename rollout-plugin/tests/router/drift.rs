@@ -170,6 +170,24 @@ async fn a_canary_that_loses_its_pods_loses_its_lanes_until_they_are_back() {
 }
 
 #[tokio::test]
+async fn a_canary_that_is_scaled_to_nothing_loses_its_lanes_before_its_pods_are_gone() {
+    let world = World::new().await;
+    let _router = at_twenty(&world).await;
+    let canary = ObjectRef::new("replicasets", "shop", "reviews-c2");
+    let store = world.server.store();
+    let mut object = store.get(&canary).unwrap();
+    assert_ne!(object["status"]["availableReplicas"], 0);
+    object["spec"]["replicas"] = json!(0);
+    store.put(object).unwrap();
+    world
+        .until("lanes go", |world| world.policy().is_null())
+        .await;
+    // Its status is as it was.
+    let left = store.get(&canary).unwrap();
+    assert_ne!(left["status"]["availableReplicas"], 0);
+}
+
+#[tokio::test]
 async fn stripped_hashes_and_lost_pods_wait_for_nothing() {
     let world = World::new().await;
     let rollout = world.put_rollout(2, 20, &json!({}));
