@@ -86,7 +86,7 @@ pub(crate) struct E2eFlags {
     #[arg(long, value_enum, default_value_t = Router::Serin)]
     pub(crate) traffic_router: Router,
     /// How many scenarios run at once.
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 6)]
     pub(crate) jobs: usize,
     /// Only builds what the stack needs, and says where it is.
     #[arg(long)]

@@ -66,7 +66,7 @@ pub(crate) struct Flags {
     #[arg(long, value_enum, default_value_t = Router::Serin)]
     pub(crate) traffic_router: Router,
     /// How many scenarios run at once.
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 6)]
     pub(crate) jobs: usize,
     /// Scenarios to run; all of them if none is named.
     pub(crate) names: Vec<String>,
