@@ -77,13 +77,16 @@ impl Objects {
     /// Takes an object; the violations are those of its change.
     fn put(&mut self, key: Key, object: Value) -> Vec<String> {
         let mut violations = Vec::new();
-        let drifts = |object: &Value| object["metadata"]["annotations"][DRIFTS].clone();
+        let drifts = |object: &Value| {
+            let annotations = &object["metadata"]["annotations"];
+            [DRIFTS, EDITS].map(|counter| annotations[counter].clone())
+        };
         if self
             .all
             .get(&key)
             .is_some_and(|old| drifts(old) != drifts(&object))
         {
-            // A tool's write is wrong at once; pods that are deleted, once they are gone.
+            // What a user or a tool has written is wrong at once; pods that are deleted, once they are gone.
             let (namespace, at_once) = match key.0.as_str() {
                 "namespaces" => (&key.2, false),
                 _ => (&key.1, true),
