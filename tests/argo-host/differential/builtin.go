@@ -146,10 +146,25 @@ func (s *sequence) rollout(name string, side *side, at state, weights *v1alpha1.
 			one.Name = short + "." + side.elsewhere()
 		}
 	}
+	if !plugin {
+		for i, one := range references(s.istio()) {
+			owned := s.owned(one)
+			for j, name := range one.Routes {
+				if slices.Contains(owned, name) {
+					references(canary.TrafficRouting.Istio)[i].Routes[j] = ownPrefix + name
+				}
+			}
+		}
+	}
 	if plugin {
 		block, err := json.Marshal(canary.TrafficRouting.Istio)
 		if err != nil {
 			return nil, err
+		}
+		if s.Lanes != "" {
+			if block, err = withField(block, "lanes", declared); err != nil {
+				return nil, err
+			}
 		}
 		canary.TrafficRouting.Istio = nil
 		canary.TrafficRouting.Plugins = map[string]json.RawMessage{pluginName: block}
@@ -171,6 +186,16 @@ func (s *sequence) rollout(name string, side *side, at state, weights *v1alpha1.
 	rollout.Status.Canary.Weights = weights
 	rollout.Status.Canary.StablePingPong = v1alpha1.PingPongType(at.StablePng)
 	return rollout, nil
+}
+
+// withField is a JSON object with one more field.
+func withField(written []byte, field string, value any) ([]byte, error) {
+	var fields object
+	if err := json.Unmarshal(written, &fields); err != nil {
+		return nil, err
+	}
+	fields[field] = value
+	return json.Marshal(fields)
 }
 
 // attempt is a call of the built-in on these objects.

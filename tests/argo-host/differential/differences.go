@@ -25,6 +25,44 @@ var allDifferences = []difference{
 		mend: mendMaximum,
 	},
 	{
+		id:     "side-of-several-destinations",
+		title:  "Several destinations of one side share its weight",
+		reason: "The built-in gives each of them all of it, and the other side less than it was meant to have.",
+		judge:  judgeSeveral,
+	},
+	{
+		id:    "weights-within-maximum",
+		title: "The weights of a route never add up to more than the maximum",
+		reason: "Where canary, experiments and `additionalSubsetNames` together ask for more, the built-in sets it so, and all get less " +
+			"than they were meant to. Serin gives out in this order what there is: additional subsets, canary, experiments, stable.",
+		judge: judgeMaximum,
+	},
+	{
+		id:    "additional-subset-of-a-side",
+		title: "A subset of `additionalSubsetNames` keeps its weight whatever its host",
+		reason: "Where the host is the canary's or stable's Service, the built-in gives it that side's weight a second time, and takes " +
+			"it from stable as well.",
+		mend: mendAdditional,
+	},
+	{
+		id:     "experiment-without-service",
+		title:  "An experiment whose Service isn't there yet has no weight",
+		reason: "The built-in adds a destination, and a subset, without a name.",
+		mend:   mendNoService,
+	},
+	{
+		id:     "experiments-of-one-service",
+		title:  "Experiments that share a Service have the sum of their weights",
+		reason: "The built-in gives it the last one's weight, and takes all of them from stable.",
+		mend:   mendOneService,
+	},
+	{
+		id:     "negative-weight",
+		title:  "A negative weight is an error",
+		reason: "The built-in writes it, and Istio refuses it at best.",
+		judge:  judgeNegative,
+	},
+	{
 		id:    "removed-destination",
 		title: "Removing a destination leaves the others' weights right",
 		reason: "A destination of neither side that carries weight is removed from a managed route, as the built-in does. The " +
@@ -45,6 +83,19 @@ var allDifferences = []difference{
 		reason: "Where `routes` is left out, a header or mirror route of the built-in takes the only route's place: weights move in " +
 			"the mirror route alone, or nowhere, and a second mirror step ends in a panic.",
 		mend: mendUnlisted,
+	},
+	{
+		id:    "users-managed-name",
+		title: "A route that the Rollout names stays the user's, also under a name of `managedRoutes`",
+		reason: "A route that is listed in `routes`, or the only one. The built-in takes it for its own, moves it to the top, and " +
+			"deletes it with the header and mirror routes.",
+		mend: mendOwned,
+	},
+	{
+		id:     "empty-lists",
+		title:  "An empty list of routes is as none",
+		reason: "The built-in panics on an empty `tls` or `tcp`, and looks for the Rollout's `routes` in an empty `http`.",
+		mend:   mendEmptyLists,
 	},
 	{
 		id:    "experiment-without-hash",
@@ -80,6 +131,31 @@ var allDifferences = []difference{
 		title:  "A DestinationRule without the canary's or stable's subset is an error",
 		reason: "The built-in's UpdateHash says nothing, and the hash goes nowhere.",
 		judge:  judgeMissingSubset,
+	},
+	{
+		id:     "no-routes",
+		title:  "A VirtualService without any route is an error",
+		reason: "The built-in sets weights in nothing, and succeeds.",
+		judge:  judgeNoRoutes,
+	},
+	{
+		id:     "answering-route",
+		title:  "A managed route that redirects, answers itself or delegates is an error",
+		reason: "The built-in moves weights that no request ever meets.",
+		judge:  judgeAnswers,
+	},
+	{
+		id:    "stable-subset-of-canary",
+		title: "The stable subset at the canary's Service is an error",
+		reason: "The built-in takes both destinations for the canary's, since it looks at the Service first, and gives stable's weight " +
+			"to nobody.",
+		judge: judgeSides,
+	},
+	{
+		id:     "declared-lanes",
+		title:  "With `lanes: declared` the lane routes have to stand",
+		reason: "A field of Serin's own: the user writes the lane routes, Serin writes none, and an error shows those that are missing.",
+		judge:  judgeUndeclared,
 	},
 	{
 		id:    "checked-routes",

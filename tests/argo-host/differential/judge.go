@@ -55,7 +55,15 @@ func judgeSubsets(a *attempt) bool {
 	if a.call.Method != updateHash {
 		return false
 	}
-	left := list(after["subsets"])
+	kept := restored(list(before["subsets"]), list(after["subsets"]))
+	applied := len(kept) > len(list(after["subsets"]))
+	after["subsets"] = unlist(kept)
+	return applied
+}
+
+// restored are the subsets of after with those of before that it lacks, in their places.
+func restored(before, after []object) []object {
+	left := slices.Clone(after)
 	take := func(name string) object {
 		for i, one := range left {
 			if text(one["name"]) == name {
@@ -65,17 +73,15 @@ func judgeSubsets(a *attempt) bool {
 		}
 		return nil
 	}
-	applied := false
 	var kept []object
-	for _, one := range list(before["subsets"]) {
+	for _, one := range before {
 		now := take(text(one["name"]))
 		if now == nil {
-			now, applied = one, true
+			now = one
 		}
 		kept = append(kept, now)
 	}
-	after["subsets"] = unlist(append(kept, left...))
-	return applied
+	return append(kept, left...)
 }
 
 // judgeExperimentSubsets: SetWeight brings experiments' subsets along as UpdateHash does, for it may be the first to be
@@ -180,8 +186,12 @@ func (a *attempt) rulesInForce() []string {
 			stand[mirror.Name] = len(mirror.Match) > 0
 		}
 	}
+	current := 0 // where the status says nothing
+	if at.Step != nil {
+		current = int(*at.Step)
+	}
 	for i, step := range a.sequence.Canary.Steps {
-		if at.Step != nil && i <= int(*at.Step) {
+		if i <= current {
 			apply(step.SetHeaderRoute, step.SetMirrorRoute)
 		}
 	}
@@ -219,6 +229,10 @@ func judgeCanarySubset(a *attempt) bool {
 	}
 	if !at.Abort && (hash != at.Current || !at.hasPods(hash)) {
 		rule := deepCopy(spec)
+		if _, before := a.rule(a.before); before != nil {
+			// What has been left behind goes after the routes.
+			rule["subsets"] = unlist(restored(list(before["subsets"]), list(rule["subsets"])))
+		}
 		a.after = a.before.copy()
 		a.after["DestinationRule/"+block.Name] = rule
 		a.err = errors.New("no available pods")
@@ -248,7 +262,7 @@ func judgeChecked(a *attempt) bool {
 	}
 	tried := *a
 	tried.call.Method, tried.weight, tried.additional = setWeight, 0, nil
-	tried.before = plain(a.before, func(route object) bool { return a.sequence.managed(text(route["name"])) })
+	tried.before = withoutEmptyLists(plain(a.before, func(route object) bool { return a.sequence.managed(text(route["name"])) }))
 	tried.run(&side{namespace: a.rollout.Namespace})
 	if tried.err != nil {
 		a.err, a.after = tried.err, a.before.copy()

@@ -17,7 +17,6 @@ func mendMaximum(a *attempt) func(*attempt) {
 	if a.call.Method != setWeight || maximum == nil || *maximum == 100 {
 		return nil
 	}
-	a.weight = min(a.weight, *maximum)
 	// It subtracts from 100 what others get: here, what is missing to the maximum.
 	const phantom = "serin-phantom"
 	a.additional = append(slices.Clone(a.additional), v1alpha1.WeightDestination{ServiceName: phantom, Weight: 100 - *maximum})

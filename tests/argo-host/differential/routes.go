@@ -103,14 +103,15 @@ func (a *attempt) sideOf(destination object) string {
 	switch {
 	case host == "":
 		return "ignored"
+	case rule != nil && name != "" && name != rule.CanarySubsetName && name != rule.StableSubsetName &&
+		slices.Contains(rule.AdditionalSubsetNames, name):
+		return "additional"
 	case host == canary || rule != nil && name != "" && name == rule.CanarySubsetName:
 		return "canary"
 	case host == stable || rule != nil && name != "" && name == rule.StableSubsetName:
 		return "stable"
 	case slices.ContainsFunc(a.additional, func(one v1alpha1.WeightDestination) bool { return one.ServiceName == host }):
 		return "experiment"
-	case rule != nil && name != "" && slices.Contains(rule.AdditionalSubsetNames, name):
-		return "additional"
 	}
 	return ""
 }

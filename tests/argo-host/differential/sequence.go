@@ -22,8 +22,17 @@ type sequence struct {
 	VirtualServices map[string]object `json:"virtualServices"`
 	// DestinationRules by name.
 	DestinationRules map[string]object `json:"destinationRules,omitempty"`
-	Calls            []call            `json:"calls"`
+	// Lanes is empty, or who keeps the lane routes.
+	Lanes string `json:"lanes,omitempty"`
+	Calls []call `json:"calls"`
 }
+
+const (
+	// declared has the user write the lane routes, which they have done.
+	declared = "declared"
+	// undeclared has the user write the lane routes, which they have not.
+	undeclared = "undeclared"
+)
 
 // state is what a call carries of the Rollout's status, and the ReplicaSets at that moment.
 type state struct {
@@ -100,6 +109,9 @@ func (s *sequence) managed(name string) bool {
 	return name != "" && slices.ContainsFunc(s.Canary.TrafficRouting.ManagedRoutes,
 		func(one v1alpha1.MangedRoutes) bool { return one.Name == name })
 }
+
+// added says if a route is the built-in's own header or mirror route.
+func (s *sequence) added(route object) bool { return s.managed(text(route["name"])) }
 
 // describe is everything needed to understand a failure, but the calls.
 func (s *sequence) describe() string {

@@ -181,6 +181,39 @@ func table() []*sequence {
 			subsetOf(stableSubset, "app", "a"), subsetOf(one.ServiceName, hashLabel, "exp444")).hash(same, experiment(1, 5, "")),
 		newCase("experiments' subsets come with weight", route("", subsets()...)).rule(subsetOf(canarySubset, "app", "a"),
 			subsetOf(stableSubset, "app", "a")).hash(same).weight(10, one).hash(same).weight(10),
+		newCase("several destinations of a side", route("", append(hosts(), destination(canaryService+".shop", "", 0),
+			destination(stableService+".shop", "", 0))...)).weight(25).weight(100).weight(0),
+		newCase("more than the maximum", route("", hosts()...)).weight(80, experiment(1, 15, "exp444"), experiment(2, 30, "exp555")).
+			weight(100, two).weight(130).weight(50, one),
+		newCase("an additional subset takes what the canary asks for", route("", destination(subsetHost, additionalSubset, 30),
+			destination(subsetHost, stableSubset, 70), destination(subsetHost, canarySubset, 0))).keptCase().weight(20).weight(90, one).weight(0),
+		newCase("an additional subset at the canary's Service", route("", destination(canaryService, additionalSubset, 30),
+			destination(stableService, stableSubset, 70), destination(canaryService, canarySubset, 0))).keptCase().services().weight(20),
+		newCase("an experiment without a Service", route("", hosts()...)).weight(10, v1alpha1.WeightDestination{PodTemplateHash: "exp444", Weight: 5}, two),
+		newCase("experiments of one Service", route("", hosts()...)).weight(10, one, experiment(1, 8, "exp444")).weight(20, one),
+		newCase("negative weights", route("", hosts()...)).weight(-1).weight(10, experiment(1, -5, "exp444")).weight(10),
+		newCase("lists without routes", route("", hosts()...)).lists("tls", []any{}).lists("tcp", []any{}).weight(10),
+		newCase("an empty list, and a route named", []any{}...).lists("tcp", []any{route("", hosts()...)}).routes("a").weight(10),
+		newCase("lists that are null", route("", hosts()...)).lists("tls", nil).lists("tcp", nil).weight(10),
+		newCase("routes listed of protocols that are not there", route("", hosts()...)).listed().weight(10).weight(20),
+		newCase("no routes at all").lists("http", nil).weight(10),
+		newCase("a redirect as managed route", answering("redirect", object{"uri": "/elsewhere"})).weight(10),
+		newCase("a direct response as managed route", answering("directResponse", object{"status": int64(503)})).weight(10),
+		newCase("a delegate as managed route", object{"name": "a", "delegate": object{"name": "other"}}).weight(10),
+		newCase("the stable subset at the canary's Service", route("", destination(canaryService, stableSubset, 100),
+			destination(canaryService, canarySubset, 0))).rule(subsetOf(canarySubset, hashLabel, versionTwo), subsetOf(stableSubset)).services().weight(10),
+		newCase("an only route under a managed name", route("shadow", hosts()...)).steps().weight(10).header().weight(20).mirror().weight(30).clear(),
+		newCase("the user's mirror route under a managed name", mirrored(route("shadow", hosts()...)), route("a", hosts()...)).routes("a", "shadow").
+			steps().weight(10).mirror().weight(30).clear(),
+		newCase("moved in mid-canary", object{"name": "shadow", "match": []any{object{"uri": object{"prefix": "/"}}}, "route": hosts(),
+			"mirror": object{"host": canaryService}, "mirrorPercentage": object{"value": int64(100)}},
+			object{"name": "beta", "match": []any{object{"headers": object{"x-beta": object{"exact": "1"}}}},
+				"route": []any{destination(canaryService, "", 100)}}, route("a", hosts()...)).routes("a").steps().
+			call(call{Method: updateHash, Canary: versionTwo, Stable: versionOne}, atStep(1)).
+			call(call{Method: verifyWeight, Weight: 10}, atStep(1)).call(call{Method: setWeight, Weight: 10}, atStep(1)).mirror().clear(),
+		newCase("declared lanes", route("a", hosts()...), route("b", hosts()...)).routes("a", "b").steps().lanes(declared).
+			header().weight(10).mirror().weight(30).clear().weight(0),
+		newCase("declared lanes that are not there", route("a", hosts()...)).steps().lanes(undeclared).weight(10).header().clear(),
 		severalCase(),
 		elsewhereCase().weight(10, one).weight(20),
 		protocolsCase(),
@@ -188,6 +221,53 @@ func table() []*sequence {
 		all = append(all, c.sequence)
 	}
 	return all
+}
+
+// keptCase has a DestinationRule with an additional subset.
+func (t tableCase) keptCase() tableCase {
+	t.rule(subsetOf(canarySubset, hashLabel, versionTwo), subsetOf(stableSubset, hashLabel, versionOne), subsetOf(additionalSubset, "a", "b"))
+	t.istio().DestinationRule.AdditionalSubsetNames = []string{additionalSubset}
+	return t
+}
+
+// services names both Services beside a DestinationRule.
+func (t tableCase) services() tableCase {
+	t.Canary.StableService, t.Canary.CanaryService = stableService, canaryService
+	return t
+}
+
+// lists puts a protocol's list in place; nil stands for null, and leaves http out.
+func (t tableCase) lists(protocol string, value any) tableCase {
+	t.VirtualServices["vs0"][protocol] = value
+	if protocol == "http" && value == nil {
+		delete(t.VirtualServices["vs0"], protocol)
+	}
+	return t
+}
+
+// listed names routes of protocols that the VirtualService lacks.
+func (t tableCase) listed() tableCase {
+	t.istio().VirtualService.TLSRoutes = []v1alpha1.TLSRoute{{Port: 443, SNIHosts: []string{"a.example.com"}}}
+	t.istio().VirtualService.TCPRoutes = []v1alpha1.TCPRoute{{Port: 70}}
+	return t
+}
+
+func (t tableCase) lanes(kept string) tableCase {
+	t.Lanes = kept
+	return t
+}
+
+// answering is a route that has destinations and doesn't use them.
+func answering(field string, value object) any {
+	one, _ := route("a", hosts()...).(object)
+	one[field] = value
+	return one
+}
+
+func mirrored(one any) any {
+	fields, _ := one.(object)
+	fields["mirror"] = object{"host": "audit"}
+	return fields
 }
 
 // severalCase has a second VirtualService that doesn't suit, behind one that does.

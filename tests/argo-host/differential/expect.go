@@ -1,0 +1,151 @@
+package main
+
+import (
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+)
+
+// outcome is what has to come of one call.
+type outcome struct {
+	// attempt is the built-in's, put right.
+	*attempt
+	// raw is the built-in as it is, built what it leaves of what it gets right.
+	raw   *attempt
+	built snapshot
+	// sane: the built-in has done it without an error.
+	sane bool
+	// mended and needed are the differences that apply.
+	mended, needed []string
+}
+
+// mendsThatMatter are the differences without which the built-in would have done something else.
+func (o *outcome) mendsThatMatter() []string {
+	if len(o.mended) > 0 && ((o.raw.err == nil) != o.sane || o.raw.err == nil && len(differ(o.built, o.raw.after)) > 0) {
+		return o.mended
+	}
+	return nil
+}
+
+// candidates are the outcomes that may come of a call: of the objects as they are, and as Serin's own repair may have made
+// them in the meantime, which brings subsets to where the last UpdateHash, or the status, wants them with the pods of now.
+func (r *runner) candidates(s *sequence, rollout string, c call, before, serinBefore snapshot, pods []*appsv1.ReplicaSet) ([]*outcome, error) {
+	first, err := r.expect(s, rollout, c, before, serinBefore, pods)
+	if err != nil {
+		return nil, err
+	}
+	all := []*outcome{first}
+	if len(s.Canary.TrafficRouting.ManagedRoutes) == 0 || s.istio().DestinationRule == nil {
+		// The Rollout is not in the cluster, and nothing is repaired.
+		return all, nil
+	}
+	var standing []call
+	if r.hashes != nil {
+		standing = append(standing, call{Canary: r.hashes.Canary, Stable: r.hashes.Stable, Additional: r.hashes.Additional})
+	}
+	if r.weights != nil {
+		standing = append(standing, call{Canary: r.weights.Canary.PodTemplateHash, Stable: r.weights.Stable.PodTemplateHash, Additional: r.weights.Additional})
+	}
+	key := "DestinationRule/" + s.istio().DestinationRule.Name
+	for _, one := range standing {
+		one.Method, one.State = updateHash, c.State
+		kept, err := r.expect(s, rollout, one, before, serinBefore, pods)
+		if err != nil {
+			return nil, err
+		}
+		if kept.err != nil || kept.after[key] == nil || equal(kept.after[key], before[key]) {
+			continue
+		}
+		repaired := before.copy()
+		repaired[key] = kept.after[key]
+		next, err := r.expect(s, rollout, c, repaired, serinBefore, pods)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, next)
+	}
+	return all, nil
+}
+
+// expect calls the built-in as it is, then on what it gets right, and puts right what comes of it.
+func (r *runner) expect(s *sequence, rollout string, c call, before, serinBefore snapshot, pods []*appsv1.ReplicaSet) (*outcome, error) {
+	raw, err := s.attempt(rollout, r.builtin, c, r.weights, s.bare(before), pods)
+	if err != nil {
+		return nil, err
+	}
+	for i, one := range references(raw.rollout.Spec.Strategy.Canary.TrafficRouting.Istio) {
+		one.Routes = references(s.istio())[i].Routes
+	}
+	raw.run(r.builtin)
+	raw.after = s.hide(raw.after)
+	expected, err := s.attempt(rollout, r.builtin, c, r.weights, before, pods)
+	if err != nil {
+		return nil, err
+	}
+	if c.Method == verifyWeight {
+		// Verified is what SetWeight would leave as it is.
+		expected.call.Method = setWeight
+	}
+	expected.home = r.serin.namespace
+	mended, undo := mend(expected)
+	expected.run(r.builtin)
+	for i := len(undo) - 1; i >= 0; i-- {
+		undo[i](expected)
+	}
+	built := expected.after.copy()
+	sane := expected.err == nil
+	expected.before = before
+	needed := judge(expected)
+	if c.Method == verifyWeight {
+		expected.call.Method = verifyWeight
+		r.verify(expected, plain(before, s.added), rollout)
+		if left := len(leftovers(s, serinBefore)) > 0; left && expected.verified != nil {
+			expected.verified = new(bool)
+		}
+		mended, needed = nil, judge(expected)
+	}
+	return &outcome{attempt: expected, raw: raw, built: built, sane: sane, mended: mended, needed: needed}, nil
+}
+
+// mend applies the differences that change what the built-in is given.
+func mend(a *attempt) (applied []string, undo []func(*attempt)) {
+	for _, one := range allDifferences {
+		if one.mend == nil {
+			continue
+		}
+		if back := one.mend(a); back != nil {
+			applied = append(applied, one.id)
+			undo = append(undo, back)
+		}
+	}
+	return applied, undo
+}
+
+// judge applies the differences that change the outcome.
+func judge(a *attempt) (applied []string) {
+	rules := slices.IndexFunc(allDifferences, func(one difference) bool { return one.id == "routes-follow-steps" })
+	// The others take away what this one looks at.
+	if allDifferences[rules].judge(a) {
+		applied = append(applied, allDifferences[rules].id)
+	}
+	for i, one := range allDifferences {
+		if one.judge != nil && i != rules && one.judge(a) {
+			applied = append(applied, one.id)
+		}
+	}
+	return applied
+}
+
+// verify turns the outcome of a SetWeight that was only tried into VerifyWeight's.
+func (r *runner) verify(expected *attempt, users snapshot, rollout string) {
+	live := expected.err == nil && len(differ(users, expected.after)) == 0
+	if expected.mention == "no available pods" {
+		expected.err, expected.mention = nil, ""
+	}
+	if live && len(expected.sequence.Canary.TrafficRouting.ManagedRoutes) > 0 {
+		stand, err := policyRules(r.serin.client, r.serin.namespace, rollout)
+		live = err == nil && slices.Equal(stand, expected.rulesInForce())
+	}
+	expected.after = users
+	expected.verified = &live
+}
