@@ -133,6 +133,13 @@ var allDifferences = []difference{
 		judge:  judgeMissingSubset,
 	},
 	{
+		id:    "checked-routes",
+		title: "A header or mirror step checks the managed routes as SetWeight does",
+		reason: "The built-in writes its route on top of a VirtualService in which weights can't be set, and fails at the next " +
+			"SetWeight.",
+		judge: judgeChecked,
+	},
+	{
 		id:     "no-routes",
 		title:  "A VirtualService without any route is an error",
 		reason: "The built-in sets weights in nothing, and succeeds.",
@@ -156,13 +163,6 @@ var allDifferences = []difference{
 		title:  "With `lanes: declared` the lane routes have to stand",
 		reason: "A field of Serin's own: the user writes the lane routes, Serin writes none, and an error shows those that are missing.",
 		judge:  judgeUndeclared,
-	},
-	{
-		id:    "checked-routes",
-		title: "A header or mirror step checks the managed routes as SetWeight does",
-		reason: "The built-in writes its route on top of a VirtualService in which weights can't be set, and fails at the next " +
-			"SetWeight.",
-		judge: judgeChecked,
 	},
 	{
 		id:     "ended-experiment",

@@ -205,12 +205,23 @@ func (a *attempt) rulesInForce() []string {
 	return names
 }
 
+// sends says if the call has traffic sent to the canary.
+func (a *attempt) sends() bool {
+	sets := a.call.Method == setWeight || a.call.Method == verifyWeight
+	return sets && a.weight > 0 || (sets || a.checksRoutes()) && len(a.rulesInForce()) > 0
+}
+
+// unfounded says if the call would have traffic sent to a canary subset while the canary has no pods.
+func (a *attempt) unfounded() bool {
+	at := a.call.State
+	_, spec := a.rule(a.before)
+	return a.sends() && spec != nil && at.Current != at.Stable && !at.Abort && !at.hasPods(at.Current)
+}
+
 func judgeCanarySubset(a *attempt) bool {
 	at := a.call.State
 	block, spec := a.rule(a.after)
-	sends := a.call.Method == setWeight && a.weight > 0 || a.call.Method == setWeight && len(a.rulesInForce()) > 0 ||
-		(a.call.Method == setHeaderRoute || a.call.Method == setMirrorRoute) && len(a.rulesInForce()) > 0
-	if a.err != nil || !sends || spec == nil || at.Current == at.Stable {
+	if a.err != nil || a.call.Method == verifyWeight || !a.sends() || spec == nil || at.Current == at.Stable {
 		return false
 	}
 	before := hashOf(spec, block.CanarySubsetName)

@@ -107,14 +107,10 @@ func run(s settings) error {
 		r := &runner{
 			pods: map[string]int32{},
 		}
-		for _, one := range []struct {
-			side **side
-			name string
-		}{{&r.builtin, "builtin"}, {&r.serin, "serin"}} {
-			*one.side = &side{client: client, namespace: fmt.Sprintf("%s-%s-%d", run, one.name, w)}
-			if err := (*one.side).prepare(); err != nil {
-				return err
-			}
+		r.builtin = &side{client: client, namespace: fmt.Sprintf("%s-builtin-%d", run, w), inMemory: true}
+		r.serin = &side{client: client, namespace: fmt.Sprintf("%s-serin-%d", run, w)}
+		if err := r.serin.prepare(); err != nil {
+			return err
 		}
 		workers.Add(1)
 		go func() {

@@ -51,7 +51,11 @@ func (a *attempt) checksRoutes() bool {
 
 // refuse makes the outcome an error that mentions something.
 func (a *attempt) refuse(mention string) {
-	a.err, a.mention = errors.New(mention), mention
+	a.err = errors.New(mention)
+	if len(references(a.sequence.istio())) == 1 && !a.unfounded() {
+		// Else another fault may be found first.
+		a.mention = mention
+	}
 	a.after = a.before.copy()
 }
 
