@@ -61,28 +61,34 @@ func (f *failure) Error() string {
 
 func (r *runner) run(s *sequence, rollout string) (fault error) {
 	r.weights, r.hashes, r.announced = nil, nil, ""
-	for _, one := range []*side{r.builtin, r.serin} {
-		defer func() {
+	defer func() {
+		for _, one := range []*side{r.builtin, r.serin} {
 			if err := one.clear(); err != nil && fault == nil {
 				fault = err
 			}
-		}()
-		for name, spec := range s.VirtualServices {
-			key := "VirtualService/" + name
-			switch {
-			case one == r.builtin:
-				spec = s.hide(snapshot{key: spec})[key]
-			case s.Lanes == declared:
-				spec = s.declare(one.namespace, rollout, name, spec)
-			}
-			if err := one.put(key, spec); err != nil {
-				return err
-			}
 		}
-		for name, spec := range s.DestinationRules {
-			if err := one.put("DestinationRule/"+name, spec); err != nil {
-				return err
-			}
+	}()
+	for name, spec := range s.VirtualServices {
+		if s.Lanes == declared {
+			spec = s.declare(r.serin.namespace, rollout, name, spec)
+		}
+		if err := r.serin.put("VirtualService/"+name, spec); err != nil {
+			return err
+		}
+	}
+	for name, spec := range s.DestinationRules {
+		if err := r.serin.put("DestinationRule/"+name, spec); err != nil {
+			return err
+		}
+	}
+	// What the API server has made of it.
+	stored, err := r.serin.read()
+	if err != nil {
+		return err
+	}
+	for key, spec := range plain(s.hide(stored), r.lane(rollout)) {
+		if err := r.builtin.put(key, spec); err != nil {
+			return err
 		}
 	}
 	time.Sleep(lag)

@@ -193,7 +193,7 @@ func table() []*sequence {
 		newCase("experiments of one Service", route("", hosts()...)).weight(10, one, experiment(1, 8, "exp444")).weight(20, one),
 		newCase("negative weights", route("", hosts()...)).weight(-1).weight(10, experiment(1, -5, "exp444")).weight(10),
 		newCase("lists without routes", route("", hosts()...)).lists("tls", []any{}).lists("tcp", []any{}).weight(10),
-		newCase("an empty list, and a route named", []any{}...).lists("tcp", []any{route("", hosts()...)}).routes("a").weight(10),
+		newCase("an empty list, and a route named", []any{}...).lists("tcp", []any{object{"route": hosts()}}).routes("a").weight(10),
 		newCase("lists that are null", route("", hosts()...)).lists("tls", nil).lists("tcp", nil).weight(10),
 		newCase("routes listed of protocols that are not there", route("", hosts()...)).listed().weight(10).weight(20),
 		newCase("no routes at all").lists("http", nil).weight(10),
