@@ -10,34 +10,31 @@ import (
 type outcome struct {
 	// attempt is the built-in's, put right.
 	*attempt
-	// raw is the built-in as it is, built what it leaves of what it gets right.
-	raw   *attempt
+	// built is what the built-in leaves of what it gets right.
 	built snapshot
-	// sane: the built-in has done it without an error.
-	sane bool
+	// itself is the error of the built-in as it is.
+	itself error
+	// matters: as it is, it does something else.
+	matters bool
 	// mended and needed are the differences that apply.
 	mended, needed []string
 }
 
 // mendsThatMatter are the differences without which the built-in would have done something else.
 func (o *outcome) mendsThatMatter() []string {
-	if len(o.mended) > 0 && ((o.raw.err == nil) != o.sane || o.raw.err == nil && len(differ(o.built, o.raw.after)) > 0) {
+	if o.matters {
 		return o.mended
 	}
 	return nil
 }
 
-// candidates are the outcomes that may come of a call: of the objects as they are, and as Serin's own repair may have made
-// them in the meantime, which brings subsets to where the last UpdateHash, or the status, wants them with the pods of now.
-func (r *runner) candidates(s *sequence, rollout string, c call, before, serinBefore snapshot, pods []*appsv1.ReplicaSet) ([]*outcome, error) {
-	first, err := r.expect(s, rollout, c, before, serinBefore, pods)
-	if err != nil {
-		return nil, err
-	}
-	all := []*outcome{first}
+// repaired are the outcomes that may come of a call too, where Serin's own repair has been there in the meantime: it brings
+// subsets to where the last UpdateHash, or the status, wants them with the pods of now.
+func (r *runner) repaired(s *sequence, rollout string, c call, before, serinBefore snapshot, pods []*appsv1.ReplicaSet) ([]*outcome, error) {
+	var all []*outcome
 	if len(s.Canary.TrafficRouting.ManagedRoutes) == 0 || s.istio().DestinationRule == nil {
 		// The Rollout is not in the cluster, and nothing is repaired.
-		return all, nil
+		return nil, nil
 	}
 	var standing []call
 	if r.hashes != nil {
@@ -67,8 +64,8 @@ func (r *runner) candidates(s *sequence, rollout string, c call, before, serinBe
 	return all, nil
 }
 
-// expect calls the built-in as it is, then on what it gets right, and puts right what comes of it.
-func (r *runner) expect(s *sequence, rollout string, c call, before, serinBefore snapshot, pods []*appsv1.ReplicaSet) (*outcome, error) {
+// itself is the built-in as it is.
+func (r *runner) itself(s *sequence, rollout string, c call, before snapshot, pods []*appsv1.ReplicaSet) (*attempt, error) {
 	raw, err := s.attempt(rollout, r.builtin, c, r.weights, s.bare(before), pods)
 	if err != nil {
 		return nil, err
@@ -78,6 +75,11 @@ func (r *runner) expect(s *sequence, rollout string, c call, before, serinBefore
 	}
 	raw.run(r.builtin)
 	raw.after = s.hide(raw.after)
+	return raw, nil
+}
+
+// expect calls the built-in on what it gets right, and puts right what comes of it.
+func (r *runner) expect(s *sequence, rollout string, c call, before, serinBefore snapshot, pods []*appsv1.ReplicaSet) (*outcome, error) {
 	expected, err := s.attempt(rollout, r.builtin, c, r.weights, before, pods)
 	if err != nil {
 		return nil, err
@@ -93,7 +95,15 @@ func (r *runner) expect(s *sequence, rollout string, c call, before, serinBefore
 		undo[i](expected)
 	}
 	built := expected.after.copy()
-	sane := expected.err == nil
+	one := &outcome{attempt: expected, built: built, itself: expected.err}
+	if len(mended) > 0 {
+		raw, err := r.itself(s, rollout, c, before, pods)
+		if err != nil {
+			return nil, err
+		}
+		one.matters = (raw.err == nil) != (expected.err == nil) || raw.err == nil && len(differ(built, raw.after)) > 0
+		one.itself = raw.err
+	}
 	expected.before = before
 	needed := judge(expected)
 	if c.Method == verifyWeight {
@@ -102,9 +112,10 @@ func (r *runner) expect(s *sequence, rollout string, c call, before, serinBefore
 		if left := len(leftovers(s, serinBefore)) > 0; left && expected.verified != nil {
 			expected.verified = new(bool)
 		}
-		mended, needed = nil, judge(expected)
+		mended, one.matters, needed = nil, false, judge(expected)
 	}
-	return &outcome{attempt: expected, raw: raw, built: built, sane: sane, mended: mended, needed: needed}, nil
+	one.mended, one.needed = mended, needed
+	return one, nil
 }
 
 // mend applies the differences that change what the built-in is given.

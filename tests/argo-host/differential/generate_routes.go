@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/argoproj/argo-rollouts/pkg/apis/rollouts/v1alpha1"
 )
@@ -138,19 +139,45 @@ func (g *generator) tls(reference *v1alpha1.IstioVirtualService) []any {
 			hosts = append(hosts, "b.example.com")
 			names = append(names, "b.example.com")
 		}
+		if g.chance(25) {
+			// Hosts in common with another route's.
+			hosts[0], names[0] = "a0.example.com", "a0.example.com"
+			if i > 0 && len(hosts) == 1 {
+				hosts, names = append(hosts, "c.example.com"), append(names, "c.example.com")
+			}
+		}
 		match := object{"sniHosts": hosts}
 		wanted := v1alpha1.TLSRoute{SNIHosts: names}
 		if g.chance(60) {
-			wanted.Port = int64(8443 + i)
+			wanted.Port = int64(8443 + i%2)
 			match["port"] = wanted.Port
 		}
-		routes = append(routes, object{"match": []any{match}, "route": g.destinations(true)})
+		routes = append(routes, object{"match": g.another(match), "route": g.destinations(true)})
 		if count > 1 && (i == 0 || g.chance(50)) || count == 1 && g.chance(40) {
 			g.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+			if g.chance(3) {
+				wanted.SNIHosts = append(slices.Clone(names), "nobody.example.com")
+			}
 			reference.TLSRoutes = append(reference.TLSRoutes, wanted)
 		}
 	}
 	return unlist(routes)
+}
+
+// another puts a second match beside a TLS or TCP route's, seldom: of the same port, or of another, which no list of the
+// Rollout's can name.
+func (g *generator) another(match object) []any {
+	all := []any{match}
+	if g.chance(8) {
+		second := deepCopy(match)
+		second["sourceLabels"] = object{"app": "web"}
+		if g.chance(60) {
+			second["port"] = number(match["port"]) + 10
+		}
+		all = append(all, second)
+		g.Shuffle(2, func(i, j int) { all[i], all[j] = all[j], all[i] })
+	}
+	return all
 }
 
 func (g *generator) tcp(reference *v1alpha1.IstioVirtualService) []any {
@@ -160,7 +187,7 @@ func (g *generator) tcp(reference *v1alpha1.IstioVirtualService) []any {
 		route := object{"route": g.destinations(true)}
 		port := int64(9000 + i)
 		if count > 1 || g.chance(50) {
-			route["match"] = []any{object{"port": port}}
+			route["match"] = g.another(object{"port": port})
 		} else {
 			port = 0
 		}

@@ -96,7 +96,7 @@ func judgeExperimentSubsets(a *attempt) bool {
 	for _, one := range a.call.Additional {
 		at := slices.IndexFunc(all, func(subset object) bool { return text(subset["name"]) == one.ServiceName })
 		hash := one.PodTemplateHash
-		if hash == "" {
+		if hash == "" || one.ServiceName == "" {
 			continue
 		}
 		if at < 0 {

@@ -116,9 +116,7 @@ func run(s settings) error {
 		go func() {
 			defer workers.Done()
 			for one := range jobs {
-				r.used, r.calls, r.repeated = map[string]int{}, 0, 0
-				r.builtin.known, r.serin.known = stored{}, stored{}
-				err := r.run(one.sequence, one.rollout)
+				err := r.twice(one)
 				lock.Lock()
 				broken = total.add(r, one, err, s.show, broken)
 				if done := total.sequences; done%250 == 0 {

@@ -13,6 +13,8 @@ import (
 // tally is what all sequences came to.
 type tally struct {
 	sequences, calls, repeated, failed, cases int
+	// again counts sequences that were right the second time.
+	again int
 	// used and table count how often each difference was needed: everywhere, and by the table's cases.
 	used, table map[string]int
 	// kinds counts failures that look the same.
@@ -37,6 +39,9 @@ func (t *tally) add(r *runner, one job, err error, show int, broken error) error
 	}
 	var failed *failure
 	switch {
+	case err == nil && r.again != "":
+		t.again++
+		fmt.Printf("    run twice, right the second time: %s: %s\n", one.sequence.Name, strings.SplitN(r.again, "\n", 2)[0])
 	case err == nil:
 	case errors.As(err, &failed):
 		t.failed++
@@ -54,8 +59,8 @@ func (t *tally) add(r *runner, one job, err error, show int, broken error) error
 }
 
 func (t *tally) print(took time.Duration) {
-	fmt.Printf("%d sequences (%d cases of the table), %d calls each of the built-in and of the plugin, %d repeated, %.1f s\n",
-		t.sequences, t.cases, t.calls, t.repeated, took.Seconds())
+	fmt.Printf("%d sequences (%d cases of the table), %d calls each of the built-in and of the plugin, %d repeated, %d sequences right the second time, %.1f s\n",
+		t.sequences, t.cases, t.calls, t.repeated, t.again, took.Seconds())
 	fmt.Println("differences on purpose (docs/differences.md), and how often each was needed:")
 	for _, one := range allDifferences {
 		fmt.Printf("  %-24s %7d  of them in the table %4d\n", one.id, t.used[one.id], t.table[one.id])

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -325,6 +324,3 @@ func policyRules(client dynamic.Interface, namespace, rollout string) ([]string,
 	}
 	return names, nil
 }
-
-// lag is what the plugin's watches are given to see what the test itself has changed.
-const lag = 25 * time.Millisecond
