@@ -339,8 +339,11 @@ func (r *runner) compare(expected *attempt, rollout string, got answer, before, 
 			return plain(all, func(route object) bool { return !r.lane(rollout)(route) })
 		}
 		moved := differ(httpOnly(lanesOnly(before)), httpOnly(lanesOnly(after)))
-		// Or Serin's own repair has brought them to where the steps want them with the pods of now.
-		if len(moved) > 0 && len(r.checkLanes(expected, rollout, after)) > 0 {
+		// Or Serin's own repair has brought them to where the steps want them with the pods of now; or taken them away,
+		// where the last UpdateHash was another version's.
+		unnamed := r.hashes != nil && r.hashes.Canary != c.State.Current
+		gone := unnamed && equal(unlistAll(lanesOnly(after)), unlistAll(snapshot{}))
+		if len(moved) > 0 && !gone && len(r.checkLanes(expected, rollout, after)) > 0 {
 			wrong = append(wrong, moved...)
 		}
 		return wrong
@@ -390,6 +393,15 @@ func leftovers(s *sequence, all snapshot) map[string][]any {
 		}
 	}
 	return found
+}
+
+// unlistAll are the HTTP routes of all of them.
+func unlistAll(all snapshot) []any {
+	routes := []any{}
+	for _, spec := range all {
+		routes = append(routes, unlist(list(spec["http"]))...)
+	}
+	return routes
 }
 
 func httpOnly(all snapshot) snapshot {
