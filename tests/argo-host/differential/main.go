@@ -5,7 +5,8 @@
 //	differential -write-doc FILE
 //
 // It begins with the table of cases (table.go), then come generated sequences (generate.go). A sequence depends on seed
-// and index alone; one that fails can be run by itself: -seed S -from K -sequences 1.
+// and index alone; one that fails can be run by itself: -seed S -from K -sequences 1. One that fails is run a second time with
+// more patience, and counts as failed if it fails again.
 package main
 
 import (

@@ -211,6 +211,15 @@ func table() []*sequence {
 				"route": []any{destination(canaryService, "", 100)}}, route("a", hosts()...)).routes("a").steps().
 			call(call{Method: updateHash, Canary: versionTwo, Stable: versionOne}, atStep(1)).
 			call(call{Method: verifyWeight, Weight: 10}, atStep(1)).call(call{Method: setWeight, Weight: 10}, atStep(1)).mirror().clear(),
+		newCase("moved in mid-canary, no route named", object{"name": "beta", "match": []any{object{"headers": object{"x-beta": object{"exact": "1"}}}},
+			"route": []any{destination(canaryService, "", 100)}}, route("", hosts()...)).steps().weight(10).header().weight(20).clear(),
+		newCase("TLS routes with hosts in common, TCP routes with ports in common").lists("http", nil).
+			lists("tls", []any{tlsRoute(443, "a.example.com", "b.example.com"), tlsRoute(443, "a.example.com"), tlsRoute(8443, "a.example.com")}).
+			lists("tcp", []any{tcpRoute(70, 71), tcpRoute(70), tcpRoute(71), tcpRoute(70, 70)}).
+			matched(443, "a.example.com").weight(10),
+		newCase("TLS hosts that no route has alone").lists("http", nil).
+			lists("tls", []any{tlsRoute(443, "a.example.com", "b.example.com"), tlsRoute(443, "b.example.com")}).matched(443, "a.example.com").weight(10),
+		delegateCase().weight(10).weight(40),
 		newCase("declared lanes", route("a", hosts()...), route("b", hosts()...)).routes("a", "b").steps().lanes(declared).
 			header().weight(10).mirror().weight(30).clear().weight(0),
 		newCase("declared lanes that are not there", route("a", hosts()...)).steps().lanes(undeclared).weight(10).header().clear(),
@@ -268,6 +277,36 @@ func mirrored(one any) any {
 	fields, _ := one.(object)
 	fields["mirror"] = object{"host": "audit"}
 	return fields
+}
+
+func tlsRoute(port int, names ...string) any {
+	var all []any
+	for _, name := range names {
+		all = append(all, name)
+	}
+	return object{"match": []any{object{"port": int64(port), "sniHosts": all}}, "route": hosts()}
+}
+
+func tcpRoute(ports ...int) any {
+	var matches []any
+	for _, port := range ports {
+		matches = append(matches, object{"port": int64(port)})
+	}
+	return object{"match": matches, "route": hosts()}
+}
+
+// matched names a TLS route, and the TCP route at port 70.
+func (t tableCase) matched(port int64, names ...string) tableCase {
+	t.istio().VirtualService.TLSRoutes = []v1alpha1.TLSRoute{{Port: port, SNIHosts: names}}
+	t.istio().VirtualService.TCPRoutes = []v1alpha1.TCPRoute{{Port: 70}}
+	return t
+}
+
+// delegateCase has a VirtualService that takes its hosts from another one.
+func delegateCase() tableCase {
+	c := newCase("a delegate's weights", route("a", hosts()...))
+	delete(c.VirtualServices["vs0"], "hosts")
+	return c
 }
 
 // severalCase has a second VirtualService that doesn't suit, behind one that does.
