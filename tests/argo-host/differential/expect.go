@@ -50,16 +50,24 @@ func (r *runner) repaired(s *sequence, rollout string, c call, before, serinBefo
 		if err != nil {
 			return nil, err
 		}
-		if kept.err != nil || kept.after[key] == nil || equal(kept.after[key], before[key]) {
+		if kept.err != nil || kept.after[key] == nil {
 			continue
 		}
-		repaired := before.copy()
-		repaired[key] = kept.after[key]
-		next, err := r.expect(s, rollout, c, repaired, serinBefore, pods)
-		if err != nil {
-			return nil, err
+		// And without what an experiment has left behind, where weights stand.
+		cleared := kept.after.copy()[key]
+		cleared["subsets"] = unlist(slices.DeleteFunc(list(cleared["subsets"]), kept.leftBehind))
+		for _, rule := range []object{kept.after[key], cleared} {
+			if equal(rule, before[key]) {
+				continue
+			}
+			repaired := before.copy()
+			repaired[key] = rule
+			next, err := r.expect(s, rollout, c, repaired, serinBefore, pods)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, next)
 		}
-		all = append(all, next)
 	}
 	return all, nil
 }

@@ -106,15 +106,18 @@ func judgeMaximum(a *attempt) bool {
 
 // dropNewAtNothing takes out experiments' destinations that this call would have added, and that are left no weight.
 func (a *attempt) dropNewAtNothing() {
+	place := func(route, destination object) string {
+		return text(route["name"]) + compact(route["match"]) + service(destination)
+	}
 	before := map[string]bool{}
 	a.eachMoved(a.before, func(route object) {
 		for _, one := range list(route["route"]) {
-			before[service(one)] = true
+			before[place(route, one)] = true
 		}
 	})
 	a.eachMoved(a.after, func(route object) {
 		route["route"] = unlist(slices.DeleteFunc(list(route["route"]), func(one object) bool {
-			return a.sideOf(one) == "experiment" && number(one["weight"]) == 0 && !before[service(one)]
+			return a.sideOf(one) == "experiment" && number(one["weight"]) == 0 && !before[place(route, one)]
 		}))
 	})
 }
