@@ -89,7 +89,7 @@ func mendUnnamed(a *attempt) func(*attempt) {
 		return nil
 	}
 	for _, reference := range references(a.rollout.Spec.Strategy.Canary.TrafficRouting.Istio) {
-		if len(reference.Routes) == 0 {
+		if len(reference.Routes) == 0 && len(a.sequence.usersRoutes(a.before[a.keyOf(reference)])) > 1 {
 			return nil // several routes and none named: an error for both
 		}
 	}

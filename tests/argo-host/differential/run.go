@@ -341,7 +341,7 @@ func (r *runner) compare(expected *attempt, rollout string, got answer, before, 
 		moved := differ(httpOnly(lanesOnly(before)), httpOnly(lanesOnly(after)))
 		// Or Serin's own repair has brought them to where the steps want them with the pods of now; or taken them away,
 		// where the last UpdateHash was another version's.
-		unnamed := r.hashes != nil && r.hashes.Canary != c.State.Current
+		unnamed := r.hashes != nil && r.hashes.Canary != c.State.Current || c.Method == updateHash && c.Canary != c.State.Current
 		gone := unnamed && equal(unlistAll(lanesOnly(after)), unlistAll(snapshot{}))
 		if len(moved) > 0 && !gone && len(r.checkLanes(expected, rollout, after)) > 0 {
 			wrong = append(wrong, moved...)
