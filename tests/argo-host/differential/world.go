@@ -291,8 +291,37 @@ func (s *side) announce(rollout *v1alpha1.Rollout, announced string) (string, er
 	if err != nil || string(status) == announced {
 		return announced, err
 	}
-	_, err = client.Patch(context.TODO(), rollout.Name, k8stypes.MergePatchType, status, metav1.PatchOptions{}, "status")
+	patch, err := json.Marshal(mergePatch(announced, made.Object["status"]))
+	if err != nil {
+		return announced, err
+	}
+	_, err = client.Patch(context.TODO(), rollout.Name, k8stypes.MergePatchType, patch, metav1.PatchOptions{}, "status")
 	return string(status), err
+}
+
+// mergePatch is the new status, and null for what the one that stands has and the new one hasn't.
+func mergePatch(announced string, status any) object {
+	var old object
+	if json.Unmarshal([]byte(announced), &old) != nil {
+		old = object{}
+	}
+	var without func(old, next any) any
+	without = func(old, next any) any {
+		before, is := old.(object)
+		after, both := next.(object)
+		if !is || !both {
+			return next
+		}
+		patch := object{}
+		for field := range before {
+			patch[field] = nil
+		}
+		for field, value := range after {
+			patch[field] = without(before[field], value)
+		}
+		return patch
+	}
+	return object{"status": without(old["status"], status)}
 }
 
 // retire deletes the Rollout.
