@@ -21,7 +21,7 @@ fn a_bad_policy_is_left_out_said_once_and_counted() {
         bench.said(),
         [
             r#"plugin istio-system.serin: policy left out: rollout shop/bad: rules[0].match[0].headers["x-user"].regex: "x-(beta" is no regular expression: found open group without closing ')'"#,
-            "plugin istio-system.serin: policy left out: rollout shop/worse: unknown field `host`, expected one of `hosts`, `virtualServices`, `rules` at line 1 column 7",
+            "plugin istio-system.serin: policy left out: rollout shop/worse: unknown field `host`, expected one of `hosts`, `virtualServices`, `lanes`, `rules` at line 1 column 7",
         ]
     );
     assert_eq!(bench.counted("policies_refused"), 2);
