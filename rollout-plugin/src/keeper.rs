@@ -283,13 +283,17 @@ impl Keeper {
 
     /// True if the API server says that there is no such Rollout that uses the plugin.
     async fn is_gone(&self, key: &RolloutKey) -> Result<bool, CallError> {
+        Ok(self.look_up(key).await?.is_none())
+    }
+
+    /// The Rollout as the API server has it now, if it uses the plugin.
+    pub(crate) async fn look_up(&self, key: &RolloutKey) -> Result<Option<Rollout>, CallError> {
         let found = self.rollouts.look_up(key).await;
-        let found = found.map_err(|error| CallError::Lookup {
+        found.map_err(|source| CallError::Lookup {
             namespace: key.namespace.clone(),
             name: key.name.clone(),
-            source: error,
-        })?;
-        Ok(found.is_none())
+            source,
+        })
     }
 
     /// Removes policy and lane routes, in that order.

@@ -9,7 +9,7 @@ mod orphans;
 mod queue;
 
 use std::collections::{BTreeSet, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use argo_rollouts::Rollout;
@@ -409,25 +409,5 @@ async fn until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => std::future::pending().await,
-    }
-}
-
-/// Starts once: the controller may call InitPlugin again.
-#[derive(Default)]
-pub(crate) struct Slot(Mutex<Option<Arc<Reconciler>>>);
-
-impl Slot {
-    /// The running one, if there is one.
-    pub(crate) fn get(&self) -> Option<Arc<Reconciler>> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    /// Starts it unless it runs.
-    pub(crate) fn start(&self, start: impl FnOnce() -> Reconciler) {
-        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        slot.get_or_insert_with(|| Arc::new(start()));
     }
 }

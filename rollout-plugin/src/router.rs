@@ -1,7 +1,7 @@
 //! The plugin's eight methods: each turns its arguments into a call of the core and settles it on the cluster.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use argo_rollouts::{
     RemoveManagedRoutesArgs, Rollout, SetHeaderArgs, SetMirrorArgs, SetWeightAndVerifyWeightArgs,
@@ -20,7 +20,7 @@ use crate::core::rules::RouteStep;
 use crate::entries::Entries;
 use crate::entry::Said;
 use crate::observe::observe;
-use crate::reconciler::{Reconciler, Slot, Timing};
+use crate::reconciler::{Reconciler, Timing};
 use crate::settle::{MAX_TRIES, settle};
 use crate::standing::{Hashes, Shares};
 
@@ -74,7 +74,7 @@ pub struct IstioRouter {
     cluster: OnceCell<Arc<Cluster>>,
     is_initialized: AtomicBool,
     entries: Arc<Entries>,
-    reconciler: Slot,
+    reconciler: OnceLock<Reconciler>,
     timing: Timing,
 }
 
@@ -127,7 +127,7 @@ impl IstioRouter {
             })
         };
         let cluster = self.cluster.get_or_try_init(connecting).await?;
-        self.reconciler.start(|| {
+        self.reconciler.get_or_init(|| {
             let entries = Arc::clone(&self.entries);
             Reconciler::start(Arc::clone(cluster), entries, self.timing)
         });

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use argo_rollouts::Rollout;
 use serde_json::{Value, json};
 
-use crate::core::plan::Observed;
+use crate::core::plan::{Observed, Write};
 use crate::core::routing::Routing;
 use crate::object::{Kind, Object, ObjectId, POD_TEMPLATE_HASH};
 
@@ -102,6 +102,24 @@ pub(crate) fn observed(http: Value) -> Observed {
         ],
         services: Vec::new(),
         roots: Vec::new(),
+    }
+}
+
+/// Carries out a write in memory.
+pub(crate) fn carry_out(write: Write, observed: &mut Observed) {
+    match write {
+        Write::Spec { object, spec } => {
+            let services = observed.virtual_services.iter_mut();
+            let mut targets = services.chain([&mut observed.destination_rule]).flatten();
+            let target = targets.find(|target| target.id == object.id).unwrap();
+            Arc::make_mut(target).spec = spec;
+        }
+        Write::Policy { patch, .. } => {
+            let target = Arc::make_mut(observed.wasm_plugin.as_mut().unwrap());
+            let mut whole = json!({"spec": target.spec});
+            json_patch::merge(&mut whole, &patch);
+            target.spec = whole["spec"].take();
+        }
     }
 }
 

@@ -215,7 +215,7 @@ fn routes(
     let sends_to_canary = split.is_some_and(|split| split.canary > 0) || !rules.is_empty();
     let observed_policy =
         policy::observed_policy(observed.wasm_plugin.as_deref(), &routing.rollout);
-    let standing_rules = rule_names(observed_policy);
+    let standing_rules = policy::rule_names(observed_policy);
     let leftovers = rules
         .iter()
         .map(|rule| rule.name.clone())
@@ -287,14 +287,6 @@ fn routes(
         desired_policy.as_ref(),
     ));
     Ok(writes)
-}
-
-fn rule_names(policy: Option<&Value>) -> BTreeSet<&str> {
-    let rules = policy.and_then(|policy| policy.get("rules")?.as_array());
-    let names = rules.into_iter().flatten();
-    names
-        .filter_map(|rule| rule.get("name")?.as_str())
-        .collect()
 }
 
 /// The policy goes, then all lane routes that are Serin's, whatever else has become of the objects: a removal must not

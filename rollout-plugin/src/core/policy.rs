@@ -11,12 +11,9 @@ use traffic_policy::config::{Lanes, Policy, Rule};
 use crate::core::delegate;
 use crate::core::error::{CoreError, Fault};
 use crate::core::plan::{Observed, present};
-use crate::core::routing::{RolloutKey, Routing, VirtualServiceRef};
+use crate::core::routing::{CLUSTER_DOMAIN, RolloutKey, Routing, VirtualServiceRef, full_name};
 use crate::core::virtual_service;
 use crate::object::{Kind, Object, ObjectId};
-
-/// Istio's default domain; hosts of Services are full names in it.
-const CLUSTER_DOMAIN: &str = "cluster.local";
 
 /// What the WasmPlugin says of this Rollout now.
 pub fn observed_policy<'a>(
@@ -33,14 +30,20 @@ pub fn observed_policy<'a>(
 /// The lanes that a policy, as it stands, sends requests to; a rule that can't be read counts for none, since no
 /// filter takes it either.
 pub fn lanes_of(policy: Option<&Value>) -> BTreeSet<Lane> {
-    let rules = policy
-        .and_then(|policy| policy.get("rules"))
-        .and_then(Value::as_array);
-    let names = rules
-        .into_iter()
-        .flatten()
-        .filter_map(|rule| rule.get("lane")?.as_str());
+    let names = rules_of(policy).filter_map(|rule| rule.get("lane")?.as_str());
     names.filter_map(Lane::named).collect()
+}
+
+/// The names of a policy's rules, as it stands.
+pub(crate) fn rule_names(policy: Option<&Value>) -> BTreeSet<&str> {
+    rules_of(policy)
+        .filter_map(|rule| rule.get("name")?.as_str())
+        .collect()
+}
+
+fn rules_of(policy: Option<&Value>) -> impl Iterator<Item = &Value> {
+    let rules = policy.and_then(|policy| policy.get("rules")?.as_array());
+    rules.into_iter().flatten()
 }
 
 /// True if a policy, as it stands, says that the lane routes are the user's: they outlive it, and their Rollout too.
@@ -235,11 +238,7 @@ fn hosts_of(object: &Object) -> Vec<String> {
             if host.contains('.') || host.contains('*') {
                 host.to_ascii_lowercase()
             } else {
-                format!(
-                    "{}.{}.svc.{CLUSTER_DOMAIN}",
-                    host.to_ascii_lowercase(),
-                    object.id.namespace
-                )
+                full_name(&host.to_ascii_lowercase(), &object.id.namespace)
             }
         })
         .collect()

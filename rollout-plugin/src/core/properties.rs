@@ -8,7 +8,7 @@ use proptest::{collection, option, sample};
 use serde_json::{Value, json};
 
 use crate::core::destination_rule::hash_of;
-use crate::core::fixtures::{observed, replica_set, rollout};
+use crate::core::fixtures::{carry_out, observed, replica_set, rollout};
 use crate::core::plan::{
     Call, Observed, PodHashes, Standing, Versions, Weights, Write, weight_is_live, writes,
 };
@@ -180,22 +180,13 @@ fn settle(rollout: &Rollout, observed: &mut Observed, call: Call<'_>) -> usize {
     for count in 0..20 {
         let safe = has_endpoints(observed);
         let pending = writes(rollout, &routing, observed, call).unwrap();
-        match pending.into_iter().next() {
-            None => return count,
-            Some(Write::Spec { object, spec }) => {
-                assert_ne!(object.spec, spec, "a write must change something");
-                let services = observed.virtual_services.iter_mut();
-                let mut targets = services.chain([&mut observed.destination_rule]).flatten();
-                let target = targets.find(|target| target.id == object.id).unwrap();
-                Arc::make_mut(target).spec = spec;
-            }
-            Some(Write::Policy { patch, .. }) => {
-                let target = Arc::make_mut(observed.wasm_plugin.as_mut().unwrap());
-                let mut whole = json!({"spec": target.spec});
-                json_patch::merge(&mut whole, &patch);
-                target.spec = whole["spec"].take();
-            }
+        let Some(write) = pending.into_iter().next() else {
+            return count;
+        };
+        if let Write::Spec { object, spec } = &write {
+            assert_ne!(object.spec, *spec, "a write must change something");
         }
+        carry_out(write, observed);
         assert!(!safe || has_endpoints(observed), "{call:?}: write {count}");
     }
     panic!("{call:?} doesn't settle");

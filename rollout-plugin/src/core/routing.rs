@@ -15,6 +15,14 @@ use crate::object::{Kind, ObjectId};
 /// Where the plugin's configuration stands in a Rollout; errors name fields below it.
 pub const CONFIG_FIELD: &str = "spec.strategy.canary.trafficRouting.plugins[\"serin/istio\"]";
 
+/// Istio's default domain; hosts of Services are full names in it.
+pub(crate) const CLUSTER_DOMAIN: &str = "cluster.local";
+
+/// The full name of a Service.
+pub(crate) fn full_name(service: &str, namespace: &str) -> String {
+    format!("{service}.{namespace}.svc.{CLUSTER_DOMAIN}")
+}
+
 /// Namespace and name of a Rollout; written `namespace/name`, as its policy's key is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RolloutKey {
@@ -262,7 +270,10 @@ fn virtual_services(key: &RolloutKey, config: &Config) -> Result<Vec<VirtualServ
 /// `name`, `name.namespace`, or the latter with the cluster's domain behind it: the last segment is the namespace,
 /// since only names may hold dots (argo-rollouts v1.10.1 `istioutil.GetVirtualServiceNamespaceName`).
 fn split_name(written: &str) -> (Option<&str>, &str) {
-    let written = written.strip_suffix(".cluster.local").unwrap_or(written);
+    let without_domain = written.strip_suffix(CLUSTER_DOMAIN);
+    let written = without_domain
+        .and_then(|name| name.strip_suffix('.'))
+        .unwrap_or(written);
     match written.rsplit_once('.') {
         Some((name, namespace)) => (Some(namespace), name),
         None => (None, written),
@@ -294,7 +305,8 @@ fn destination_rule(
     }))
 }
 
-fn wasm_plugin(config: &Config) -> Result<ObjectId, Fault> {
+/// Where the policy goes: what the configuration says, or the default.
+pub(crate) fn wasm_plugin(config: &Config) -> Result<ObjectId, Fault> {
     let written = config.wasm_plugin.as_deref().unwrap_or(DEFAULT_WASM_PLUGIN);
     match written.split_once('/') {
         Some((namespace, name))

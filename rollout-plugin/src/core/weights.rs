@@ -2,10 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::core::routing::Routing;
-
-/// Istio's default domain.
-const CLUSTER_DOMAIN: &str = "cluster.local";
+use crate::core::routing::{Routing, full_name};
 
 /// Which side of the Rollout a destination leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,7 +160,7 @@ fn experiments_host(namespace: &str, service: &str, routing: &Routing) -> String
     if namespace == own {
         service.to_owned()
     } else {
-        format!("{service}.{own}.svc.{CLUSTER_DOMAIN}")
+        full_name(service, own)
     }
 }
 

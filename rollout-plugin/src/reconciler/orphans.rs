@@ -13,11 +13,11 @@ use tracing::debug;
 use super::change::policies;
 use super::{Listed, Next};
 use crate::cluster::{ClusterError, instance_of};
-use crate::config::DEFAULT_WASM_PLUGIN;
-use crate::core::routing::{RolloutKey, Routing};
+use crate::config::Config;
+use crate::core::routing::{RolloutKey, Routing, wasm_plugin};
 use crate::keeper::Keeper;
 use crate::leftover::Leftover;
-use crate::object::{Kind, ObjectId};
+use crate::object::ObjectId;
 use crate::router::CallError;
 
 /// The wait before a sweep that has failed is tried again.
@@ -44,8 +44,7 @@ pub(super) async fn sweep(keeper: &Arc<Keeper>, listed: &Listed) -> Next {
 }
 
 fn wasm_plugins(keeper: &Keeper) -> BTreeSet<ObjectId> {
-    let default = DEFAULT_WASM_PLUGIN.split_once('/');
-    let default = default.map(|(namespace, name)| ObjectId::new(Kind::WasmPlugin, namespace, name));
+    let default = wasm_plugin(&Config::default()).ok();
     let entries = keeper.entries.all();
     let named = entries.iter().filter_map(|(_, entry)| {
         let state = entry.state();
@@ -74,12 +73,7 @@ async fn sweep_one(keeper: &Keeper, listed: &Listed, id: &ObjectId) -> Result<Ne
         if known {
             continue;
         }
-        let found = keeper.rollouts.look_up(&key).await;
-        let found = found.map_err(|error| CallError::Lookup {
-            namespace: key.namespace.clone(),
-            name: key.name.clone(),
-            source: error,
-        })?;
+        let found = keeper.look_up(&key).await?;
         let routing = match found.as_ref().map(Routing::of) {
             None => None,
             Some(Ok(routing)) if routing.wasm_plugin != *id => Some(routing),

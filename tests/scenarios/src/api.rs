@@ -155,12 +155,8 @@ impl Cluster {
         namespace: &str,
         name: &str,
     ) -> Result<(), Error> {
-        let (interface, _) = self.interface(&types(kind), Some(namespace)).await?;
-        interface
-            .delete(name, &DeleteParams::default())
+        self.delete_with(kind, namespace, name, &DeleteParams::default())
             .await
-            .map_err(api("delete", format!("{} {namespace}/{name}", kind.1)))?;
-        Ok(())
     }
 
     /// Deletes an object and leaves what it owns.
@@ -170,13 +166,23 @@ impl Cluster {
         namespace: &str,
         name: &str,
     ) -> Result<(), Error> {
-        let (interface, _) = self.interface(&types(kind), Some(namespace)).await?;
         let parameters = DeleteParams {
             propagation_policy: Some(PropagationPolicy::Orphan),
             ..DeleteParams::default()
         };
+        self.delete_with(kind, namespace, name, &parameters).await
+    }
+
+    async fn delete_with(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        name: &str,
+        parameters: &DeleteParams,
+    ) -> Result<(), Error> {
+        let (interface, _) = self.interface(&types(kind), Some(namespace)).await?;
         interface
-            .delete(name, &parameters)
+            .delete(name, parameters)
             .await
             .map_err(api("delete", format!("{} {namespace}/{name}", kind.1)))?;
         Ok(())

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::core::fixtures::{
-    destination_rule, observed, primary, replica_set, rollout, routing, virtual_service,
+    carry_out, destination_rule, observed, primary, replica_set, rollout, routing, virtual_service,
 };
 
 mod lanes;
@@ -24,27 +24,12 @@ fn settle(
         let Some(write) = pending.into_iter().next() else {
             return Ok(log);
         };
-        match write {
-            Write::Spec { object, spec } => {
-                log.push(object.id.kind.to_string());
-                let targets = observed
-                    .virtual_services
-                    .iter_mut()
-                    .chain([&mut observed.destination_rule]);
-                let target = targets
-                    .flatten()
-                    .find(|target| target.id == object.id)
-                    .unwrap();
-                Arc::make_mut(target).spec = spec;
-            }
-            Write::Policy { object, patch } => {
-                log.push(object.kind.to_string());
-                let target = Arc::make_mut(observed.wasm_plugin.as_mut().unwrap());
-                let mut whole = json!({"spec": target.spec});
-                json_patch::merge(&mut whole, &patch);
-                target.spec = whole["spec"].take();
-            }
-        }
+        let kind = match &write {
+            Write::Spec { object, .. } => object.id.kind,
+            Write::Policy { object, .. } => object.kind,
+        };
+        log.push(kind.to_string());
+        carry_out(write, observed);
         assert!(log.len() < 10, "doesn't settle: {log:?}");
     }
 }
