@@ -4,6 +4,8 @@ import (
 	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
+
+	"github.com/argoproj/argo-rollouts/pkg/apis/rollouts/v1alpha1"
 )
 
 // outcome is what has to come of one call.
@@ -29,23 +31,18 @@ func (o *outcome) mendsThatMatter() []string {
 }
 
 // repaired are the outcomes that may come of a call too, where Serin's own repair has been there in the meantime: it brings
-// subsets to where the last UpdateHash, or the status, wants them with the pods of now.
+// subsets to where an UpdateHash, or the status, wants them with the pods of now. Of an earlier one, where it was at work
+// before the last call came: the sequences name hashes in SetWeight's status that no UpdateHash has named, which the
+// controller never does.
 func (r *runner) repaired(s *sequence, rollout string, c call, before, serinBefore snapshot, pods []*appsv1.ReplicaSet) ([]*outcome, error) {
 	var all []*outcome
 	if len(s.Canary.TrafficRouting.ManagedRoutes) == 0 || s.istio().DestinationRule == nil {
 		// The Rollout is not in the cluster, and nothing is repaired.
 		return nil, nil
 	}
-	var standing []call
-	if r.hashes != nil {
-		standing = append(standing, call{Canary: r.hashes.Canary, Stable: r.hashes.Stable, Additional: r.hashes.Additional})
-	}
-	if r.weights != nil {
-		standing = append(standing, call{Canary: r.weights.Canary.PodTemplateHash, Stable: r.weights.Stable.PodTemplateHash, Additional: r.weights.Additional})
-	}
 	key := "DestinationRule/" + s.istio().DestinationRule.Name
-	for _, one := range standing {
-		one.Method, one.State = updateHash, c.State
+	for _, one := range slices.Backward(r.standing) {
+		one.State = c.State
 		kept, err := r.expect(s, rollout, one, before, serinBefore, pods)
 		if err != nil {
 			return nil, err
@@ -53,10 +50,13 @@ func (r *runner) repaired(s *sequence, rollout string, c call, before, serinBefo
 		if kept.err != nil || kept.after[key] == nil {
 			continue
 		}
-		// And without what an experiment has left behind, where weights stand.
-		cleared := kept.after.copy()[key]
+		// And without what an experiment has left behind, where weights stand: those that the weights name stay.
+		cleared, unweighted := kept.after.copy()[key], kept.after.copy()[key]
 		cleared["subsets"] = unlist(slices.DeleteFunc(list(cleared["subsets"]), kept.leftBehind))
-		for _, rule := range []object{kept.after[key], cleared} {
+		unweighted["subsets"] = unlist(slices.DeleteFunc(list(unweighted["subsets"]), func(one object) bool {
+			return kept.leftBehind(one) && !r.hasWeight(text(one["name"]))
+		}))
+		for _, rule := range []object{kept.after[key], cleared, unweighted} {
 			if equal(rule, before[key]) {
 				continue
 			}
@@ -70,6 +70,11 @@ func (r *runner) repaired(s *sequence, rollout string, c call, before, serinBefo
 		}
 	}
 	return all, nil
+}
+
+// hasWeight says if the last SetWeight gave the experiment's Service a weight.
+func (r *runner) hasWeight(service string) bool {
+	return r.weights != nil && slices.ContainsFunc(r.weights.Additional, func(one v1alpha1.WeightDestination) bool { return one.ServiceName == service })
 }
 
 // itself is the built-in as it is.

@@ -51,8 +51,20 @@ func mendRemoval(a *attempt) func(*attempt) {
 // unnamedPrefix begins the names that unnamed routes have during a call.
 const unnamedPrefix = "unnamed-"
 
-// nameAll gives every unnamed route a name, in all VirtualServices.
+// nameAll gives every unnamed route a name, in all VirtualServices and where a list of routes names it as "".
 func nameAll(a *attempt) func(*attempt) {
+	named := map[*v1alpha1.IstioVirtualService][]string{}
+	for _, reference := range references(a.rollout.Spec.Strategy.Canary.TrafficRouting.Istio) {
+		all := list(a.before[a.keyOf(reference)]["http"])
+		at := slices.IndexFunc(all, func(route object) bool { return text(route["name"]) == "" })
+		for i, name := range reference.Routes {
+			if name == "" && at >= 0 {
+				named[reference] = slices.Clone(reference.Routes)
+				reference.Routes = slices.Clone(reference.Routes)
+				reference.Routes[i] = fmt.Sprint(unnamedPrefix, at)
+			}
+		}
+	}
 	for _, spec := range a.before {
 		for i, route := range list(spec["http"]) {
 			if text(route["name"]) == "" {
@@ -61,6 +73,9 @@ func nameAll(a *attempt) func(*attempt) {
 		}
 	}
 	return func(a *attempt) {
+		for reference, routes := range named {
+			reference.Routes = routes
+		}
 		for _, spec := range a.after {
 			for _, route := range list(spec["http"]) {
 				if strings.HasPrefix(text(route["name"]), unnamedPrefix) {

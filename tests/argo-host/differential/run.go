@@ -44,6 +44,8 @@ type runner struct {
 	hashes *call
 	// weights are what the controller's status says after the last SetWeight.
 	weights *v1alpha1.TrafficWeights
+	// standing are the hashes that calls and statuses have named so far, the newest last, as UpdateHash calls.
+	standing []call
 }
 
 // failure is what one sequence shows.
@@ -61,8 +63,12 @@ func (f *failure) Error() string {
 		objects = append(objects, key+" "+compact(normal(spec)))
 	}
 	slices.Sort(objects)
-	return fmt.Sprintf("%s\n  before the call:\n%s\n  call %d of %d: %s\n%s",
-		f.sequence.describe(), indent(objects), f.index+1, len(f.sequence.Calls), c, indent(f.what))
+	var earlier []string
+	for _, one := range f.sequence.Calls[:f.index] {
+		earlier = append(earlier, one.String())
+	}
+	return fmt.Sprintf("%s\n  earlier calls:\n%s\n  before the call:\n%s\n  call %d of %d: %s\n%s",
+		f.sequence.describe(), indent(earlier), indent(objects), f.index+1, len(f.sequence.Calls), c, indent(f.what))
 }
 
 // twice runs a sequence, and once more with more patience if it fails: on a busy machine the plugin's watches may be late,
@@ -86,7 +92,7 @@ func (r *runner) once(one job, lag, patience time.Duration) error {
 }
 
 func (r *runner) run(s *sequence, rollout string) (fault error) {
-	r.weights, r.hashes, r.announced, r.left = nil, nil, "", nil
+	r.weights, r.hashes, r.standing, r.announced, r.left = nil, nil, nil, "", nil
 	defer func() {
 		for _, one := range []*side{r.builtin, r.serin} {
 			if err := one.clear(); err != nil && fault == nil {
@@ -228,8 +234,10 @@ func (r *runner) step(s *sequence, rollout string, index int) error {
 			Stable:     v1alpha1.WeightDestination{PodTemplateHash: c.State.Stable},
 			Additional: c.Additional,
 		}
+		r.stand(r.weights.Canary.PodTemplateHash, r.weights.Stable.PodTemplateHash, c.Additional)
 	case c.Method == updateHash:
 		r.hashes = &c
+		r.stand(c.Canary, c.Stable, c.Additional)
 	}
 	return r.settle(s, c, expected, came.built, after, rollout)
 }
@@ -253,6 +261,10 @@ func (r *runner) settle(s *sequence, c call, expected *attempt, built, after sna
 		}
 	}
 	return r.builtin.write(next)
+}
+
+func (r *runner) stand(canary, stable string, additional []v1alpha1.WeightDestination) {
+	r.standing = append(r.standing, call{Method: updateHash, Canary: canary, Stable: stable, Additional: additional})
 }
 
 func (r *runner) lane(rollout string) func(object) bool {
