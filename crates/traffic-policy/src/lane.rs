@@ -8,9 +8,13 @@ use serde::{Deserialize, Serialize};
 /// How the name of every lane header begins. Lower case, as Envoy keeps header names.
 pub const LANE_HEADER_PREFIX: &str = "x-rollout-lane.";
 
+/// The one header that applications forward, so that a lane decided at the edge holds further in:
+/// `<namespace>.<name>=<lane>`, separated by commas.
+pub const LANES_HEADER: &str = "x-rollout-lanes";
+
 /// The version a request has been assigned to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Lane {
     /// The new version.
     Canary,
@@ -18,11 +22,13 @@ pub enum Lane {
     Stable,
     /// By the weights, with a copy to the new version.
     Mirror,
+    /// The old version, with a copy to the new one.
+    StableMirror,
 }
 
 impl Lane {
     /// Every lane there is.
-    pub const ALL: [Self; 3] = [Self::Canary, Self::Stable, Self::Mirror];
+    pub const ALL: [Self; 4] = [Self::Canary, Self::Stable, Self::Mirror, Self::StableMirror];
 
     /// The value of the lane header, and the word in the policy.
     pub const fn as_str(self) -> &'static str {
@@ -30,6 +36,7 @@ impl Lane {
             Self::Canary => "canary",
             Self::Stable => "stable",
             Self::Mirror => "mirror",
+            Self::StableMirror => "stable-mirror",
         }
     }
 

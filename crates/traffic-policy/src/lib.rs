@@ -34,7 +34,9 @@ mod request;
 mod set;
 
 pub use error::{Fault, PolicyError};
-pub use lane::{LANE_HEADER_PREFIX, LANE_ROUTE_PREFIX, Lane, lane_header, lane_route_prefix};
+pub use lane::{
+    LANE_HEADER_PREFIX, LANE_ROUTE_PREFIX, LANES_HEADER, Lane, lane_header, lane_route_prefix,
+};
 pub use matcher::MAX_PATTERN_BYTES;
 pub use place::ChosenRoute;
 pub use policy::{CompiledPolicy, Decision, compile};

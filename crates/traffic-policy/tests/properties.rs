@@ -50,6 +50,8 @@ fn text() -> impl Strategy<Value = StringMatch> {
     prop_oneof![
         "[ab]{0,2}".prop_map(StringMatch::Exact),
         "[ab]{1,2}".prop_map(StringMatch::Prefix),
+        "[abAB]{0,2}".prop_map(StringMatch::ExactIgnoreCase),
+        "[abAB]{1,2}".prop_map(StringMatch::PrefixIgnoreCase),
         "[ab]{1,2}".prop_map(|value| StringMatch::Regex(format!("{value}|{value}a*"))),
     ]
 }
@@ -57,7 +59,12 @@ fn text() -> impl Strategy<Value = StringMatch> {
 /// The plain meaning of what [`text`] makes.
 fn holds(text: &StringMatch, value: &str) -> bool {
     match text {
+        StringMatch::Present => true,
         StringMatch::Exact(exact) => value == exact,
+        StringMatch::ExactIgnoreCase(exact) => value.eq_ignore_ascii_case(exact),
+        StringMatch::PrefixIgnoreCase(prefix) => value
+            .to_ascii_lowercase()
+            .starts_with(&prefix.to_ascii_lowercase()),
         StringMatch::Prefix(prefix) => value.starts_with(prefix),
         StringMatch::Regex(pattern) => {
             let stem = pattern.split('|').next().unwrap_or_default();
@@ -120,6 +127,7 @@ proptest! {
                 name: at.to_string(),
                 lane: Lane::Canary,
                 percent: None,
+                keys: Vec::new(),
                 matches: vec![Match {
                     headers: [("x-user".to_owned(), text.clone())].into(),
                     ..Match::default()
@@ -148,6 +156,7 @@ proptest! {
             name: "r".to_owned(),
             lane: Lane::Stable,
             percent: Some(50),
+            keys: Vec::new(),
             matches: vec![Match {
                 headers: [(header, StringMatch::Regex(regex))].into(),
                 ..Match::default()

@@ -71,6 +71,7 @@ fn match_lists_take_and_leave() {
             name: "r".to_owned(),
             lane: Lane::Canary,
             percent: None,
+            keys: Vec::new(),
             matches: case.r#match,
         };
         let policies = policies(&case.name, vec![rule]);

@@ -137,7 +137,7 @@ fn problem(
             &["route", "redirect", "directResponse", "delegate"],
         );
     }
-    if lane == Lane::Mirror && !mirrors_to_canary(standing, routing) {
+    if matches!(lane, Lane::Mirror | Lane::StableMirror) && !mirrors_to_canary(standing, routing) {
         faults.push(Fault::new(
             format!("spec.http[{at}].mirrors of {name:?}"),
             "no mirror to the canary",
@@ -186,7 +186,7 @@ fn target_fault(at: usize, standing: &Value, lane: Lane, routing: &Routing) -> O
     let side = match lane {
         Lane::Mirror => return check_route(Protocol::Http, at, standing, routing).err(),
         Lane::Canary => Side::Canary,
-        Lane::Stable => Side::Stable,
+        Lane::Stable | Lane::StableMirror => Side::Stable,
     };
     let name = route_name(standing);
     for field in ANSWERS {

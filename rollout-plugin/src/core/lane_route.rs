@@ -46,6 +46,10 @@ impl LaneRoute<'_> {
             Lane::Canary => set_destination(&mut clone, route, routing, Side::Canary),
             Lane::Stable => set_destination(&mut clone, route, routing, Side::Stable),
             Lane::Mirror => add_mirror(&mut clone, route, routing),
+            Lane::StableMirror => {
+                set_destination(&mut clone, route, routing, Side::Stable);
+                add_mirror(&mut clone, route, routing);
+            }
         }
         Value::Object(clone)
     }

@@ -97,6 +97,7 @@ pub fn desired_policy(
         virtual_services: Some(places.virtual_services),
         lanes: routing.lanes,
         rules,
+        ..Policy::default()
     };
     let error = |source| CoreError::Unwritable {
         rollout: routing.rollout.clone(),

@@ -158,6 +158,7 @@ fn header_rule(step: &SetHeaderRoute, at: &str) -> Result<Rule, Fault> {
         name: step.name.clone(),
         lane: Lane::Canary,
         percent: None,
+        keys: Vec::new(),
         matches: matches.collect::<Result<_, _>>()?,
     })
 }
@@ -180,8 +181,10 @@ fn mirror_rule(step: &SetMirrorRoute, at: &str) -> Result<Rule, Fault> {
         Ok(Match {
             method: optional(entry.method.as_ref(), "method")?,
             // Every request has a path, so "present" asks for nothing.
-            path: optional(entry.path.as_ref(), "path")?.filter(|value| *value != present()),
+            path: optional(entry.path.as_ref(), "path")?
+                .filter(|value| *value != StringMatch::Present),
             headers: headers.collect::<Result<_, _>>()?,
+            ..Match::default()
         })
     });
     let matches = matches.collect::<Result<_, _>>()?;
@@ -201,6 +204,7 @@ fn mirror_rule(step: &SetMirrorRoute, at: &str) -> Result<Rule, Fault> {
         name: step.name.clone(),
         lane: Lane::Mirror,
         percent: percent.transpose()?,
+        keys: Vec::new(),
         matches,
     })
 }
@@ -218,14 +222,9 @@ fn string_match(written: &WrittenMatch, at: &str) -> Result<StringMatch, Fault> 
         (Some(value), None, None) => Ok(StringMatch::Exact(value)),
         (None, Some(value), None) => Ok(StringMatch::Prefix(value)),
         (None, None, Some(value)) => Ok(StringMatch::Regex(value)),
-        (None, None, None) => Ok(present()),
+        (None, None, None) => Ok(StringMatch::Present),
         _ => Err(Fault::new(at, "several of them", ONE_KIND)),
     }
-}
-
-/// The policy's way to say that a value must be there, whatever it is.
-fn present() -> StringMatch {
-    StringMatch::Regex("*".to_owned())
 }
 
 #[cfg(test)]

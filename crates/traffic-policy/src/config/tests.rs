@@ -86,7 +86,12 @@ fn a_string_is_matched_in_one_way() {
     for (json, found) in [
         (
             "{}",
-            "found 0 of `exact`, `prefix` and `regex`, expected one",
+            "found 0 of `exact`, `prefix`, `regex` and `present: true`, expected one",
+        ),
+        (r#"{"exact":"1","present":true}"#, "found 2 of"),
+        (
+            r#"{"regex":"1","ignoreCase":true}"#,
+            "found `ignoreCase` without",
         ),
         (r#"{"exact":"1","prefix":"2"}"#, "found 2 of"),
         (r#"{"exact":"1","exact":"2"}"#, "duplicate field `exact`"),
@@ -98,5 +103,32 @@ fn a_string_is_matched_in_one_way() {
     ] {
         let error = serde_json::from_str::<StringMatch>(json).unwrap_err();
         assert!(error.to_string().starts_with(found), "{json}: {error}");
+    }
+}
+
+#[test]
+fn a_key_is_of_one_kind() {
+    for (json, found) in [
+        ("{}", "found 0 of `header`"),
+        (r#"{"sourceAddress":false}"#, "found 0 of"),
+        (r#"{"header":"a","cookie":"b"}"#, "found 2 of"),
+        (r#"{"header":"a","issue":{}}"#, "found `issue` without"),
+        (
+            r#"{"cookie":"a","issue":{"sameSite":"lax"}}"#,
+            "unknown variant `lax`",
+        ),
+    ] {
+        let error = serde_json::from_str::<StickyKey>(json).unwrap_err();
+        assert!(error.to_string().starts_with(found), "{json}: {error}");
+    }
+    for json in [
+        r#"{"header":"a"}"#,
+        r#"{"cookie":"a","issue":{"path":"/x","maxAge":60,"sameSite":"None"}}"#,
+        r#"{"cookie":"a","issue":{}}"#,
+        r#"{"queryParam":"a"}"#,
+        r#"{"sourceAddress":true}"#,
+    ] {
+        let key: StickyKey = serde_json::from_str(json).unwrap();
+        assert_eq!(serde_json::to_string(&key).unwrap(), json);
     }
 }

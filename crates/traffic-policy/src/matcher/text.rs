@@ -11,6 +11,10 @@ pub(super) enum TextMatch {
     Present,
     Exact(Box<[u8]>),
     Prefix(Box<[u8]>),
+    /// ASCII letters are alike in either case, as in Envoy (1.40.0 `source/common/common/matchers.h`, by
+    /// `absl::EqualsIgnoreCase`).
+    ExactIgnoreCase(Box<[u8]>),
+    PrefixIgnoreCase(Box<[u8]>),
     Regex(Pattern),
 }
 
@@ -45,13 +49,24 @@ impl TextFault {
 impl TextMatch {
     pub(super) fn compile(text: &StringMatch, star: Star) -> Result<Self, TextFault> {
         match text {
+            StringMatch::Present => Ok(Self::Present),
             StringMatch::Exact(value) => Ok(Self::Exact(value.as_bytes().into())),
+            StringMatch::ExactIgnoreCase(value) => {
+                Ok(Self::ExactIgnoreCase(value.as_bytes().into()))
+            }
             // Envoy takes no empty prefix (`type/matcher/v3/string.proto`, `StringMatcher.prefix`).
-            StringMatch::Prefix(value) if value.is_empty() => Err(TextFault {
-                field: ".prefix",
-                fault: Fault::EmptyPattern,
-            }),
+            StringMatch::Prefix(value) | StringMatch::PrefixIgnoreCase(value)
+                if value.is_empty() =>
+            {
+                Err(TextFault {
+                    field: ".prefix",
+                    fault: Fault::EmptyPattern,
+                })
+            }
             StringMatch::Prefix(value) => Ok(Self::Prefix(value.as_bytes().into())),
+            StringMatch::PrefixIgnoreCase(value) => {
+                Ok(Self::PrefixIgnoreCase(value.as_bytes().into()))
+            }
             StringMatch::Regex(value) if star == Star::Present && value == "*" => Ok(Self::Present),
             StringMatch::Regex(value) => {
                 Pattern::compile(value)
@@ -69,6 +84,10 @@ impl TextMatch {
             Self::Present => true,
             Self::Exact(exact) => value == &**exact,
             Self::Prefix(prefix) => value.starts_with(prefix),
+            Self::ExactIgnoreCase(exact) => value.eq_ignore_ascii_case(exact),
+            Self::PrefixIgnoreCase(prefix) => value
+                .get(..prefix.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(prefix)),
             Self::Regex(pattern) => pattern.matches(value),
         }
     }

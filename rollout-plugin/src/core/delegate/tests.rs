@@ -130,6 +130,7 @@ fn policy(delegate: &str, routes: &[&str]) -> Value {
         name: "beta".to_owned(),
         lane: Lane::Canary,
         percent: None,
+        keys: Vec::new(),
         matches: vec![Match::default()],
     };
     desired_policy(vec![rule], &routing, &observed(delegate))
@@ -233,6 +234,7 @@ fn one_root_can_delegate_to_several_of_a_rollouts_virtual_services() {
         name: "beta".to_owned(),
         lane: Lane::Canary,
         percent: None,
+        keys: Vec::new(),
         matches: vec![Match::default()],
     };
     let policy = desired_policy(vec![rule], &routing, &observed)

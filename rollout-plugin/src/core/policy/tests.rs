@@ -42,6 +42,7 @@ fn hosts_are_full_names_and_the_addresses_of_their_services() {
         name: "beta".into(),
         lane: Lane::Canary,
         percent: None,
+        keys: Vec::new(),
         matches: vec![traffic_policy::config::Match::default()],
     };
     let policy = desired_policy(vec![rule], &routing(), &observed)
@@ -68,6 +69,7 @@ fn without_rules_there_is_no_policy_and_without_hosts_an_error() {
         name: "beta".into(),
         lane: Lane::Canary,
         percent: None,
+        keys: Vec::new(),
         matches: vec![],
     };
     assert_eq!(
@@ -84,6 +86,7 @@ fn a_rule_that_no_filter_would_take_is_an_error() {
         name: "beta".into(),
         lane: Lane::Canary,
         percent: None,
+        keys: Vec::new(),
         matches: vec![traffic_policy::config::Match {
             headers: BTreeMap::from([(
                 "x".to_owned(),
@@ -141,6 +144,7 @@ fn any_rule() -> Vec<Rule> {
         name: "beta".into(),
         lane: Lane::Canary,
         percent: None,
+        keys: Vec::new(),
         matches: vec![traffic_policy::config::Match::default()],
     }]
 }

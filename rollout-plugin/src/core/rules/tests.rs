@@ -118,7 +118,7 @@ fn steps_become_rules_of_the_policy() {
                 {"headers": {"a": {"exact": "1"}}},
                 {"headers": {"b": {"prefix": "2"}}},
                 {"headers": {"c": {"regex": "3.*"}}},
-                {"headers": {"d": {"regex": "*"}}},
+                {"headers": {"d": {"present": true}}},
             ]},
             {"name": "shadow", "lane": "mirror", "percent": 35, "match": [
                 {"method": {"exact": "GET"}, "path": {"prefix": "/search"}, "headers": {"x-a": {"regex": "b.*"}}},
