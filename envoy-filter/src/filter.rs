@@ -159,10 +159,12 @@ impl Space {
         if !believed && !self.lane_headers.is_empty() {
             return Outcome::LanesFromOutside;
         }
-        for (policy, asked) in plugin
+        for candidate in plugin
             .policies
             .candidates(request.authority(), &mut self.hosts)
+            .filter(|candidate| candidate.at_host)
         {
+            let asked = candidate.policy;
             let stands = self
                 .lane_headers
                 .split(|byte| *byte == 0)
@@ -172,7 +174,7 @@ impl Space {
             }
             if let Some(decision) = asked.decide(&request, &mut || random.next()) {
                 self.hits.push(Hit {
-                    policy,
+                    policy: candidate.number,
                     lane: decision.lane,
                 });
             }
@@ -202,7 +204,7 @@ impl Space {
             if policy.may_set_lane_on(&mut route) {
                 written |= route
                     .host
-                    .set_request_header(policy.lane_header(), hit.lane.as_str());
+                    .set_request_header(policy.lane_header(), policy.lane_value(hit.lane));
             }
         }
         if written && plugin.edge {

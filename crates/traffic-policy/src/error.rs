@@ -79,6 +79,70 @@ pub enum Fault {
         /// As written.
         value: String,
     },
+    /// Not the name of a cookie.
+    #[error("{value:?} is no cookie name, expected letters, digits and !#$%&'*+-.^_`|~")]
+    CookieName {
+        /// As written.
+        value: String,
+    },
+    /// Not what can stand for a name in a query.
+    #[error(
+        "{value:?} is no parameter name, expected it as in a query: not empty, without &, = and #, percent-encoded"
+    )]
+    QueryParamName {
+        /// As written.
+        value: String,
+    },
+    /// A split without keys.
+    #[error("the list is empty, expected at least one key")]
+    NoKeys,
+    /// A key that stands in its list before.
+    #[error("this key is in the list already")]
+    SameKey,
+    /// Not a salt.
+    #[error("{value:?} is no salt, expected 1 to 253 bytes without control characters")]
+    Salt {
+        /// As written.
+        value: String,
+    },
+    /// A share of nothing.
+    #[error("0 is nothing to have a share of, expected at least 1")]
+    OfNothing,
+    /// More than the whole.
+    #[error("{value} is no share, expected 0 to {of}, which `of` says")]
+    Share {
+        /// As written.
+        value: u32,
+        /// The whole.
+        of: u32,
+    },
+    /// Not a cookie's path.
+    #[error("{value:?} is no cookie path, expected one that begins with / and is without ;")]
+    CookiePath {
+        /// As written.
+        value: String,
+    },
+    /// A cookie that is gone at once.
+    #[error("0 seconds is no age for a cookie, expected at least 1")]
+    CookieAge,
+    /// Two cookies to be issued, or one in two ways.
+    #[error(
+        "the cookie {value:?} would be issued besides {first:?}, or otherwise, expected one for the whole policy"
+    )]
+    SecondIssue {
+        /// The one before.
+        first: String,
+        /// This one.
+        value: String,
+    },
+    /// Not what can stand behind a lane. It is not shown.
+    #[error(
+        "the value, of {bytes} bytes, is no secret: expected 1 to 128 of letters, digits and -_.~"
+    )]
+    Secret {
+        /// Its length.
+        bytes: usize,
+    },
     /// Empty where Envoy takes no empty string.
     #[error("the pattern is empty, expected at least one character")]
     EmptyPattern,

@@ -79,24 +79,44 @@ type Names = HashMap<Box<[u8]>, AtHost, BuildHasherDefault<Fnv>>;
 /// The policies at one host.
 #[derive(Debug, Default)]
 struct AtHost {
-    /// Those that name the VirtualServices where they may set a lane.
     placed: Vec<u32>,
     anywhere: Vec<u32>,
+    entry: Vec<u32>,
+}
+
+/// What say a host gives to a policy.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Say {
+    /// The policy names the VirtualServices where it may set a lane.
+    Placed,
+    /// It names none.
+    Anywhere,
+    /// The host is one of its entry hosts.
+    Entry,
+}
+
+/// A policy that has a say at a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) policy: u32,
+    /// As one of its hosts.
+    pub(crate) at_host: bool,
+    /// As one of its entry hosts.
+    pub(crate) at_entry: bool,
 }
 
 impl HostIndex {
-    /// `placed`: the policy names its VirtualServices.
-    pub(crate) fn insert(&mut self, host: &MatchHost, policy: u32, placed: bool) {
+    pub(crate) fn insert(&mut self, host: &MatchHost, policy: u32, say: Say) {
         let at = match host {
             MatchHost::Exact(name) => self.exact.entry(name.as_bytes().into()).or_default(),
             MatchHost::Suffix(part) => wildcard(&mut self.suffixes, part),
             MatchHost::Prefix(part) => wildcard(&mut self.prefixes, part),
             MatchHost::Any => &mut self.any,
         };
-        let policies = if placed {
-            &mut at.placed
-        } else {
-            &mut at.anywhere
+        let policies = match say {
+            Say::Placed => &mut at.placed,
+            Say::Anywhere => &mut at.anywhere,
+            Say::Entry => &mut at.entry,
         };
         // A policy may name a host twice, in different case or by a short form.
         if policies.last() != Some(&policy) {
@@ -107,21 +127,36 @@ impl HostIndex {
     /// The policies to ask about a request for `host`, each once, into `found`.
     ///
     /// `host`: as [`name_of`] gives it. A `*` stands for one character at least, as in Envoy.
-    pub(crate) fn find(&self, host: &[u8], found: &mut Vec<u32>) {
+    pub(crate) fn find(&self, host: &[u8], found: &mut Vec<Found>) {
         found.clear();
-        let (mut hosts, mut ranked) = (0, false);
+        let (mut lists, mut ranked) = (0, false);
+        let mut add = |policies: &[u32], at_entry: bool| {
+            lists += usize::from(!policies.is_empty());
+            found.extend(policies.iter().map(|policy| Found {
+                policy: *policy,
+                at_host: !at_entry,
+                at_entry,
+            }));
+        };
         self.visit(host, |at| {
-            hosts += usize::from(!at.placed.is_empty());
-            found.extend(&at.placed);
+            add(&at.placed, false);
             if !ranked && !at.anywhere.is_empty() {
                 ranked = true;
-                found.extend(&at.anywhere);
+                add(&at.anywhere, false);
             }
+            add(&at.entry, true);
         });
         // Only then can a policy be there twice.
-        if hosts > 1 {
-            found.sort_unstable();
-            found.dedup();
+        if lists > 1 {
+            found.sort_unstable_by_key(|found| found.policy);
+            found.dedup_by(|again, kept| {
+                let same = again.policy == kept.policy;
+                if same {
+                    kept.at_host |= again.at_host;
+                    kept.at_entry |= again.at_entry;
+                }
+                same
+            });
         }
     }
 

@@ -61,6 +61,15 @@ pub fn lane_header(namespace: &str, name: &str) -> String {
     format!("{LANE_HEADER_PREFIX}{namespace}.{name}")
 }
 
+/// What stands for `lane` in the headers that carry it, and what its lane routes match: `canary`, or
+/// `canary.<secret>` where the policy has a secret.
+pub fn lane_value(lane: Lane, secret: Option<&str>) -> String {
+    match secret {
+        Some(secret) => format!("{lane}.{secret}"),
+        None => lane.to_string(),
+    }
+}
+
 /// How the name of every lane route begins, whichever Rollout's it is.
 pub const LANE_ROUTE_PREFIX: &str = "serin-";
 
@@ -80,6 +89,12 @@ mod tests {
             lane_header("shop", "reviews.v2"),
             "x-rollout-lane.shop.reviews.v2"
         );
+    }
+
+    #[test]
+    fn a_secret_stands_behind_the_lane() {
+        assert_eq!(lane_value(Lane::StableMirror, None), "stable-mirror");
+        assert_eq!(lane_value(Lane::Canary, Some("s3.x")), "canary.s3.x");
     }
 
     #[test]

@@ -15,9 +15,10 @@
 //!
 //! let headers = [(":authority", "reviews:9080"), ("x-beta", "1")];
 //! let request = Request::read(&headers[..], |_, _| {});
-//! for (_, policy) in policies.candidates(request.authority(), &mut HostSpace::default()) {
+//! for candidate in policies.candidates(request.authority(), &mut HostSpace::default()) {
+//!     let policy = candidate.policy;
 //!     let decision = policy.decide(&request, &mut || 0);
-//!     assert_eq!(decision.map(|decision| decision.lane.as_str()), Some("canary"));
+//!     assert_eq!(decision.map(|decision| policy.lane_value(decision.lane)), Some("canary"));
 //!     assert_eq!(policy.lane_header(), "x-rollout-lane.shop.reviews");
 //! }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -26,19 +27,24 @@
 pub mod config;
 mod error;
 mod host;
+mod key;
 mod lane;
 mod matcher;
+mod names;
 mod place;
 mod policy;
 mod request;
 mod set;
+mod sticky;
 
 pub use error::{Fault, PolicyError};
+pub use key::Surroundings;
 pub use lane::{
     LANE_HEADER_PREFIX, LANE_ROUTE_PREFIX, LANES_HEADER, Lane, lane_header, lane_route_prefix,
+    lane_value,
 };
 pub use matcher::MAX_PATTERN_BYTES;
 pub use place::ChosenRoute;
 pub use policy::{CompiledPolicy, Decision, compile};
 pub use request::{Headers, Request};
-pub use set::{HostSpace, PolicySet};
+pub use set::{Candidate, HostSpace, PolicySet};

@@ -1,18 +1,21 @@
 //! One rule's conditions, compiled: what a request is held against. Only this file combines them.
 
-mod header;
+mod condition;
 mod pattern;
 mod text;
 
+use std::fmt;
+
 use crate::config::{Match, Rule};
 use crate::error::{Fault, PolicyError};
+use crate::key::{Keys, Surroundings};
 use crate::lane::Lane;
 use crate::request::{Headers, Request};
 
 pub use pattern::MAX_PATTERN_BYTES;
 
-use header::HeaderMatch;
-use text::TextMatch;
+use condition::Condition;
+use text::TextFault;
 
 /// A rule, compiled.
 #[derive(Debug)]
@@ -21,16 +24,14 @@ pub(crate) struct MatchRule {
     pub(crate) lane: Lane,
     /// 0 to 100.
     pub(crate) percent: u32,
+    /// What the share is drawn by, instead of by chance.
+    pub(crate) keys: Keys,
     entries: Box<[MatchEntry]>,
 }
 
-/// One entry of a rule's match list: all fields have to hold.
+/// One entry of a rule's match list: all conditions have to hold.
 #[derive(Debug)]
-struct MatchEntry {
-    method: Option<TextMatch>,
-    path: Option<TextMatch>,
-    headers: Box<[HeaderMatch]>,
-}
+struct MatchEntry(Box<[Condition]>);
 
 impl MatchRule {
     /// `field`: where the rule stands, as `rules[0]`.
@@ -44,6 +45,7 @@ impl MatchRule {
         if percent > 100 {
             return Err(error("percent", Fault::Percent { value: percent }));
         }
+        let keys = Keys::compile(rollout, &format!("{field}.keys"), &rule.keys)?;
         let mut entries = Vec::with_capacity(rule.matches.len());
         for (at, entry) in rule.matches.iter().enumerate() {
             let field = format!("{field}.match[{at}]");
@@ -53,6 +55,7 @@ impl MatchRule {
             name: rule.name.as_str().into(),
             lane: rule.lane,
             percent,
+            keys,
             entries: entries.into(),
         })
     }
@@ -63,45 +66,68 @@ impl MatchRule {
     pub(crate) fn matches<H: Headers + ?Sized>(&self, request: &Request<'_, H>) -> bool {
         self.entries.iter().any(|entry| entry.matches(request))
     }
+
+    /// True if a request that matches is in the rule's share: by its key, or by chance without one.
+    pub(crate) fn draws<H: Headers + ?Sized>(
+        &self,
+        request: &Request<'_, H>,
+        surroundings: &mut impl Surroundings,
+    ) -> bool {
+        match self.percent {
+            0 => false,
+            1..100 => {
+                let salt = self.name.as_bytes();
+                let bucket = self.keys.bucket(request, surroundings, salt, 100);
+                bucket.unwrap_or_else(|| draw(surroundings.random())) < self.percent
+            }
+            _ => true,
+        }
+    }
+}
+
+/// A random number as one of 0 to 99; their chances differ by less than 2^-25.
+fn draw(random: u32) -> u32 {
+    let scaled = (u64::from(random) * 100) >> 32;
+    u32::try_from(scaled).unwrap_or(u32::MAX)
 }
 
 impl MatchEntry {
     fn compile(rollout: &str, field: &str, entry: &Match) -> Result<Self, PolicyError> {
-        let method = entry
-            .method
-            .as_ref()
-            .map(|text| TextMatch::compile(text, text::Star::Present))
-            .transpose()
-            .map_err(|fault| fault.at(rollout, &format!("{field}.method")))?;
-        let path = entry
-            .path
-            .as_ref()
-            .map(|text| TextMatch::compile(text, text::Star::Pattern))
-            .transpose()
-            .map_err(|fault| fault.at(rollout, &format!("{field}.path")))?;
-        let headers = entry
-            .headers
-            .iter()
-            .map(|(name, text)| {
-                HeaderMatch::compile(name, text)
-                    .map_err(|fault| fault.at(rollout, &format!("{field}.headers[{name:?}]")))
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(Self {
-            method,
-            path,
-            headers,
-        })
+        let mut conditions = Vec::new();
+        let mut add = |name: fmt::Arguments<'_>, condition: Result<Condition, TextFault>| {
+            let condition =
+                condition.map_err(|fault| fault.at(rollout, &format!("{field}.{name}")))?;
+            conditions.push(condition);
+            Ok(())
+        };
+        for (name, text) in &entry.headers {
+            add(
+                format_args!("headers[{name:?}]"),
+                Condition::header(name, text),
+            )?;
+        }
+        if let Some(text) = &entry.method {
+            add(format_args!("method"), Condition::method(text))?;
+        }
+        if let Some(text) = &entry.path {
+            add(format_args!("path"), Condition::path(text))?;
+        }
+        for (name, text) in &entry.query_params {
+            add(
+                format_args!("queryParams[{name:?}]"),
+                Condition::query_param(name, text),
+            )?;
+        }
+        for (name, text) in &entry.cookies {
+            add(
+                format_args!("cookies[{name:?}]"),
+                Condition::cookie(name, text),
+            )?;
+        }
+        Ok(Self(conditions.into()))
     }
 
     fn matches<H: Headers + ?Sized>(&self, request: &Request<'_, H>) -> bool {
-        let holds = |condition: &Option<TextMatch>, value: Option<&[u8]>| {
-            condition
-                .as_ref()
-                .is_none_or(|text| value.is_some_and(|value| text.matches(value)))
-        };
-        holds(&self.method, request.method())
-            && holds(&self.path, request.path())
-            && self.headers.iter().all(|header| header.matches(request))
+        self.0.iter().all(|condition| condition.holds(request))
     }
 }

@@ -1,12 +1,17 @@
 //! One Rollout's policy, compiled: made at configure, asked per request.
 
-use crate::config::Policy;
+use crate::config::{Issue, Policy};
 use crate::error::{Fault, PolicyError};
 use crate::host::MatchHost;
-use crate::lane::{Lane, lane_header, lane_route_prefix};
+use crate::key::Surroundings;
+use crate::lane::{LANE_HEADER_PREFIX, Lane, lane_header, lane_route_prefix, lane_value};
 use crate::matcher::MatchRule;
 use crate::place::{ChosenRoute, Places, split_key};
 use crate::request::{Headers, Request};
+use crate::sticky::Split;
+
+/// The longest secret: what a header can carry beside the rest, and a person can compare.
+const MAX_SECRET: usize = 128;
 
 /// A policy with its regular expressions built and its fields checked.
 #[derive(Debug)]
@@ -14,17 +19,23 @@ pub struct CompiledPolicy {
     rollout: Box<str>,
     header: Box<str>,
     pub(crate) hosts: Box<[MatchHost]>,
+    pub(crate) entry_hosts: Box<[MatchHost]>,
     places: Places,
     rules: Box<[MatchRule]>,
+    sticky: Option<Split>,
+    /// What stands in headers for each of [`Lane::ALL`].
+    values: [Box<str>; Lane::ALL.len()],
+    issue: Option<(Box<str>, Issue)>,
 }
 
 /// What a policy says of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Decision<'p> {
+pub struct Decision {
     /// Where the request goes.
     pub lane: Lane,
-    /// The managed route that says so.
-    pub rule: &'p str,
+    /// The number of the rule that says so ([`CompiledPolicy::rule_name`]). `None`: the key does
+    /// ([`crate::config::Sticky`]).
+    pub rule: Option<u32>,
 }
 
 /// Checks and compiles the policy of the Rollout `rollout`, which is its key, `<namespace>/<name>`.
@@ -43,33 +54,90 @@ pub fn compile(rollout: &str, policy: &Policy) -> Result<CompiledPolicy, PolicyE
     if policy.hosts.is_empty() {
         return Err(PolicyError::new(rollout, "hosts", Fault::NoHosts));
     }
-    let hosts = policy
-        .hosts
-        .iter()
-        .enumerate()
-        .map(|(at, host)| {
-            MatchHost::compile(host)
-                .map_err(|fault| PolicyError::new(rollout, format_args!("hosts[{at}]"), fault))
-        })
-        .collect::<Result<_, _>>()?;
+    let hosts = compile_hosts(rollout, "hosts", &policy.hosts)?;
     let places = Places::compile(
         rollout,
         policy.virtual_services.as_ref(),
         lane_route_prefix(namespace, name),
     )?;
-    let rules = policy
+    let rules: Box<[MatchRule]> = policy
         .rules
         .iter()
         .enumerate()
         .map(|(at, rule)| MatchRule::compile(rollout, &format!("rules[{at}]"), rule))
         .collect::<Result<_, _>>()?;
+    let sticky = policy
+        .sticky
+        .as_ref()
+        .map(|sticky| Split::compile(rollout, sticky))
+        .transpose()?;
+    let entry_hosts = compile_hosts(rollout, "entryHosts", &policy.entry_hosts)?;
+    if let Some(secret) = &policy.secret {
+        check_secret(secret).map_err(|fault| PolicyError::new(rollout, "secret", fault))?;
+    }
     Ok(CompiledPolicy {
         rollout: rollout.into(),
         header: lane_header(namespace, name).into(),
         hosts,
+        entry_hosts,
         places,
+        issue: issued(rollout, &rules, sticky.as_ref())?,
         rules,
+        sticky,
+        values: Lane::ALL.map(|lane| lane_value(lane, policy.secret.as_deref()).into()),
     })
+}
+
+fn compile_hosts(
+    rollout: &str,
+    field: &str,
+    hosts: &[String],
+) -> Result<Box<[MatchHost]>, PolicyError> {
+    let compile = |(at, host): (usize, &String)| {
+        MatchHost::compile(host)
+            .map_err(|fault| PolicyError::new(rollout, format_args!("{field}[{at}]"), fault))
+    };
+    hosts.iter().enumerate().map(compile).collect()
+}
+
+/// A secret stands in a header between a dot and a comma.
+fn check_secret(secret: &str) -> Result<(), Fault> {
+    let good = (1..=MAX_SECRET).contains(&secret.len())
+        && secret
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte));
+    let bytes = secret.len();
+    good.then_some(()).ok_or(Fault::Secret { bytes })
+}
+
+/// The one cookie that the policy issues. Several places may ask for it, if they mean the same.
+fn issued(
+    rollout: &str,
+    rules: &[MatchRule],
+    sticky: Option<&Split>,
+) -> Result<Option<(Box<str>, Issue)>, PolicyError> {
+    let of_rules = rules.iter().zip(0u32..).flat_map(|(rule, at)| {
+        let issues = rule.keys.issues();
+        issues.map(move |issue| (Some(at), issue))
+    });
+    let of_sticky = sticky.iter().flat_map(|sticky| sticky.keys.issues());
+    let mut all = of_rules.chain(of_sticky.map(|issue| (None, issue)));
+    let Some((_, first)) = all.next() else {
+        return Ok(None);
+    };
+    for (rule, other) in all {
+        if other != first {
+            let fault = Fault::SecondIssue {
+                first: first.0.to_owned(),
+                value: other.0.to_owned(),
+            };
+            return Err(match rule {
+                Some(at) => PolicyError::new(rollout, format_args!("rules[{at}].keys"), fault),
+                None => PolicyError::new(rollout, "sticky.keys", fault),
+            });
+        }
+    }
+    Ok(Some((first.0.into(), first.1.clone())))
 }
 
 impl CompiledPolicy {
@@ -83,25 +151,79 @@ impl CompiledPolicy {
         &self.header
     }
 
+    /// `<namespace>.<name>`: how the Rollout is called in [`crate::LANES_HEADER`].
+    pub fn carried_name(&self) -> &str {
+        self.header
+            .strip_prefix(LANE_HEADER_PREFIX)
+            .unwrap_or_default()
+    }
+
+    /// True if lanes are carried along in [`crate::LANES_HEADER`].
+    pub fn carries_lanes(&self) -> bool {
+        !self.entry_hosts.is_empty()
+    }
+
+    /// What stands for `lane` in headers: the lane, with the policy's secret behind it if it has one.
+    pub fn lane_value(&self, lane: Lane) -> &str {
+        let at = Lane::ALL.iter().position(|other| *other == lane);
+        at.and_then(|at| self.values.get(at))
+            .map_or(lane.as_str(), |value| value)
+    }
+
+    /// The lane of a header's value, which has to be what [`Self::lane_value`] gives.
+    pub fn lane_of(&self, value: &[u8]) -> Option<Lane> {
+        let matches = |lane: &Lane| self.lane_value(*lane).as_bytes() == value;
+        Lane::ALL.into_iter().find(matches)
+    }
+
+    /// The name of a rule by its number in a [`Decision`].
+    pub fn rule_name(&self, rule: u32) -> Option<&str> {
+        let rule = self.rules.get(usize::try_from(rule).ok()?)?;
+        Some(&rule.name)
+    }
+
+    /// The cookie that this policy issues to requests without a key, and how.
+    pub fn issue(&self) -> Option<(&str, &Issue)> {
+        self.issue.as_ref().map(|(name, issue)| (&**name, issue))
+    }
+
     /// The lane of one request, or `None` where the weights decide. The host has been looked at
     /// already ([`crate::PolicySet::candidates`]); the route has not ([`Self::may_set_lane_on`]).
     ///
-    /// The first rule that matches is the last one looked at. If it has a `percent`, `random` is
-    /// asked for a number, evenly spread over all of `u32`; a request that is not drawn gets no lane.
-    /// That is what becomes of a request on an Argo mirror route outside of its `percentage`
+    /// The first rule that matches is the last one looked at. If it has a `percent`, the request's key
+    /// or a random number says whether it is drawn. One that is not gets what it would get without any
+    /// rule. That is what becomes of a request on an Argo mirror route outside of its `percentage`
     /// (argo-rollouts v1.10.1 `createMirrorRoute` writes `mirrorPercentage`; Envoy draws after the
     /// route has been chosen).
+    ///
+    /// What no rule has sent anywhere is split by key. So is what is mirrored: a request whose key says
+    /// canary goes there and needs no copy.
     pub fn decide<H: Headers + ?Sized>(
         &self,
         request: &Request<'_, H>,
-        random: &mut impl FnMut() -> u32,
-    ) -> Option<Decision<'_>> {
-        let rule = self.rules.iter().find(|rule| rule.matches(request))?;
-        let drawn = rule.percent == 100 || draw(random()) < rule.percent;
-        drawn.then_some(Decision {
-            lane: rule.lane,
-            rule: &rule.name,
-        })
+        surroundings: &mut impl Surroundings,
+    ) -> Option<Decision> {
+        let rule = self
+            .rules
+            .iter()
+            .zip(0u32..)
+            .find(|(rule, _)| rule.matches(request))
+            .filter(|(rule, _)| rule.draws(request, surroundings));
+        let rule = rule.map(|(rule, number)| (rule.lane, number));
+        let by_key = |surroundings: &mut _| {
+            let sticky = self.sticky.as_ref()?;
+            sticky.lane(request, surroundings)
+        };
+        let (lane, rule) = match rule {
+            Some((Lane::Mirror, rule)) => match by_key(surroundings) {
+                Some(Lane::Canary) => (Lane::Canary, None),
+                Some(_) => (Lane::StableMirror, Some(rule)),
+                None => (Lane::Mirror, Some(rule)),
+            },
+            Some((lane, rule)) => (lane, Some(rule)),
+            None => (by_key(surroundings)?, None),
+        };
+        Some(Decision { lane, rule })
     }
 
     /// True if lanes are set on routes of certain VirtualServices only.
@@ -113,12 +235,6 @@ impl CompiledPolicy {
     pub fn may_set_lane_on(&self, route: &mut impl ChosenRoute) -> bool {
         self.places.has(route)
     }
-}
-
-/// A random number as one of 0 to 99; their chances differ by less than 2^-25.
-fn draw(random: u32) -> u32 {
-    let scaled = (u64::from(random) * 100) >> 32;
-    u32::try_from(scaled).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -1,4 +1,11 @@
-//! What a policy asks of a request: the header map, read once, and nothing that costs an allocation.
+//! What a policy asks of a request: the header map, read once, and what all searches of one request
+//! share: how much they may take, and space.
+
+mod pairs;
+mod searches;
+
+pub(crate) use pairs::{cookies, query};
+pub(crate) use searches::Searches;
 
 /// The request headers as Envoy hands them to a filter: names in lower case, pseudo headers
 /// (`:authority`, `:method`, `:path`) among them, one item per header line, in the order received.
@@ -22,7 +29,9 @@ pub struct Request<'a, H: ?Sized> {
     names: u64,
     authority: &'a [u8],
     method: Option<&'a [u8]>,
-    path: Option<&'a [u8]>,
+    /// With query and fragment.
+    target: Option<&'a [u8]>,
+    searches: Searches,
 }
 
 impl<'a, H: Headers + ?Sized> Request<'a, H> {
@@ -34,14 +43,15 @@ impl<'a, H: Headers + ?Sized> Request<'a, H> {
             names: 0,
             authority: &[],
             method: None,
-            path: None,
+            target: None,
+            searches: Searches::default(),
         };
         for (name, value) in headers.iter() {
             request.names |= name_bit(name);
             match name {
                 b":authority" => request.authority = value,
                 b":method" => request.method = Some(value),
-                b":path" => request.path = Some(without_query(value)),
+                b":path" => request.target = Some(value),
                 _ => other(name, value),
             }
         }
@@ -59,7 +69,35 @@ impl<'a, H: Headers + ?Sized> Request<'a, H> {
 
     /// Without query and fragment.
     pub(crate) fn path(&self) -> Option<&'a [u8]> {
-        self.path
+        self.target.map(without_query)
+    }
+
+    /// The parameters of the query, in order.
+    pub(crate) fn query(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        query(self.target.unwrap_or_default())
+    }
+
+    /// The value of the query parameter `name`: the first of them.
+    pub(crate) fn query_param(&self, name: &[u8]) -> Option<&'a [u8]> {
+        first(self.query(), name)
+    }
+
+    /// The value of the cookie `name`: the first of them.
+    pub(crate) fn cookie(&self, name: &[u8]) -> Option<&'a [u8]> {
+        first(self.cookies(), name)
+    }
+
+    /// All cookies, in order.
+    pub(crate) fn cookies(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        self.may_have(name_bit(COOKIE))
+            .then(|| self.values(COOKIE).flat_map(cookies))
+            .into_iter()
+            .flatten()
+    }
+
+    /// What searches in this request's values share.
+    pub(crate) fn searches(&self) -> &Searches {
+        &self.searches
     }
 
     /// False if there is certainly no header whose name has this [`name_bit`].
@@ -76,6 +114,18 @@ impl<'a, H: Headers + ?Sized> Request<'a, H> {
             .map(|(_, value)| value)
     }
 }
+
+/// The value of the first pair with that name.
+fn first<'a>(
+    mut pairs: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    name: &[u8],
+) -> Option<&'a [u8]> {
+    pairs
+        .find(|(other, _)| *other == name)
+        .map(|(_, value)| value)
+}
+
+const COOKIE: &[u8] = b"cookie";
 
 /// One of 64 bits for a header's name. Different names may share one.
 #[inline]

@@ -1,6 +1,6 @@
 //! All policies of one plugin's configuration, found by host.
 
-use crate::host::{HostIndex, name_of, short_forms};
+use crate::host::{Found, HostIndex, Say, name_of, short_forms};
 use crate::policy::CompiledPolicy;
 
 /// Space that [`PolicySet::candidates`] uses again for each request, so that none allocates once it
@@ -8,7 +8,20 @@ use crate::policy::CompiledPolicy;
 #[derive(Debug, Default)]
 pub struct HostSpace {
     lower: Vec<u8>,
-    found: Vec<u32>,
+    found: Vec<Found>,
+}
+
+/// A policy that has a say in a request.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidate<'p> {
+    /// Its number in the set.
+    pub number: u32,
+    /// The policy.
+    pub policy: &'p CompiledPolicy,
+    /// One of its `hosts` matches: a lane may be set if the route is one of its own.
+    pub at_host: bool,
+    /// One of its `entryHosts` matches: its lane is decided ahead and carried along, whatever the route.
+    pub at_entry: bool,
 }
 
 /// Compiled policies and the index from host to them.
@@ -27,14 +40,17 @@ impl PolicySet {
         let mut hosts = HostIndex::default();
         for (policy, number) in policies.iter().zip(0u32..) {
             let placed = policy.names_virtual_services();
-            for host in &policy.hosts {
-                hosts.insert(host, number, placed);
+            let of_hosts = if placed { Say::Placed } else { Say::Anywhere };
+            let own = policy.hosts.iter().map(|host| (host, of_hosts));
+            let entries = policy.entry_hosts.iter().map(|host| (host, Say::Entry));
+            for (host, say) in own.chain(entries) {
+                hosts.insert(host, number, say);
                 for form in domain
                     .map(|domain| short_forms(host, domain))
                     .into_iter()
                     .flatten()
                 {
-                    hosts.insert(&form, number, placed);
+                    hosts.insert(&form, number, say);
                 }
             }
         }
@@ -55,17 +71,22 @@ impl PolicySet {
     /// case), each once. Of those that name their VirtualServices, all that have a host which
     /// matches: which of several hosts counts depends on Envoy's route table, and the route decides
     /// ([`CompiledPolicy::may_set_lane_on`]). Of the others, those at the host that Envoy would
-    /// prefer. Each decides for itself.
+    /// prefer. And all that have an entry host which matches. Each decides for itself.
     pub fn candidates(
         &self,
         authority: &[u8],
         space: &mut HostSpace,
-    ) -> impl Iterator<Item = (u32, &CompiledPolicy)> {
+    ) -> impl Iterator<Item = Candidate<'_>> {
         let HostSpace { lower, found } = space;
         self.hosts.find(name_of(authority, lower), found);
-        found
-            .iter()
-            .filter_map(|number| Some((*number, self.get(*number)?)))
+        found.iter().filter_map(|found| {
+            Some(Candidate {
+                number: found.policy,
+                policy: self.get(found.policy)?,
+                at_host: found.at_host,
+                at_entry: found.at_entry,
+            })
+        })
     }
 
     /// A policy by the number that [`Self::candidates`] gave it.

@@ -39,9 +39,9 @@ fn decide(policies: &PolicySet, headers: &[(String, String)]) -> Option<(Lane, S
     let request = Request::read(headers, |_, _| {});
     let mut space = HostSpace::default();
     let mut candidates = policies.candidates(request.authority(), &mut space);
-    let (_, policy) = candidates.next()?;
+    let policy = candidates.next()?.policy;
     let decision = policy.decide(&request, &mut || u32::MAX)?;
-    Some((decision.lane, decision.rule.to_owned()))
+    Some((decision.lane, policy.rule_name(decision.rule?)?.to_owned()))
 }
 
 fn policies(name: &str, rules: Vec<Rule>) -> PolicySet {

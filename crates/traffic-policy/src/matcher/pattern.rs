@@ -10,11 +10,10 @@
 
 mod size;
 
-use std::borrow::Cow;
-
 use regex_lite::{Regex, RegexBuilder};
 
 use crate::error::Fault;
+use crate::request::Searches;
 
 /// The longest pattern taken. Larger ones are lists in disguise; they belong into several entries.
 pub const MAX_PATTERN_BYTES: usize = 1024;
@@ -32,8 +31,8 @@ const MAX_NESTING: u32 = 32;
 #[derive(Debug)]
 pub(super) struct Pattern {
     whole: Regex,
-    /// The longest value that is searched, in bytes.
-    longest: usize,
+    /// What a search may have to look at for each byte of a value.
+    positions: usize,
 }
 
 impl Pattern {
@@ -48,7 +47,7 @@ impl Pattern {
             });
         }
         let build = |text: &str| {
-            RegexBuilder::new(&bytes_as_text(text.as_bytes()))
+            RegexBuilder::new(&bytes_as_text(text))
                 .size_limit(MAX_COMPILED_BYTES)
                 .nest_limit(MAX_NESTING)
                 .build()
@@ -70,27 +69,21 @@ impl Pattern {
         let whole = build(&format!(r"\A(?:{pattern})\z"))?;
         Ok(Self {
             whole,
-            longest: MAX_SEARCH / size::positions(pattern).max(1),
+            positions: size::positions(pattern),
         })
     }
 
-    /// Allocates only for a value with bytes beyond ASCII.
-    pub(super) fn matches(&self, value: &[u8]) -> bool {
-        value.len() <= self.longest && self.whole.is_match(&bytes_as_text(value))
+    pub(super) fn matches(&self, value: &[u8], searches: &Searches) -> bool {
+        let steps = self.positions.saturating_mul(value.len());
+        steps <= MAX_SEARCH
+            && searches.take(steps)
+            && searches.with_text(value, |text| self.whole.is_match(text))
     }
 }
 
 /// Each byte as the character of that number.
-fn bytes_as_text(bytes: &[u8]) -> Cow<'_, str> {
-    match str::from_utf8(bytes) {
-        Ok(text) if text.is_ascii() => Cow::Borrowed(text),
-        _ => bytes
-            .iter()
-            .copied()
-            .map(char::from)
-            .collect::<String>()
-            .into(),
-    }
+fn bytes_as_text(pattern: &str) -> String {
+    pattern.bytes().map(char::from).collect()
 }
 
 /// The first thing in `pattern` that the engine knows and RE2 does not, or reads otherwise.

@@ -1,8 +1,9 @@
-//! One string against `exact`, `prefix` or `regex`: the condition that headers, method and path share.
+//! One string against `exact`, `prefix` or `regex`: what every condition comes to.
 
 use crate::config::StringMatch;
 use crate::error::{Fault, PolicyError};
 use crate::matcher::pattern::Pattern;
+use crate::request::Searches;
 
 /// A `StringMatch`, compiled.
 #[derive(Debug)]
@@ -25,7 +26,7 @@ pub(super) enum Star {
     /// `pilot/pkg/networking/core/route/route.go`, `canBeConvertedToPresentMatch`).
     Present,
     /// A pattern like any other, hence an error: for the path (`TranslateRouteMatch` there hands it
-    /// to Envoy as it is).
+    /// to Envoy as it is), and for what Argo's and Istio's headers don't know.
     Pattern,
 }
 
@@ -79,7 +80,7 @@ impl TextMatch {
         }
     }
 
-    pub(super) fn matches(&self, value: &[u8]) -> bool {
+    pub(super) fn matches(&self, value: &[u8], searches: &Searches) -> bool {
         match self {
             Self::Present => true,
             Self::Exact(exact) => value == &**exact,
@@ -88,7 +89,7 @@ impl TextMatch {
             Self::PrefixIgnoreCase(prefix) => value
                 .get(..prefix.len())
                 .is_some_and(|start| start.eq_ignore_ascii_case(prefix)),
-            Self::Regex(pattern) => pattern.matches(value),
+            Self::Regex(pattern) => pattern.matches(value, searches),
         }
     }
 }

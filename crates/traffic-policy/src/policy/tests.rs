@@ -43,7 +43,9 @@ fn zero_takes_nothing_and_a_hundred_never_draws() {
     );
     let request = Request::read(&[("", ""); 0][..], |_, _| {});
     let drawn = all.decide(&request, &mut || panic!("drawn for"));
-    assert_eq!(drawn.map(|decision| decision.rule), Some("r"));
+    assert_eq!(drawn.map(|decision| decision.rule), Some(Some(0)));
+    assert_eq!(all.rule_name(0), Some("r"));
+    assert_eq!(all.rule_name(1), None);
 }
 
 #[test]
@@ -55,4 +57,106 @@ fn a_search_that_would_take_too_long_is_no_match() {
     let lane = |length| decide(&policy, &[("x-id", &"a".repeat(length))], 0);
     assert_eq!(lane(4_096), Some(Lane::Canary));
     assert_eq!(lane(4_097), None);
+}
+
+const STICKY: &str = r#"{"hosts": ["a"], "rules": [
+    {"name": "beta", "lane": "canary", "match": [{"headers": {"x-beta": {"exact": "1"}}}]},
+    {"name": "old", "lane": "stable", "match": [{"headers": {"x-old": {"exact": "1"}}}]},
+    {"name": "shadow", "lane": "mirror", "percent": 50, "match": [{"path": {"prefix": "/m"}}]}],
+    "sticky": {"keys": [{"header": "x-user"}], "salt": "7c9d5b", "canary": 10}}"#;
+
+#[test]
+fn what_no_rule_sends_anywhere_is_split_by_key() {
+    let policy = policy(STICKY);
+    // Of 100, by the hashes in the tests of keys: alice falls into 9, bob into 46.
+    let (alice, bob) = (("x-user", "alice"), ("x-user", "bob"));
+    let (beta, old) = (("x-beta", "1"), ("x-old", "1"));
+    let (mirrored, drawn, left) = ((":path", "/m"), 0, u32::MAX);
+    for (headers, random, lane, rule) in [
+        (&[alice][..], 0, Some(Lane::Canary), None),
+        (&[bob], 0, Some(Lane::Stable), None),
+        (&[], 0, None, None),
+        // A rule beats the key.
+        (&[bob, beta], 0, Some(Lane::Canary), Some("beta")),
+        (&[alice, old], 0, Some(Lane::Stable), Some("old")),
+        // What goes to the new version anyway needs no copy.
+        (&[alice, mirrored], drawn, Some(Lane::Canary), None),
+        (
+            &[bob, mirrored],
+            drawn,
+            Some(Lane::StableMirror),
+            Some("shadow"),
+        ),
+        (&[mirrored], drawn, Some(Lane::Mirror), Some("shadow")),
+        // What a rule leaves out is split as if there was no rule.
+        (&[alice, mirrored], left, Some(Lane::Canary), None),
+        (&[bob, mirrored], left, Some(Lane::Stable), None),
+        (&[mirrored], left, None, None),
+    ] {
+        let request = Request::read(headers, |_, _| {});
+        let decision = policy.decide(&request, &mut || random);
+        assert_eq!(decision.map(|decision| decision.lane), lane, "{headers:?}");
+        let by = decision.and_then(|decision| policy.rule_name(decision.rule?));
+        assert_eq!(by, rule, "{headers:?}");
+    }
+}
+
+#[test]
+fn a_share_by_key_takes_the_same_key_every_time() {
+    let policy = policy(
+        r#"{"hosts": ["a"], "rules": [{"name": "beta-users", "lane": "canary", "percent": 43,
+            "keys": [{"header": "x-user"}], "match": [{}]}]}"#,
+    );
+    // By the hash in the tests of keys: 42 of 100.
+    let taken = [("x-user", "10.1.2.3")];
+    assert_eq!(decide(&policy, &taken, u32::MAX), Some(Lane::Canary));
+    assert_eq!(decide(&policy, &[("x-user", "b")], 0), None);
+    assert_eq!(decide(&policy, &[], 0), Some(Lane::Canary), "by chance");
+    assert_eq!(decide(&policy, &[], u32::MAX), None, "by chance");
+}
+
+#[test]
+fn a_secret_stands_in_every_value() {
+    let policy = policy(r#"{"hosts": ["a"], "secret": "s3"}"#);
+    assert_eq!(policy.lane_value(Lane::StableMirror), "stable-mirror.s3");
+    assert_eq!(policy.lane_of(b"canary.s3"), Some(Lane::Canary));
+    for forged in [
+        "canary",
+        "canary.",
+        "canary.s3.",
+        "canary.S3",
+        "blue.s3",
+        "",
+    ] {
+        assert_eq!(policy.lane_of(forged.as_bytes()), None, "{forged}");
+    }
+    let open = self::policy(r#"{"hosts": ["a"]}"#);
+    assert_eq!(open.lane_value(Lane::Canary), "canary");
+    assert_eq!(open.lane_of(b"mirror"), Some(Lane::Mirror));
+    assert_eq!(open.lane_of(b"mirror.s3"), None);
+}
+
+#[test]
+fn lanes_are_carried_where_there_are_entry_hosts() {
+    let carries = policy(r#"{"hosts": ["a"], "entryHosts": ["b"]}"#);
+    assert!(carries.carries_lanes());
+    assert_eq!(carries.carried_name(), "shop.reviews");
+    assert!(!policy(r#"{"hosts": ["a"]}"#).carries_lanes());
+}
+
+#[test]
+fn a_policy_issues_one_cookie() {
+    assert_eq!(policy(STICKY).issue(), None);
+    let policy = policy(
+        r#"{"hosts": ["a"],
+            "rules": [{"name": "r", "lane": "canary", "percent": 5, "match": [{}],
+                "keys": [{"cookie": "id", "issue": {"maxAge": 60}}, {"cookie": "old"}]}],
+            "sticky": {"keys": [{"cookie": "id", "issue": {"maxAge": 60}}], "salt": "s", "canary": 5}}"#,
+    );
+    let issue = Issue {
+        path: "/".to_owned(),
+        max_age: Some(60),
+        ..Issue::default()
+    };
+    assert_eq!(policy.issue(), Some(("id", &issue)));
 }
