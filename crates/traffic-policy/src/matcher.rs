@@ -1,6 +1,8 @@
-//! One rule's conditions, compiled: what a request is held against. Only this file combines them.
+//! The rules of a policy, compiled: what a request is held against. Only this file combines conditions;
+//! the index only says which are worth a look.
 
 mod condition;
+mod index;
 mod pattern;
 mod text;
 
@@ -15,9 +17,19 @@ use crate::request::{Headers, Request};
 pub use pattern::MAX_PATTERN_BYTES;
 
 use condition::Condition;
+use index::Index;
 use text::TextFault;
 
-/// A rule, compiled.
+/// All rules of a policy, compiled, in their order.
+#[derive(Debug)]
+pub(crate) struct MatchRules {
+    rules: Box<[MatchRule]>,
+    /// Of all rules, in their order.
+    entries: Box<[MatchEntry]>,
+    index: Index,
+}
+
+/// A rule, compiled, but for its entries.
 #[derive(Debug)]
 pub(crate) struct MatchRule {
     pub(crate) name: Box<str>,
@@ -26,16 +38,60 @@ pub(crate) struct MatchRule {
     pub(crate) percent: u32,
     /// What the share is drawn by, instead of by chance.
     pub(crate) keys: Keys,
-    entries: Box<[MatchEntry]>,
 }
 
 /// One entry of a rule's match list: all conditions have to hold.
 #[derive(Debug)]
-struct MatchEntry(Box<[Condition]>);
+struct MatchEntry {
+    rule: u32,
+    /// Patterns last, since they take longest.
+    conditions: Box<[Condition]>,
+}
+
+impl MatchRules {
+    pub(crate) fn compile(rollout: &str, rules: &[Rule]) -> Result<Self, PolicyError> {
+        let mut compiled = Vec::with_capacity(rules.len());
+        let mut entries = Vec::with_capacity(rules.len());
+        for (rule, number) in rules.iter().zip(0u32..) {
+            let field = format!("rules[{number}]");
+            compiled.push(MatchRule::compile(rollout, &field, rule)?);
+            for (at, entry) in rule.matches.iter().enumerate() {
+                let field = format!("{field}.match[{at}]");
+                entries.push(MatchEntry::compile(rollout, &field, number, entry)?);
+            }
+        }
+        Ok(Self {
+            rules: compiled.into(),
+            index: Index::new(&entries),
+            entries: entries.into(),
+        })
+    }
+
+    /// All of them, with their numbers.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &MatchRule)> {
+        (0..).zip(&self.rules)
+    }
+
+    pub(crate) fn get(&self, number: u32) -> Option<&MatchRule> {
+        self.rules.get(usize::try_from(number).ok()?)
+    }
+
+    /// The first rule of which `request` satisfies an entry: entries are alternatives, as the entries of
+    /// a VirtualService route are separate Envoy routes with one action (Istio 1.29.1
+    /// `pilot/pkg/networking/core/route/route.go`, `BuildHTTPRoutesForVirtualService`).
+    pub(crate) fn first<H: Headers + ?Sized>(
+        &self,
+        request: &Request<'_, H>,
+    ) -> Option<(u32, &MatchRule)> {
+        let entry = self.index.first(&self.entries, request)?;
+        let number = self.entries.get(usize::try_from(entry).ok()?)?.rule;
+        Some((number, self.get(number)?))
+    }
+}
 
 impl MatchRule {
     /// `field`: where the rule stands, as `rules[0]`.
-    pub(crate) fn compile(rollout: &str, field: &str, rule: &Rule) -> Result<Self, PolicyError> {
+    fn compile(rollout: &str, field: &str, rule: &Rule) -> Result<Self, PolicyError> {
         let error =
             |name: &str, fault| PolicyError::new(rollout, format_args!("{field}.{name}"), fault);
         if rule.name.is_empty() {
@@ -46,25 +102,12 @@ impl MatchRule {
             return Err(error("percent", Fault::Percent { value: percent }));
         }
         let keys = Keys::compile(rollout, &format!("{field}.keys"), &rule.keys)?;
-        let mut entries = Vec::with_capacity(rule.matches.len());
-        for (at, entry) in rule.matches.iter().enumerate() {
-            let field = format!("{field}.match[{at}]");
-            entries.push(MatchEntry::compile(rollout, &field, entry)?);
-        }
         Ok(Self {
             name: rule.name.as_str().into(),
             lane: rule.lane,
             percent,
             keys,
-            entries: entries.into(),
         })
-    }
-
-    /// True if one of the entries holds: entries are alternatives, as the entries of a VirtualService
-    /// route are separate Envoy routes with one action (Istio 1.29.1
-    /// `pilot/pkg/networking/core/route/route.go`, `BuildHTTPRoutesForVirtualService`).
-    pub(crate) fn matches<H: Headers + ?Sized>(&self, request: &Request<'_, H>) -> bool {
-        self.entries.iter().any(|entry| entry.matches(request))
     }
 
     /// True if a request that matches is in the rule's share: by its key, or by chance without one.
@@ -92,7 +135,7 @@ fn draw(random: u32) -> u32 {
 }
 
 impl MatchEntry {
-    fn compile(rollout: &str, field: &str, entry: &Match) -> Result<Self, PolicyError> {
+    fn compile(rollout: &str, field: &str, rule: u32, entry: &Match) -> Result<Self, PolicyError> {
         let mut conditions = Vec::new();
         let mut add = |name: fmt::Arguments<'_>, condition: Result<Condition, TextFault>| {
             let condition =
@@ -124,10 +167,19 @@ impl MatchEntry {
                 Condition::cookie(name, text),
             )?;
         }
-        Ok(Self(conditions.into()))
+        let (patterns, mut conditions): (Vec<_>, Vec<_>) = conditions
+            .into_iter()
+            .partition(|condition| condition.text.is_pattern());
+        conditions.extend(patterns);
+        Ok(Self {
+            rule,
+            conditions: conditions.into(),
+        })
     }
 
     fn matches<H: Headers + ?Sized>(&self, request: &Request<'_, H>) -> bool {
-        self.0.iter().all(|condition| condition.holds(request))
+        self.conditions
+            .iter()
+            .all(|condition| condition.holds(request))
     }
 }

@@ -5,7 +5,7 @@ use crate::error::{Fault, PolicyError};
 use crate::host::MatchHost;
 use crate::key::Surroundings;
 use crate::lane::{LANE_HEADER_PREFIX, Lane, lane_header, lane_route_prefix, lane_value};
-use crate::matcher::MatchRule;
+use crate::matcher::MatchRules;
 use crate::place::{ChosenRoute, Places, split_key};
 use crate::request::{Headers, Request};
 use crate::sticky::Split;
@@ -21,7 +21,7 @@ pub struct CompiledPolicy {
     pub(crate) hosts: Box<[MatchHost]>,
     pub(crate) entry_hosts: Box<[MatchHost]>,
     places: Places,
-    rules: Box<[MatchRule]>,
+    rules: MatchRules,
     sticky: Option<Split>,
     /// What stands in headers for each of [`Lane::ALL`].
     values: [Box<str>; Lane::ALL.len()],
@@ -60,12 +60,7 @@ pub fn compile(rollout: &str, policy: &Policy) -> Result<CompiledPolicy, PolicyE
         policy.virtual_services.as_ref(),
         lane_route_prefix(namespace, name),
     )?;
-    let rules: Box<[MatchRule]> = policy
-        .rules
-        .iter()
-        .enumerate()
-        .map(|(at, rule)| MatchRule::compile(rollout, &format!("rules[{at}]"), rule))
-        .collect::<Result<_, _>>()?;
+    let rules = MatchRules::compile(rollout, &policy.rules)?;
     let sticky = policy
         .sticky
         .as_ref()
@@ -113,10 +108,10 @@ fn check_secret(secret: &str) -> Result<(), Fault> {
 /// The one cookie that the policy issues. Several places may ask for it, if they mean the same.
 fn issued(
     rollout: &str,
-    rules: &[MatchRule],
+    rules: &MatchRules,
     sticky: Option<&Split>,
 ) -> Result<Option<(Box<str>, Issue)>, PolicyError> {
-    let of_rules = rules.iter().zip(0u32..).flat_map(|(rule, at)| {
+    let of_rules = rules.iter().flat_map(|(at, rule)| {
         let issues = rule.keys.issues();
         issues.map(move |issue| (Some(at), issue))
     });
@@ -178,8 +173,7 @@ impl CompiledPolicy {
 
     /// The name of a rule by its number in a [`Decision`].
     pub fn rule_name(&self, rule: u32) -> Option<&str> {
-        let rule = self.rules.get(usize::try_from(rule).ok()?)?;
-        Some(&rule.name)
+        Some(&self.rules.get(rule)?.name)
     }
 
     /// The cookie that this policy issues to requests without a key, and how.
@@ -205,11 +199,9 @@ impl CompiledPolicy {
     ) -> Option<Decision> {
         let rule = self
             .rules
-            .iter()
-            .zip(0u32..)
-            .find(|(rule, _)| rule.matches(request))
-            .filter(|(rule, _)| rule.draws(request, surroundings));
-        let rule = rule.map(|(rule, number)| (rule.lane, number));
+            .first(request)
+            .filter(|(_, rule)| rule.draws(request, surroundings))
+            .map(|(number, rule)| (rule.lane, number));
         let by_key = |surroundings: &mut _| {
             let sticky = self.sticky.as_ref()?;
             sticky.lane(request, surroundings)

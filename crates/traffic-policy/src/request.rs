@@ -106,6 +106,11 @@ impl<'a, H: Headers + ?Sized> Request<'a, H> {
         self.names & bit != 0
     }
 
+    /// All headers, in order.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        self.headers.iter()
+    }
+
     /// The values of the header `name`, which is in lower case.
     pub(crate) fn values(&self, name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
         self.headers

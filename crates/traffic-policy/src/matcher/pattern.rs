@@ -8,12 +8,15 @@
 //! Envoy's RE2 takes bytes for characters, in the pattern as in the value (Latin-1). The engine takes
 //! UTF-8, so both are written in it, byte by byte; for ASCII, which is nearly everything, that is no work.
 
+mod literal;
 mod size;
 
 use regex_lite::{Regex, RegexBuilder};
 
 use crate::error::Fault;
 use crate::request::Searches;
+
+pub(super) use literal::Literals;
 
 /// The longest pattern taken. Larger ones are lists in disguise; they belong into several entries.
 pub const MAX_PATTERN_BYTES: usize = 1024;
@@ -26,6 +29,10 @@ const MAX_COMPILED_BYTES: usize = 1 << 17;
 const MAX_SEARCH: usize = 1 << 22;
 /// How deep groups may nest: compiling recurses, and a module's stack is small.
 const MAX_NESTING: u32 = 32;
+
+/// What anchors a pattern.
+const BEFORE: &str = r"\A(?:";
+const BEHIND: &str = r")\z";
 
 /// A pattern that matches whole values only.
 #[derive(Debug)]
@@ -66,11 +73,21 @@ impl Pattern {
         build(pattern)?;
         // Anchored, not compared with the ends of a leftmost match, which may be too short: `a|ab`
         // has to match `ab`. Nothing can swallow the parenthesis, since comments need the flag x.
-        let whole = build(&format!(r"\A(?:{pattern})\z"))?;
+        let whole = build(&format!("{BEFORE}{pattern}{BEHIND}"))?;
         Ok(Self {
             whole,
             positions: size::positions(pattern),
         })
+    }
+
+    /// What a value that matches has to contain.
+    pub(super) fn literals(&self) -> Literals {
+        let pattern = self.whole.as_str().strip_prefix(BEFORE);
+        literal::literals(
+            pattern
+                .and_then(|rest| rest.strip_suffix(BEHIND))
+                .unwrap_or_default(),
+        )
     }
 
     pub(super) fn matches(&self, value: &[u8], searches: &Searches) -> bool {

@@ -80,6 +80,10 @@ impl TextMatch {
         }
     }
 
+    pub(super) fn is_pattern(&self) -> bool {
+        matches!(self, Self::Regex(_))
+    }
+
     pub(super) fn matches(&self, value: &[u8], searches: &Searches) -> bool {
         match self {
             Self::Present => true,

@@ -1,0 +1,220 @@
+//! Which of all entries a request could satisfy, so that thousands of rules cost little more than one.
+//!
+//! For each condition there are signs that a request has to show to satisfy it: that a header is there with
+//! that value, or that a value begins so, ends so, or has those three characters somewhere. Each entry is
+//! filed under one sign of one of its conditions, the rarest of all. A request's own signs then lead to the
+//! few entries worth a look, and only a look decides: that two signs have one hash costs a look and no more.
+
+mod sign;
+mod table;
+
+use std::cmp::Reverse;
+
+use crate::matcher::MatchEntry;
+use crate::matcher::condition::{Condition, Part};
+use crate::request::{Headers, Request, name_bit};
+
+use sign::{Shape, Sign};
+use table::Table;
+
+/// Entries that were looked at in vain are remembered up to this number, since a request can show one sign
+/// many times.
+const REMEMBERED: usize = 16;
+
+/// The rarer the better; of equals, the one that says most.
+type Rank = (Reverse<u32>, Shape);
+
+/// Entries by their signs.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    /// The name of a part to the shapes of signs that it is looked through for.
+    shapes: Table,
+    /// A sign to the entries that are filed under it.
+    entries: Table,
+    /// Those without a sign.
+    always: Box<[u32]>,
+    /// The union of [`name_bit`] over the names of those that are filed.
+    headers: u64,
+    query_params: u64,
+    cookies: u64,
+}
+
+impl Index {
+    pub(super) fn new(entries: &[MatchEntry]) -> Self {
+        let mut counts = Counts::new(entries);
+        for entry in entries {
+            entry.signs(|_, sign| counts.add(sign.hash));
+        }
+        let mut index = Self::default();
+        let (mut shapes, mut filed, mut always) = (Vec::new(), Vec::new(), Vec::new());
+        for (entry, number) in entries.iter().zip(0u32..) {
+            let mut best: Option<(Rank, &Part, Sign)> = None;
+            entry.signs(|part, sign| {
+                let rank = (Reverse(counts.of(sign.hash)), sign.shape);
+                if best.as_ref().is_none_or(|(other, ..)| rank > *other) {
+                    best = Some((rank, part, sign));
+                }
+            });
+            let Some((_, part, sign)) = best else {
+                always.push(number);
+                continue;
+            };
+            match part {
+                Part::Header(name) => index.headers |= name_bit(name),
+                Part::QueryParam(name) => index.query_params |= name_bit(name),
+                Part::Cookie(name) => index.cookies |= name_bit(name),
+                Part::Method | Part::Path => {}
+            }
+            shapes.push((sign.name, sign.shape.into()));
+            filed.push((sign.hash, number));
+        }
+        Self {
+            shapes: Table::new(shapes),
+            entries: Table::new(filed),
+            always: always.into(),
+            ..index
+        }
+    }
+
+    /// The first of `entries`, in their order, that `request` satisfies.
+    pub(super) fn first<H: Headers + ?Sized>(
+        &self,
+        entries: &[MatchEntry],
+        request: &Request<'_, H>,
+    ) -> Option<u32> {
+        self.search(entries, request).best
+    }
+
+    fn search<'a, 'r, H: Headers + ?Sized>(
+        &'a self,
+        entries: &'a [MatchEntry],
+        request: &'a Request<'r, H>,
+    ) -> Search<'a, 'r, H> {
+        let mut search = Search {
+            index: self,
+            entries,
+            request,
+            best: None,
+            vain: [u32::MAX; REMEMBERED],
+            looked: 0,
+        };
+        search.consider(self.always.iter().copied());
+        if let Some(method) = request.method() {
+            search.part(sign::name(&Part::Method), method);
+        }
+        if let Some(path) = request.path() {
+            search.part(sign::name(&Part::Path), path);
+        }
+        if request.may_have(self.headers) {
+            for (name, value) in request.headers() {
+                if name_bit(name) & self.headers != 0 {
+                    search.part(sign::header(name), value);
+                }
+            }
+        }
+        if self.query_params != 0 {
+            for (name, value) in request.query() {
+                if name_bit(name) & self.query_params != 0 {
+                    search.part(sign::query_param(name), value);
+                }
+            }
+        }
+        if self.cookies != 0 {
+            for (name, value) in request.cookies() {
+                if name_bit(name) & self.cookies != 0 {
+                    search.part(sign::cookie(name), value);
+                }
+            }
+        }
+        search
+    }
+}
+
+/// The search through one request.
+struct Search<'a, 'r, H: ?Sized> {
+    index: &'a Index,
+    entries: &'a [MatchEntry],
+    request: &'a Request<'r, H>,
+    best: Option<u32>,
+    /// Entries that the request does not satisfy, the latest.
+    vain: [u32; REMEMBERED],
+    /// How many have been.
+    looked: usize,
+}
+
+impl<H: Headers + ?Sized> Search<'_, '_, H> {
+    /// Looks at what is filed under the signs of one value.
+    fn part(&mut self, name: u64, value: &[u8]) {
+        let shapes = self.index.shapes.find(name).map(Shape::from);
+        sign::shown(name, shapes, value, |sign| {
+            self.consider(self.index.entries.find(sign));
+        });
+    }
+
+    /// Looks at entries, which are in their order, until one is satisfied or none could be the first.
+    fn consider(&mut self, entries: impl Iterator<Item = u32>) {
+        for number in entries {
+            if self.best.is_some_and(|best| best <= number) {
+                return;
+            }
+            if self.vain.contains(&number) {
+                continue;
+            }
+            let at = usize::try_from(number).unwrap_or(usize::MAX);
+            if self
+                .entries
+                .get(at)
+                .is_some_and(|entry| entry.matches(self.request))
+            {
+                self.best = Some(number);
+                return;
+            }
+            if let Some(place) = self.vain.get_mut(self.looked % REMEMBERED) {
+                *place = number;
+            }
+            self.looked += 1;
+        }
+    }
+}
+
+impl MatchEntry {
+    /// Each sign of each condition, with the condition's part.
+    fn signs<'a>(&'a self, mut each: impl FnMut(&'a Part, Sign)) {
+        for Condition { part, text } in &self.conditions {
+            sign::needed(sign::name(part), text, |sign| each(part, sign));
+        }
+    }
+}
+
+/// How many entries have a sign, near enough.
+struct Counts(Vec<u32>);
+
+impl Counts {
+    /// With room to tell the signs of `entries` apart.
+    fn new(entries: &[MatchEntry]) -> Self {
+        let mut signs = 0usize;
+        for entry in entries {
+            entry.signs(|_, _| signs += 1);
+        }
+        Self(vec![0; (signs * 2).next_power_of_two()])
+    }
+
+    fn at(&self, sign: u64) -> usize {
+        // The length is a power of two.
+        usize::try_from(sign & u64::from(u32::MAX)).unwrap_or_default() & (self.0.len() - 1)
+    }
+
+    fn add(&mut self, sign: u64) {
+        let at = self.at(sign);
+        if let Some(count) = self.0.get_mut(at) {
+            *count += 1;
+        }
+    }
+
+    fn of(&self, sign: u64) -> u32 {
+        self.0.get(self.at(sign)).copied().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests;

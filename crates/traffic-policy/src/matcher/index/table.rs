@@ -1,0 +1,99 @@
+//! A table from hashes to numbers, made once.
+
+/// Pairs in order, found by the upper bits of the hash. Several numbers may have one hash.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    pairs: Box<[(u64, u32)]>,
+    /// Where the pairs of each value of the upper bits begin, and where the last of them end.
+    starts: Box<[u32]>,
+    /// How far a hash is shifted to leave its upper bits.
+    shift: u32,
+}
+
+impl Table {
+    pub(super) fn new(mut pairs: Vec<(u64, u32)>) -> Self {
+        pairs.sort_unstable();
+        pairs.dedup();
+        if pairs.is_empty() {
+            return Self::default();
+        }
+        // About half of the places stay free. One bit at least, since a shift by 64 is none.
+        let places = (pairs.len() * 2).next_power_of_two();
+        let shift = 64 - places.ilog2();
+        let mut starts = Vec::with_capacity(places + 1);
+        for (pair, number) in pairs.iter().zip(0u32..) {
+            let place = usize::try_from(pair.0 >> shift).unwrap_or_default();
+            while starts.len() <= place {
+                starts.push(number);
+            }
+        }
+        starts.resize(places + 1, u32::try_from(pairs.len()).unwrap_or(u32::MAX));
+        Self {
+            pairs: pairs.into(),
+            starts: starts.into(),
+            shift,
+        }
+    }
+
+    /// The numbers with that hash, the smallest first.
+    #[inline]
+    pub(super) fn find(&self, hash: u64) -> impl Iterator<Item = u32> {
+        self.place(hash)
+            .unwrap_or_default()
+            .iter()
+            .filter(move |(other, _)| *other == hash)
+            .map(|(_, number)| *number)
+    }
+
+    /// The pairs with the upper bits of that hash.
+    #[inline]
+    fn place(&self, hash: u64) -> Option<&[(u64, u32)]> {
+        let place = usize::try_from(hash.checked_shr(self.shift)?).ok()?;
+        let [start, end] = self.starts.get(place..place + 2)? else {
+            return None;
+        };
+        self.pairs
+            .get(usize::try_from(*start).ok()?..usize::try_from(*end).ok()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_found_in_order() {
+        let hash = |number: u64| number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let pairs = (0..1_000u32)
+            .rev()
+            .map(|number| (hash(u64::from(number % 400)), number))
+            .collect();
+        let table = Table::new(pairs);
+        for number in 0..400u32 {
+            let expected: Vec<u32> = (number..1_000).step_by(400).collect();
+            let found: Vec<u32> = table.find(hash(u64::from(number))).collect();
+            assert_eq!(found, expected);
+        }
+        assert_eq!(table.find(hash(400)).count(), 0);
+    }
+
+    #[test]
+    fn the_ends_are_found() {
+        for pairs in [
+            vec![(0, 1)],
+            vec![(u64::MAX, 2)],
+            vec![(u64::MAX, 2), (0, 1)],
+        ] {
+            let table = Table::new(pairs.clone());
+            for hash in [0, 1, u64::MAX - 1, u64::MAX] {
+                let expected = pairs.iter().find(|(other, _)| *other == hash);
+                assert_eq!(
+                    table.find(hash).next(),
+                    expected.map(|(_, number)| *number),
+                    "{pairs:?}"
+                );
+            }
+        }
+        assert_eq!(Table::new(Vec::new()).find(0).next(), None);
+    }
+}
