@@ -63,17 +63,23 @@ impl Pattern {
                     reason,
                 })
         };
-        if let Some(construct) = foreign_construct(pattern) {
+        let scanned = scan(pattern);
+        if let Some(construct) = scanned.foreign {
             return Err(Fault::Dialect {
                 pattern: pattern.to_owned(),
                 construct,
             });
         }
-        // By itself first: `a)(b` is a pattern only between the parentheses below.
-        build(pattern)?;
+        // `a)(b` is a pattern only between the parentheses below.
+        if scanned.closes_too_much {
+            build(pattern)?;
+        }
         // Anchored, not compared with the ends of a leftmost match, which may be too short: `a|ab`
         // has to match `ab`. Nothing can swallow the parenthesis, since comments need the flag x.
-        let whole = build(&format!("{BEFORE}{pattern}{BEHIND}"))?;
+        let whole = build(&format!("{BEFORE}{pattern}{BEHIND}")).or_else(|fault| {
+            // What is wrong is said of the pattern by itself.
+            build(pattern).and(Err(fault))
+        })?;
         Ok(Self {
             whole,
             positions: size::positions(pattern),
@@ -103,17 +109,31 @@ fn bytes_as_text(pattern: &str) -> String {
     pattern.bytes().map(char::from).collect()
 }
 
-/// The first thing in `pattern` that the engine knows and RE2 does not, or reads otherwise.
-fn foreign_construct(pattern: &str) -> Option<&'static str> {
+/// What can be seen of a pattern without compiling it.
+#[derive(Default)]
+struct Scanned {
+    /// The first thing that the engine knows and RE2 does not, or reads otherwise.
+    foreign: Option<&'static str>,
+    /// A parenthesis closes what none has opened.
+    closes_too_much: bool,
+}
+
+fn scan(pattern: &str) -> Scanned {
+    let mut scanned = Scanned::default();
+    let mut depth = 0usize;
+    let foreign = |construct| Scanned {
+        foreign: Some(construct),
+        ..Scanned::default()
+    };
     let mut rest = pattern.chars();
     // Inside of `[…]`, parentheses are characters.
     let mut class = false;
     while let Some(char) = rest.next() {
         match char {
             '\\' => match rest.next() {
-                Some('<' | '>') => return Some(r"the word boundary \< or \>"),
+                Some('<' | '>') => return foreign(r"the word boundary \< or \>"),
                 Some('b') if rest.as_str().starts_with('{') => {
-                    return Some(r"the word boundary \b{…}");
+                    return foreign(r"the word boundary \b{…}");
                 }
                 _ => {}
             },
@@ -124,19 +144,42 @@ fn foreign_construct(pattern: &str) -> Option<&'static str> {
                 rest = start.strip_prefix(']').unwrap_or(start).chars();
             }
             ']' => class = false,
+            ')' if !class => match depth.checked_sub(1) {
+                Some(less) => depth = less,
+                None => scanned.closes_too_much = true,
+            },
             '(' if !class => {
+                depth += 1;
                 let flags = rest.as_str().strip_prefix('?').unwrap_or_default();
                 let end = flags.find([')', ':', '<']).unwrap_or(0);
                 let flags = flags.get(..end).unwrap_or_default();
                 if flags.contains('x') {
-                    return Some("the flag x");
+                    return foreign("the flag x");
                 }
                 if flags.contains('R') {
-                    return Some("the flag R");
+                    return foreign("the flag R");
                 }
             }
             _ => {}
         }
     }
-    None
+    scanned
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, cases: 20_000, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_compiles_is_a_pattern_by_itself(pattern in r"[()\[\]^\\a|:?{}1-]{1,10}") {
+            if Pattern::compile(&pattern).is_ok() {
+                prop_assert!(Regex::new(&pattern).is_ok());
+            }
+        }
+    }
 }
