@@ -7,6 +7,7 @@
 //! is always the same bytes.
 
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 
 use serde::{Deserialize, Serialize};
 
@@ -43,7 +44,7 @@ pub enum Trust {
 }
 
 /// What the filter has to know of one Rollout.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Policy {
     /// Hosts whose requests this policy decides about, as in a VirtualService but full: names are
@@ -82,7 +83,7 @@ pub struct Policy {
 /// A key is canary if its bucket, `xxh3_64` of [`salt`](Self::salt), a NUL and the key, scaled to
 /// `0..of`, is below `canary`, else stable. So a share that only grows moves each key once. A request
 /// without any of the keys follows the weights.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sticky {
     /// What tells users apart: the first of these that a request has.
@@ -97,7 +98,7 @@ pub struct Sticky {
 }
 
 /// Where a key is found in a request. An empty value is none.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "WrittenKey", try_from = "WrittenKey")]
 pub enum StickyKey {
     /// The first value of that header.
@@ -112,7 +113,7 @@ pub enum StickyKey {
 
 /// A cookie that the filter sets. At an edge only, and by the module that can
 /// (`serin-filter-cookies.wasm`).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Issue {
     /// `Path`.
@@ -127,7 +128,7 @@ pub struct Issue {
 }
 
 /// RFC 6265bis, section 4.1.2.7.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum SameSite {
     /// With navigation from other sites.
     #[default]
@@ -212,8 +213,13 @@ pub enum Lanes {
     Declared,
 }
 
+/// Nothing: no request depends on it, so it makes no other [`generation`](crate::generation).
+impl Hash for Lanes {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
+
 /// One managed route of a Rollout: the requests that it takes, and their lane.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     /// The managed route's name.
@@ -238,7 +244,7 @@ pub struct Rule {
 
 /// Conditions that all have to hold. Without any, every request satisfies it, as an empty
 /// `HTTPMatchRequest` does in Istio.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Match {
     /// By header name, in any case. Of several values of one header, one has to match.
@@ -266,7 +272,7 @@ pub struct Match {
 /// Argo's empty `StringMatch` (none of the three set) means "present" to Istio; so does the regex `*` for
 /// headers and the method (Istio 1.29.1 `pilot/pkg/networking/core/route/route.go`,
 /// `canBeConvertedToPresentMatch`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "WrittenMatch", try_from = "WrittenMatch")]
 pub enum StringMatch {
     /// There is a value, if an empty one.

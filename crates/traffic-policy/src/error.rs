@@ -50,6 +50,12 @@ pub enum Fault {
     /// A list that must not be empty.
     #[error("the list is empty, expected at least one host")]
     NoHosts,
+    /// More rules than [`crate::MAX_RULES`].
+    #[error("{found} rules, expected at most {}", crate::MAX_RULES)]
+    TooMany {
+        /// How many there are.
+        found: usize,
+    },
     /// Not a host that Envoy could match.
     #[error(
         "{value:?} is no host: expected a full name or an address without port, *.suffix, prefix.* or *"

@@ -12,9 +12,10 @@ mod authority;
 mod short;
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::BuildHasherDefault;
 
 use crate::error::Fault;
+use crate::fnv::Fnv;
 
 pub(crate) use authority::name_of;
 pub(crate) use short::short_forms;
@@ -193,28 +194,6 @@ fn wildcard<'a>(lengths: &'a mut Vec<(usize, Names)>, part: &str) -> &'a mut AtH
     #[allow(clippy::indexing_slicing)]
     let (_, names) = &mut lengths[at];
     names.entry(part.as_bytes().into()).or_default()
-}
-
-/// FNV-1a. The keys are names from the configuration, never chosen by a client, and short; the
-/// standard library's hash guards against a danger that isn't here, at several times the cost.
-struct Fnv(u64);
-
-impl Default for Fnv {
-    fn default() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
-    }
-}
-
-impl Hasher for Fnv {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    }
 }
 
 #[cfg(test)]

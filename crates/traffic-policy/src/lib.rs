@@ -26,6 +26,8 @@
 
 pub mod config;
 mod error;
+mod fnv;
+mod generation;
 mod host;
 mod key;
 mod lane;
@@ -38,6 +40,7 @@ mod set;
 mod sticky;
 
 pub use error::{Fault, PolicyError};
+pub use generation::generation;
 pub use key::Surroundings;
 pub use lane::{
     LANE_HEADER_PREFIX, LANE_ROUTE_PREFIX, LANES_HEADER, Lane, lane_header, lane_route_prefix,
@@ -45,6 +48,6 @@ pub use lane::{
 };
 pub use matcher::MAX_PATTERN_BYTES;
 pub use place::ChosenRoute;
-pub use policy::{CompiledPolicy, Decision, compile};
+pub use policy::{CompiledPolicy, Decision, MAX_RULES, compile};
 pub use request::{Headers, Request};
 pub use set::{Candidate, HostSpace, PolicySet};

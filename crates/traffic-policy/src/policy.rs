@@ -2,6 +2,7 @@
 
 use crate::config::{Issue, Policy};
 use crate::error::{Fault, PolicyError};
+use crate::generation::generation;
 use crate::host::MatchHost;
 use crate::key::Surroundings;
 use crate::lane::{LANE_HEADER_PREFIX, Lane, lane_header, lane_route_prefix, lane_value};
@@ -13,10 +14,15 @@ use crate::sticky::Split;
 /// The longest secret: what a header can carry beside the rest, and a person can compare.
 const MAX_SECRET: usize = 128;
 
+/// The most rules of one Rollout. More than one object in the cluster can hold with matches of a usual length, so what is
+/// above it was not meant; compiling it would hold requests up in every worker of every proxy.
+pub const MAX_RULES: usize = 10_000;
+
 /// A policy with its regular expressions built and its fields checked.
 #[derive(Debug)]
 pub struct CompiledPolicy {
     rollout: Box<str>,
+    generation: u32,
     header: Box<str>,
     pub(crate) hosts: Box<[MatchHost]>,
     pub(crate) entry_hosts: Box<[MatchHost]>,
@@ -60,6 +66,10 @@ pub fn compile(rollout: &str, policy: &Policy) -> Result<CompiledPolicy, PolicyE
         policy.virtual_services.as_ref(),
         lane_route_prefix(namespace, name),
     )?;
+    if policy.rules.len() > MAX_RULES {
+        let found = policy.rules.len();
+        return Err(PolicyError::new(rollout, "rules", Fault::TooMany { found }));
+    }
     let rules = MatchRules::compile(rollout, &policy.rules)?;
     let sticky = policy
         .sticky
@@ -72,6 +82,7 @@ pub fn compile(rollout: &str, policy: &Policy) -> Result<CompiledPolicy, PolicyE
     }
     Ok(CompiledPolicy {
         rollout: rollout.into(),
+        generation: generation(policy),
         header: lane_header(namespace, name).into(),
         hosts,
         entry_hosts,
@@ -139,6 +150,11 @@ impl CompiledPolicy {
     /// The Rollout's key, `<namespace>/<name>`.
     pub fn rollout(&self) -> &str {
         &self.rollout
+    }
+
+    /// Which policy this is: [`generation`] of what was written.
+    pub fn generation(&self) -> u32 {
+        self.generation
     }
 
     /// The header that carries this Rollout's lane.

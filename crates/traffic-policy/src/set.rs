@@ -1,5 +1,7 @@
 //! All policies of one plugin's configuration, found by host.
 
+use std::rc::Rc;
+
 use crate::host::{Found, HostIndex, Say, name_of, short_forms};
 use crate::policy::CompiledPolicy;
 
@@ -27,7 +29,7 @@ pub struct Candidate<'p> {
 /// Compiled policies and the index from host to them.
 #[derive(Debug, Default)]
 pub struct PolicySet {
-    policies: Vec<CompiledPolicy>,
+    policies: Vec<Rc<CompiledPolicy>>,
     hosts: HostIndex,
 }
 
@@ -35,8 +37,10 @@ impl PolicySet {
     /// Indexes `policies`.
     ///
     /// `domain`: the DNS domain of the proxy's own workload (`shop.svc.cluster.local`), for the short
-    /// names by which that asks for services; `None` at a gateway, where names are as written.
-    pub fn new(policies: Vec<CompiledPolicy>, domain: Option<&str>) -> Self {
+    /// names by which that asks for services; `None` at a gateway, where names are as written. A policy
+    /// can be in several sets: one that stays as it was when others change.
+    pub fn new(policies: Vec<impl Into<Rc<CompiledPolicy>>>, domain: Option<&str>) -> Self {
+        let policies: Vec<Rc<CompiledPolicy>> = policies.into_iter().map(Into::into).collect();
         let mut hosts = HostIndex::default();
         for (policy, number) in policies.iter().zip(0u32..) {
             let placed = policy.names_virtual_services();
@@ -91,6 +95,18 @@ impl PolicySet {
 
     /// A policy by the number that [`Self::candidates`] gave it.
     pub fn get(&self, number: u32) -> Option<&CompiledPolicy> {
-        self.policies.get(usize::try_from(number).ok()?)
+        self.policies
+            .get(usize::try_from(number).ok()?)
+            .map(Rc::as_ref)
+    }
+
+    /// The policy of that Rollout.
+    pub fn of(&self, rollout: &str) -> Option<&Rc<CompiledPolicy>> {
+        self.iter().find(|policy| policy.rollout() == rollout)
+    }
+
+    /// All of them, in the order of their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = &Rc<CompiledPolicy>> {
+        self.policies.iter()
     }
 }

@@ -160,3 +160,18 @@ fn a_policy_issues_one_cookie() {
     };
     assert_eq!(policy.issue(), Some(("id", &issue)));
 }
+
+#[test]
+fn ten_thousand_rules_are_allowed_and_no_more() {
+    let rule = serde_json::json!({"name": "r", "lane": "canary"});
+    let with = |rules: usize| {
+        let json = serde_json::json!({"hosts": ["a"], "rules": vec![rule.clone(); rules]});
+        compile("shop/a", &serde_json::from_value(json).unwrap())
+    };
+    assert!(with(MAX_RULES).is_ok());
+    let refused = with(MAX_RULES + 1).unwrap_err().to_string();
+    assert_eq!(
+        refused,
+        "rollout shop/a: rules: 10001 rules, expected at most 10000"
+    );
+}
