@@ -1,7 +1,8 @@
 //! From a plugin's configuration to what requests are asked about. Whatever is wrong is left out and
-//! said, and the rest works.
+//! said, and the rest works; in place of a policy that is wrong stays the last good one of its Rollout.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -52,17 +53,24 @@ pub(crate) enum Fault {
     Configuration(String),
     /// One of its fields.
     Field(String),
-    /// One Rollout's policy.
+    /// One Rollout's policy; the last good one, if any, stays.
     Policy(String),
+    /// One Rollout's policy issues a cookie, and this module doesn't.
+    Cookie(String),
 }
 
 /// Reads `json`, a plugin's configuration. Empty means default, as Istio sends it for a WasmPlugin
-/// without `pluginConfig`.
+/// without `pluginConfig`. `before`: the policies in force. `cookies`: they can be issued.
 ///
 /// Each field is read on its own, so that one which is wrong, or one too many, never takes policies
 /// or `trust` with it. A `trust` that can't be read means an edge: a lane that is lost there follows
 /// the weights, where a forged one would have been believed.
-pub(crate) fn configure(json: &[u8], proxy: Proxy<'_>) -> Configured {
+pub(crate) fn configure(
+    json: &[u8],
+    proxy: Proxy<'_>,
+    before: Option<&PolicySet>,
+    cookies: bool,
+) -> Configured {
     let json = if json.is_empty() { b"{}" } else { json };
     let mut fields: BTreeMap<String, &RawValue> = match serde_json::from_slice(json) {
         Ok(fields) => fields,
@@ -82,18 +90,29 @@ pub(crate) fn configure(json: &[u8], proxy: Proxy<'_>) -> Configured {
             .keys()
             .map(|name| Fault::Field(format!("unknown field `{name}`"))),
     );
+    let edge = proxy.is_edge(trust);
     let policies = rollouts.map(|rollouts| {
         let mut policies = Vec::with_capacity(rollouts.len());
         for (rollout, policy) in rollouts {
             match one(&rollout, policy) {
-                Ok(policy) => policies.push(policy),
-                Err(fault) => faults.push(Fault::Policy(fault)),
+                Ok(policy) => policies.push(Rc::new(policy)),
+                Err(fault) => {
+                    policies.extend(before.and_then(|before| before.of(&rollout)).cloned());
+                    faults.push(Fault::Policy(fault));
+                }
             }
+        }
+        if edge && !cookies {
+            faults.extend(policies.iter().filter_map(|policy| {
+                let (name, _) = policy.issue()?;
+                let rollout = policy.rollout();
+                Some(Fault::Cookie(format!("rollout {rollout}: cookie {name:?}")))
+            }));
         }
         PolicySet::new(policies, proxy.domain)
     });
     Configured {
-        edge: Some(proxy.is_edge(trust)),
+        edge: Some(edge),
         policies,
         faults,
     }
@@ -149,7 +168,7 @@ mod tests {
 
     /// Whether an edge, how many policies, and the faults, of a sidecar's configuration.
     fn read(json: &str) -> (Option<bool>, Option<usize>, Vec<Fault>) {
-        let configured = configure(json.as_bytes(), Proxy::from_node_id(SIDECAR));
+        let configured = configure(json.as_bytes(), Proxy::from_node_id(SIDECAR), None, false);
         let policies = configured.policies.map(|policies| policies.len());
         (configured.edge, policies, configured.faults)
     }
@@ -168,6 +187,28 @@ mod tests {
         };
         assert!(first.starts_with("rollout shop/a: rules[0].match[0].path.regex: "));
         assert!(second.starts_with("rollout shop/c: unknown field `host`"));
+    }
+
+    #[test]
+    fn a_bad_policy_leaves_the_last_good_one_of_its_rollout() {
+        let sidecar = Proxy::from_node_id(SIDECAR);
+        let good = configure(
+            br#"{"rollouts": {"shop/a": {"hosts": ["a"]}, "shop/b": {"hosts": ["b"]}}}"#,
+            sidecar,
+            None,
+            false,
+        );
+        let before = good.policies.unwrap();
+        let bad = br#"{"rollouts": {"shop/a": {"host": []}, "shop/c": {"host": []}}}"#;
+        let after = configure(bad, sidecar, Some(&before), false);
+        assert_eq!(after.faults.len(), 2);
+        let after = after.policies.unwrap();
+        let rollouts: Vec<&str> = after.iter().map(|policy| policy.rollout()).collect();
+        assert_eq!(rollouts, ["shop/a"]);
+        assert!(Rc::ptr_eq(
+            before.of("shop/a").unwrap(),
+            after.of("shop/a").unwrap()
+        ));
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! The filter of one VM: the plugins that are configured in it, and one request after the other.
 
-use traffic_policy::{ChosenRoute, HostSpace, LANE_HEADER_PREFIX, Lane, Request};
-
 use crate::configure::{Proxy, configure};
-use crate::header_map::HeaderMap;
+use crate::cookies::Waiting;
+use crate::decide::{Look, Space};
 use crate::host::Host;
+use crate::metrics::{Metrics, TICK_MILLISECONDS};
 use crate::plugins::{Plugin, Plugins};
 use crate::random::Random;
 use crate::report;
@@ -14,49 +14,30 @@ const NODE_ID: &str = "xds\0node\0id";
 /// The same in Envoys that have no `xds.node`; 1.40 in turn has no `node`.
 const NODE_ID_BEFORE: &str = "node\0id";
 const PLUGIN_NAME: &str = "plugin_name";
-const ROUTE_NAME: &str = "xds\0route_name";
-/// Istio's name for the VirtualService that a route is from.
-const ROUTE_CONFIG: &str = "xds\0route_metadata\0filter_metadata\0istio\0config";
-/// Kept with a request whose lane headers are from this filter and not from outside. A client can't
-/// set it, which tells several WasmPlugins in one edge's chain what to believe.
-const OWN_LANES: &str = "serin.own_lanes";
 
 /// All that lives as long as the VM.
 ///
 /// Each plugin's filter decides with its own policies, so one that is gone, or not in this listener's
 /// chain, has no say.
-pub(crate) struct Filter {
+///
+/// `COOKIES`: responses are seen too, so that cookies can be issued. A parameter, so that the module which sees none has no
+/// code for it.
+pub(crate) struct Filter<const COOKIES: bool> {
     plugins: Plugins,
+    metrics: Metrics,
     random: Random,
     space: Space,
+    waiting: Waiting,
 }
 
-/// Buffers that requests use again and again, so that none allocates once they have grown.
-#[derive(Default)]
-struct Space {
-    hosts: HostSpace,
-    plugin_name: Vec<u8>,
-    route_name: Vec<u8>,
-    route_config: Vec<u8>,
-    mark: Vec<u8>,
-    /// Names of lane headers that came with the request, each with a NUL behind it.
-    lane_headers: Vec<u8>,
-    hits: Vec<Hit>,
-}
-
-/// A policy, by its number, and what it decided.
-#[derive(Clone, Copy)]
-struct Hit {
-    policy: u32,
-    lane: Lane,
-}
-
-impl Filter {
+impl<const COOKIES: bool> Filter<COOKIES> {
     pub(crate) fn new() -> Self {
         Self {
             plugins: Plugins::default(),
+            metrics: Metrics::default(),
             random: Random::seeded(),
             space: Space::default(),
+            waiting: Waiting::default(),
         }
     }
 
@@ -71,27 +52,52 @@ impl Filter {
         }
         let proxy = Proxy::from_node_id(&node_id);
         let json = host.plugin_configuration(size).unwrap_or_default();
-        let configured = configure(json, proxy);
+        let before = self.plugins.named(&name).map(|plugin| &*plugin.policies);
+        let configured = configure(json, proxy, before, COOKIES);
         report::faults(host, &name, &configured);
         self.plugins.configured(root, name, configured);
+        self.metrics.changed();
+        let mut plugins = self.plugins.in_force();
+        // Without a policy there is nothing to tell, unless something has to be taken back.
+        if plugins.any(|plugin| !plugin.policies.is_empty()) || self.metrics.has_announced() {
+            host.tick_every(TICK_MILLISECONDS);
+        }
+    }
+
+    /// Some time has passed: the proxy is told what was counted, and which policies are in force.
+    pub(crate) fn tick(&mut self, host: &mut impl Host) {
+        self.metrics.flush(host);
+        self.metrics.announce(host, &self.plugins);
     }
 
     /// A request begins, under the configuration of the context `root`.
     pub(crate) fn begun(&mut self, root: u32) {
-        self.plugins.begun(root);
+        if self.plugins.begun(root) {
+            self.metrics.changed();
+        }
     }
 
     /// A context is gone.
-    pub(crate) fn deleted(&mut self, context: u32) {
-        self.plugins.deleted(context);
+    pub(crate) fn deleted(&mut self, host: &mut impl Host, context: u32) {
+        if COOKIES {
+            self.waiting.take(context);
+        }
+        if self.plugins.deleted(context) {
+            self.metrics.deleted(host, context);
+            self.metrics.changed();
+            // Envoy's timer for it would go on forever.
+            host.tick_every(0);
+        }
     }
 
-    /// Decides about one request and writes its lanes. Leaves it as it is where anything is missing.
-    pub(crate) fn request(&mut self, host: &mut impl Host) {
+    /// Decides about the request of `context` and writes its lanes. Leaves it as it is where anything is missing.
+    pub(crate) fn request(&mut self, host: &mut impl Host, context: u32) {
         let Self {
             plugins,
+            metrics,
             random,
             space,
+            waiting,
         } = self;
         let Some(plugin) = current(plugins, &mut space.plugin_name, host) else {
             return;
@@ -99,18 +105,28 @@ impl Filter {
         if plugin.policies.is_empty() && !plugin.edge {
             return;
         }
-        if space.decide(plugin, random, host, !plugin.edge) == Outcome::LanesFromOutside {
-            if !host.property(OWN_LANES, &mut space.mark) {
-                for name in space.lane_headers.split(|byte| *byte == 0) {
-                    if !name.is_empty() {
-                        host.remove_request_header(name);
-                    }
-                }
-            }
-            // Any that are left are believed.
-            space.decide(plugin, random, host, true);
+        space.begin(plugin.edge, COOKIES);
+        let mut look = space.look(plugin, random, host);
+        if look == Look::FromOutside {
+            space.believe(host);
+            look = space.look(plugin, random, host);
         }
-        space.write(plugin, host);
+        if look == Look::Wants {
+            space.get(host);
+            space.look(plugin, random, host);
+        }
+        space.write(plugin, host, metrics, |name, cookie| {
+            waiting.add(context, name, cookie);
+        });
+    }
+
+    /// Has the response of `context` set the cookies that its request was decided by.
+    // The module without cookies has no entry point for responses.
+    #[cfg_attr(not(feature = "cookies"), allow(dead_code))]
+    pub(crate) fn response(&mut self, host: &mut impl Host, context: u32) {
+        for cookie in self.waiting.take(context) {
+            host.add_response_header("set-cookie", &cookie);
+        }
     }
 }
 
@@ -124,125 +140,6 @@ fn current<'p>(
         host.property(PLUGIN_NAME, name);
         plugins.named(name)
     })
-}
-
-/// Whether a look at the headers has led to decisions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    Decided,
-    /// There are lane headers that are not believed; nothing has been decided.
-    LanesFromOutside,
-}
-
-impl Space {
-    /// Reads the headers and asks the policies of their host; `hits` is what they decided. A lane
-    /// header that is believed stands, and its policy is not asked.
-    fn decide(
-        &mut self,
-        plugin: &Plugin,
-        random: &mut Random,
-        host: &mut impl Host,
-        believed: bool,
-    ) -> Outcome {
-        self.hits.clear();
-        self.lane_headers.clear();
-        let Some(headers) = host.request_headers().and_then(HeaderMap::parse) else {
-            return Outcome::Decided;
-        };
-        let lane_headers = &mut self.lane_headers;
-        let request = Request::read(&headers, |name, _| {
-            if name.starts_with(LANE_HEADER_PREFIX.as_bytes()) {
-                lane_headers.extend_from_slice(name);
-                lane_headers.push(0);
-            }
-        });
-        if !believed && !self.lane_headers.is_empty() {
-            return Outcome::LanesFromOutside;
-        }
-        for candidate in plugin
-            .policies
-            .candidates(request.authority(), &mut self.hosts)
-            .filter(|candidate| candidate.at_host)
-        {
-            let asked = candidate.policy;
-            let stands = self
-                .lane_headers
-                .split(|byte| *byte == 0)
-                .any(|name| name == asked.lane_header().as_bytes());
-            if stands {
-                continue;
-            }
-            if let Some(decision) = asked.decide(&request, &mut || random.next()) {
-                self.hits.push(Hit {
-                    policy: candidate.number,
-                    lane: decision.lane,
-                });
-            }
-        }
-        Outcome::Decided
-    }
-
-    /// Writes the lanes of `hits`, each if the route that Envoy has chosen is one that its Rollout
-    /// manages.
-    ///
-    /// At an edge the route may have been chosen by a forged lane header, whether this filter has
-    /// removed it or one before it in the chain; so it is the edge that counts, not what was removed.
-    fn write(&mut self, plugin: &Plugin, host: &mut impl Host) {
-        let mut route = AskedRoute {
-            host,
-            may_be_forged: plugin.edge,
-            config: &mut self.route_config,
-            name: &mut self.route_name,
-            has_config: false,
-            has_name: false,
-        };
-        let mut written = false;
-        for hit in &self.hits {
-            let Some(policy) = plugin.policies.get(hit.policy) else {
-                continue;
-            };
-            if policy.may_set_lane_on(&mut route) {
-                written |= route
-                    .host
-                    .set_request_header(policy.lane_header(), policy.lane_value(hit.lane));
-            }
-        }
-        if written && plugin.edge {
-            host.set_property(OWN_LANES, b"1");
-        }
-    }
-}
-
-/// The request's route, asked for when it is wanted and once.
-struct AskedRoute<'a, H> {
-    host: &'a mut H,
-    may_be_forged: bool,
-    config: &'a mut Vec<u8>,
-    name: &'a mut Vec<u8>,
-    has_config: bool,
-    has_name: bool,
-}
-
-impl<H: Host> ChosenRoute for AskedRoute<'_, H> {
-    fn config(&mut self) -> &[u8] {
-        if !self.has_config {
-            self.has_config = true;
-            self.host.property(ROUTE_CONFIG, self.config);
-        }
-        self.config
-    }
-
-    fn name(&mut self) -> &[u8] {
-        if !self.has_name {
-            self.has_name = true;
-            self.host.property(ROUTE_NAME, self.name);
-        }
-        self.name
-    }
-
-    fn may_be_forged(&self) -> bool {
-        self.may_be_forged
-    }
 }
 
 #[cfg(test)]

@@ -19,6 +19,14 @@ pub(crate) trait Host {
     /// Removes one request header with all its values.
     fn remove_request_header(&mut self, name: &[u8]) -> bool;
 
+    /// Adds one line to the headers of the current response.
+    // The module without cookies has no entry point for responses.
+    #[cfg_attr(not(feature = "cookies"), allow(dead_code))]
+    fn add_response_header(&mut self, name: &str, value: &str) -> bool;
+
+    /// Fills `bytes` with random ones that nobody can guess.
+    fn random(&mut self, bytes: &mut [u8]) -> bool;
+
     /// The configuration of the plugin that is being configured, of `size` bytes. Valid until the
     /// next call.
     fn plugin_configuration(&mut self, size: usize) -> Option<&[u8]>;
@@ -39,8 +47,28 @@ pub(crate) trait Host {
     /// Counts one of `counter`.
     fn count(&mut self, counter: Counter);
 
+    /// Has the proxy keep a metric of that name; its number for [`Host::increment`] and [`Host::record`]. One that it keeps
+    /// already gets one more number.
+    fn define(&mut self, kind: Metric, name: &str) -> Option<u32>;
+
+    /// Adds to a counter.
+    fn increment(&mut self, metric: u32, by: u32);
+
+    /// Sets a gauge.
+    fn record(&mut self, metric: u32, value: u32);
+
+    /// Has the proxy call the context that it is calling now every so many milliseconds; never if 0.
+    fn tick_every(&mut self, milliseconds: u32);
+
     /// One line in the proxy's log, as a warning.
     fn warn(&mut self, line: &str);
+}
+
+/// The kinds of metrics that are used, with the ABI's numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Metric {
+    Counter = 0,
+    Gauge = 1,
 }
 
 /// The filter's counters, `wasmcustom.<name>` among Envoy's statistics.
@@ -51,15 +79,22 @@ pub(crate) enum Counter {
     /// Configurations that were no JSON object, so that the last good one stayed, and fields of one that
     /// were left out.
     ConfigurationRefused,
+    /// Policies that issue a cookie at an edge whose module issues none.
+    CookieNotIssued,
 }
 
 impl Counter {
-    pub(crate) const ALL: [Self; 2] = [Self::PolicyRefused, Self::ConfigurationRefused];
+    pub(crate) const ALL: [Self; 3] = [
+        Self::PolicyRefused,
+        Self::ConfigurationRefused,
+        Self::CookieNotIssued,
+    ];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::PolicyRefused => "serin.policies_refused",
             Self::ConfigurationRefused => "serin.configurations_refused",
+            Self::CookieNotIssued => "serin.cookies_not_issued",
         }
     }
 }

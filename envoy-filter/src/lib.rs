@@ -13,9 +13,15 @@
 #![cfg_attr(not(any(test, target_arch = "wasm32")), allow(dead_code))]
 
 mod configure;
+mod cookies;
+mod decide;
 mod filter;
 mod header_map;
 mod host;
+mod lanes;
+mod metrics;
 mod plugins;
 mod random;
 mod report;
+mod route;
+mod surroundings;

@@ -18,7 +18,7 @@ pub(crate) struct Plugin {
     /// As Envoy's attribute `plugin_name` has it: `<namespace>.<name>` of the WasmPlugin.
     pub(crate) name: Vec<u8>,
     /// The context that it was configured in.
-    root: u32,
+    pub(crate) root: u32,
     /// Lane headers come from outside and are removed.
     pub(crate) edge: bool,
     pub(crate) policies: Rc<PolicySet>,
@@ -48,25 +48,39 @@ impl Plugins {
         });
     }
 
-    /// A request begins under the configuration of the context `root`, so that is the one in force.
-    pub(crate) fn begun(&mut self, root: u32) {
+    /// A request begins under the configuration of the context `root`, so that is the one in force. True if another was.
+    pub(crate) fn begun(&mut self, root: u32) -> bool {
         if self.0.last().is_some_and(|last| last.root == root) {
-            return;
+            return false;
         }
         let Some(at) = self.0.iter().position(|plugin| plugin.root == root) else {
-            return;
+            return false;
         };
         let (upto, after) = self.0.split_at(at + 1);
         let name = upto.last().map(|plugin| &plugin.name);
-        if after.iter().any(|plugin| Some(&plugin.name) == name) {
+        let other = after.iter().any(|plugin| Some(&plugin.name) == name);
+        if other {
             let plugin = self.0.remove(at);
             self.0.push(plugin);
         }
+        other
     }
 
-    /// A context is gone; nobody comes back to it.
-    pub(crate) fn deleted(&mut self, context: u32) {
+    /// A context is gone; nobody comes back to it. True if it was a plugin's.
+    pub(crate) fn deleted(&mut self, context: u32) -> bool {
+        let before = self.0.len();
         self.0.retain(|plugin| plugin.root != context);
+        self.0.len() < before
+    }
+
+    /// The plugins in force, one of each name.
+    pub(crate) fn in_force(&self) -> impl Iterator<Item = &Plugin> {
+        self.0.iter().enumerate().filter_map(|(at, plugin)| {
+            let mut later = self.0.iter().skip(at + 1);
+            later
+                .all(|other| other.name != plugin.name)
+                .then_some(plugin)
+        })
     }
 
     /// The plugin in force of that name.
@@ -109,18 +123,21 @@ mod tests {
             (Some(false), Some(true))
         );
         for root in [2, 3, 2, 3] {
-            plugins.begun(root);
+            assert!(!plugins.begun(root));
             assert_eq!(edge(&plugins, b"p"), Some(false));
         }
-        plugins.begun(1);
+        assert!(plugins.begun(1));
+        let mut in_force: Vec<u32> = plugins.in_force().map(|plugin| plugin.root).collect();
+        in_force.sort_unstable();
+        assert_eq!(in_force, [1, 2]);
         assert_eq!(
             (edge(&plugins, b"p"), edge(&plugins, b"q")),
             (Some(true), Some(true))
         );
-        plugins.deleted(1);
+        assert!(plugins.deleted(1));
         assert_eq!(edge(&plugins, b"p"), Some(false));
-        plugins.deleted(77);
-        plugins.begun(77);
+        assert!(!plugins.deleted(77));
+        assert!(!plugins.begun(77));
         assert_eq!(plugins.0.len(), 2);
     }
 

@@ -37,7 +37,16 @@ pub(crate) fn faults(host: &mut impl Host, name: &[u8], configured: &Configured)
                 "part of the configuration refused",
                 why,
             ),
-            Fault::Policy(why) => (Counter::PolicyRefused, "policy left out", why),
+            Fault::Policy(why) => (
+                Counter::PolicyRefused,
+                "policy refused, the last good one of the Rollout stays in force",
+                why,
+            ),
+            Fault::Cookie(why) => (
+                Counter::CookieNotIssued,
+                "only the module serin-filter-cookies.wasm issues cookies; without a key the weights decide",
+                why,
+            ),
         };
         host.warn(&format!("serin: plugin {plugin}: {what}: {why}"));
         host.count(counter);

@@ -12,7 +12,7 @@ const DEMO: &str = "demo";
 
 pub(crate) fn run(flags: &DemoFlags) -> Result<(), Failure> {
     let envoy = envoy::ensure()?;
-    let module = wasm::module()?;
+    let module = wasm::build(wasm::Variant::Plain)?;
     let built = dist::unoptimized(Some(DEMO))?;
     let mut command = Command::new(built.join(DEMO));
     command.arg("--envoy").arg(envoy);

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::failure::Failure;
 use crate::programs::hex;
 use crate::run::{self, cargo};
-use crate::wasm;
+use crate::wasm::{self, Variant};
 
 /// The target that Envoy's Wasm runtimes load.
 pub(crate) const WASM_TARGET: &str = "wasm32-wasip1";
@@ -19,9 +19,13 @@ pub(crate) const PLUGIN: &str = "serin";
 /// `sha256sum --check` reads it.
 const SUMS: &str = "SHA256SUMS";
 
-/// Builds plugin and module, then writes their sums.
+/// Builds plugin and modules, then writes their sums.
 pub(crate) fn run() -> Result<(), Failure> {
-    let files = [plugin()?, wasm::module()?];
+    let files = [
+        plugin()?,
+        wasm::build(Variant::Plain)?,
+        wasm::build(Variant::Cookies)?,
+    ];
     let sums = place(SUMS)?;
     let mut lines = String::new();
     for file in &files {

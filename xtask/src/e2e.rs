@@ -25,7 +25,7 @@ pub(crate) fn run(flags: &E2eFlags) -> Result<(), Failure> {
         })?;
     }
     let envoy = envoy::ensure()?;
-    let module = wasm::module()?;
+    let module = wasm::build(wasm::Variant::Plain)?;
     let plugin = dist::plugin()?;
     let root = run::root();
     let mut command = harness("scenarios")?;

@@ -16,18 +16,18 @@ pub(crate) enum Command {
     /// A canary on a page, without a cluster: builds plugin, module and demo, installs Envoy if missing, and serves the page on localhost.
     #[command(after_help = "Example: cargo xtask demo --headless")]
     Demo(DemoFlags),
-    /// Every test but the real stack: builds the module, installs Envoy and the wasm target if missing, runs cargo test.
+    /// Every test but the real stack: builds the modules, installs Envoy and the wasm target if missing, runs cargo test.
     #[command(after_help = "Example: cargo xtask test -- --package traffic-policy")]
     Test(TestFlags),
     /// Formatting, clippy for all targets and for the module, and the house rules.
     #[command(after_help = "Example: cargo xtask lint")]
     Lint,
-    /// Builds what is shipped: plugin, module and their SHA-256 sums under target/dist.
+    /// Builds what is shipped: plugin, modules and their SHA-256 sums under target/dist.
     #[command(
         after_help = "Example: cargo xtask dist && (cd target/dist && sha256sum --check SHA256SUMS)"
     )]
     Dist,
-    /// Builds the filter's module, prunes its exports and prints its size.
+    /// Builds the filter's modules, without and with issued cookies, prunes their exports and prints their sizes.
     #[command(after_help = "Example: cargo xtask wasm")]
     Wasm,
     /// The real stack: Kubernetes' API server, istiod, the Argo Rollouts controller and Envoy, with steady load on every scenario.

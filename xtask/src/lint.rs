@@ -25,20 +25,16 @@ pub(crate) fn run() -> Result<(), Failure> {
         )
     })?;
     dist::wasm_target()?;
-    run::step("running clippy for the module", || {
-        run::run(
-            cargo().args([
-                "clippy",
-                "--package",
-                "envoy-filter",
-                "--target",
-                dist::WASM_TARGET,
-                "--",
-                "-D",
-                "warnings",
-            ]),
-            "mend what clippy names above",
-        )
-    })?;
+    for features in ["", "cookies"] {
+        run::step("running clippy for a module", || {
+            run::run(
+                cargo()
+                    .args(["clippy", "--package", "envoy-filter", "--target"])
+                    .args([dist::WASM_TARGET, "--features", features])
+                    .args(["--", "-D", "warnings"]),
+                "mend what clippy names above",
+            )
+        })?;
+    }
     run::step("checking the house rules", tidy::run)
 }

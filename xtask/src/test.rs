@@ -4,7 +4,8 @@ use crate::failure::Failure;
 use crate::flags::TestFlags;
 use crate::programs::INSTALL_GO;
 use crate::run::{self, cargo};
-use crate::{browser, differential, dist, envoy, wasm};
+use crate::wasm::{self, Variant};
+use crate::{browser, differential, dist, envoy};
 
 pub(crate) fn run(flags: &TestFlags) -> Result<(), Failure> {
     run::need(
@@ -15,7 +16,8 @@ pub(crate) fn run(flags: &TestFlags) -> Result<(), Failure> {
     )?;
     browser::ensure();
     let envoy = envoy::ensure()?;
-    let module = wasm::module()?;
+    let module = wasm::build(Variant::Plain)?;
+    let cookies = wasm::build(Variant::Cookies)?;
     let plugin = dist::unoptimized(None)?.join(dist::PLUGIN);
     if flags.cargo.is_empty() {
         differential::embedded(&plugin)?;
@@ -25,6 +27,7 @@ pub(crate) fn run(flags: &TestFlags) -> Result<(), Failure> {
         test.arg("test");
         test.env("SERIN_ENVOY", &envoy);
         test.env("SERIN_FILTER_WASM", &module);
+        test.env("SERIN_FILTER_COOKIES_WASM", &cookies);
         test.env("SERIN_PLUGIN", &plugin);
         if flags.cargo.is_empty() {
             test.arg("--workspace");

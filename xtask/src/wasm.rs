@@ -1,4 +1,4 @@
-//! `cargo xtask wasm`: the filter's module as Envoy loads it.
+//! `cargo xtask wasm`: the filter's modules as Envoy loads them, without and with issued cookies.
 //!
 //! Linked with entry points of its own names, which are then given the names that Envoy looks for;
 //! every other export goes. Envoy calls into the module for each callback that is exported, per
@@ -13,19 +13,45 @@ use crate::dist;
 use crate::failure::Failure;
 use crate::run::{self, cargo};
 
-/// The module's file name in `target/dist`.
-pub(crate) const MODULE: &str = "serin-filter.wasm";
+/// Which of the filter's modules: who issues no cookies pays no callback for responses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Variant {
+    /// Decides about requests.
+    Plain,
+    /// Issues cookies too.
+    Cookies,
+}
+
+impl Variant {
+    /// The file name in `target/dist`.
+    const fn file(self) -> &'static str {
+        match self {
+            Self::Plain => "serin-filter.wasm",
+            Self::Cookies => "serin-filter-cookies.wasm",
+        }
+    }
+
+    /// The features of `envoy-filter`, and the callbacks beside [`CALLBACKS`].
+    const fn more(self) -> (&'static str, &'static [&'static str]) {
+        match self {
+            Self::Plain => ("", &[]),
+            Self::Cookies => ("cookies", &["proxy_on_response_headers"]),
+        }
+    }
+}
+
 /// How the filter's own entry points begin before they are renamed.
 const OURS: &str = "serin_";
 /// How Envoy's callbacks begin.
 const PROXY: &str = "proxy_";
-/// The callbacks that the filter implements; the build fails if one is missing.
+/// The callbacks that both modules implement; the build fails if one is missing.
 const CALLBACKS: &[&str] = &[
     "proxy_on_vm_start",
     "proxy_on_configure",
     "proxy_on_context_create",
     "proxy_on_delete",
     "proxy_on_request_headers",
+    "proxy_on_tick",
     "proxy_on_memory_allocate",
 ];
 /// What a host needs besides callbacks. The ABI version stays at 0.2.1: a later one, and Envoy no
@@ -47,15 +73,18 @@ pub(crate) enum ModuleFault {
     NoExport { path: PathBuf, name: &'static str },
 }
 
-/// Builds the module, prunes it, prints its size; returns where it is (`out`).
-pub(crate) fn build(out: &Path) -> Result<PathBuf, Failure> {
+/// Builds one module into `target/dist`, prunes it, prints its size; returns where it is.
+pub(crate) fn build(variant: Variant) -> Result<PathBuf, Failure> {
+    let out = dist::place(variant.file())?;
+    let (features, callbacks) = variant.more();
     dist::wasm_target()?;
-    run::step("building the module", || {
+    run::step(&format!("building {}", variant.file()), || {
         run::run(
             cargo()
                 .env("CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS", flags())
                 .args(["build", "--package", "envoy-filter", "--target"])
-                .args([dist::WASM_TARGET, "--profile", "filter"]),
+                .args([dist::WASM_TARGET, "--profile", "filter"])
+                .args(["--features", features]),
             "mend what the compiler names above",
         )
     })?;
@@ -63,12 +92,12 @@ pub(crate) fn build(out: &Path) -> Result<PathBuf, Failure> {
         .join(dist::WASM_TARGET)
         .join("filter")
         .join("envoy_filter.wasm");
-    let module = prune(&linked)?;
+    let module = prune(&linked, callbacks)?;
     let beside = out.with_extension(format!("new-{}", std::process::id()));
     fs::write(&beside, &module).map_err(Failure::file("write", &beside))?;
-    fs::rename(&beside, out).map_err(Failure::file("move into place", out))?;
+    fs::rename(&beside, &out).map_err(Failure::file("move into place", &out))?;
     eprintln!("    {} {} bytes", out.display(), module.len());
-    Ok(out.to_path_buf())
+    Ok(out)
 }
 
 /// For the compiler: the module names no path of the machine that built it, and is the same bytes on
@@ -85,18 +114,15 @@ fn flags() -> String {
     )
 }
 
-/// As [`build`], to `target/dist`.
-pub(crate) fn module() -> Result<PathBuf, Failure> {
-    build(&dist::place(MODULE)?)
-}
-
 /// The command.
 pub(crate) fn run() -> Result<(), Failure> {
-    module().map(drop)
+    build(Variant::Plain)?;
+    build(Variant::Cookies).map(drop)
 }
 
-/// The module at `linked` with Envoy's names and without anything that no export leads to.
-fn prune(linked: &Path) -> Result<Vec<u8>, Failure> {
+/// The module at `linked` with Envoy's names, [`CALLBACKS`] and `more` of them, and without anything that no export leads
+/// to.
+fn prune(linked: &Path, more: &'static [&'static str]) -> Result<Vec<u8>, Failure> {
     let bytes = fs::read(linked).map_err(Failure::file("read", linked))?;
     let mut config = ModuleConfig::new();
     config
@@ -114,7 +140,7 @@ fn prune(linked: &Path) -> Result<Vec<u8>, Failure> {
             export.name = format!("{PROXY}{rest}");
         }
         let name = export.name.as_str();
-        let used = CALLBACKS.contains(&name) || REQUIRED.contains(&name);
+        let used = [CALLBACKS, more, REQUIRED].concat().contains(&name);
         if !used || matches!(export.item, ExportItem::Global(_) | ExportItem::Table(_)) {
             gone.push(export.id());
         }
@@ -122,7 +148,7 @@ fn prune(linked: &Path) -> Result<Vec<u8>, Failure> {
     for id in gone {
         module.exports.delete(id);
     }
-    for &name in CALLBACKS.iter().chain(REQUIRED) {
+    for &name in CALLBACKS.iter().chain(more).chain(REQUIRED) {
         if !module.exports.iter().any(|export| export.name == name) {
             return Err(ModuleFault::NoExport {
                 path: linked.to_path_buf(),

@@ -1,5 +1,9 @@
 //! The filter against a scripted proxy: what is written, and which calls that takes.
 
+mod hops;
+mod keys;
+mod metrics;
+
 use super::*;
 use crate::host::Counter;
 use crate::host::script::Script;
@@ -10,11 +14,13 @@ const REVIEWS: &str = r#"{"rollouts": {"shop/reviews": {
     "hosts": ["reviews.shop.svc.cluster.local"],
     "virtualServices": {"shop/reviews": ["primary"]},
     "rules": [{"name": "beta", "lane": "canary", "match": [{"headers": {"x-beta": {"exact": "1"}}}]}]}}}"#;
+/// Every request's context.
+const CONTEXT: u32 = 1_000;
 const LANE: &str = "x-rollout-lane.shop.reviews";
 
 /// A filter and its proxy.
 struct Bench {
-    filter: Filter,
+    filter: Filter<true>,
     proxy: Script,
     /// The context of the last configuration.
     root: u32,
@@ -75,7 +81,7 @@ impl Bench {
     /// Sends the same request on to the next filter in the chain.
     fn again(&mut self) -> Vec<String> {
         self.proxy.calls.clear();
-        self.filter.request(&mut self.proxy);
+        self.filter.request(&mut self.proxy, CONTEXT);
         std::mem::take(&mut self.proxy.calls)
     }
 
@@ -256,7 +262,7 @@ fn a_fault_is_said_once_and_again_after_it_was_mended() {
     );
     assert!(
         bench.proxy.log[0].starts_with(
-            "serin: plugin p: policy left out: rollout shop/reviews: rules[0].match[0].headers[\"x beta\"]: "
+            "serin: plugin p: policy refused, the last good one of the Rollout stays in force: rollout shop/reviews: rules[0].match[0].headers[\"x beta\"]: "
         ),
         "{:?}",
         bench.proxy.log
@@ -303,12 +309,12 @@ fn a_configuration_that_envoy_comes_back_to_decides_again() {
         .configure("p", REVIEWS)
         .configure("p", "{}")
         .on_route("primary", "reviews");
-    let mut lane = |change: fn(&mut Filter)| {
-        change(&mut bench.filter);
+    let mut lane = |change: fn(&mut Filter<true>, &mut Script)| {
+        change(&mut bench.filter, &mut bench.proxy);
         bench.send("reviews", &[("x-beta", "1")]);
         bench.lane().map(str::to_owned)
     };
-    assert_eq!(lane(|_| {}), None);
-    assert_eq!(lane(|filter| filter.begun(1)).as_deref(), Some("canary"));
-    assert_eq!(lane(|filter| filter.deleted(1)), None);
+    assert_eq!(lane(|_, _| {}), None);
+    assert_eq!(lane(|filter, _| filter.begun(1)).as_deref(), Some("canary"));
+    assert_eq!(lane(|filter, proxy| filter.deleted(proxy, 1)), None);
 }

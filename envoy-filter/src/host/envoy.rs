@@ -7,14 +7,14 @@
 use std::cell::RefCell;
 use std::ptr;
 
-use super::{Counter, Host};
+use super::{Counter, Host, Metric};
 use crate::filter::Filter;
 
 /// The ABI's numbers that are used here.
 const OK: u32 = 0;
 const REQUEST_HEADERS: u32 = 0;
+const RESPONSE_HEADERS: u32 = 2;
 const PLUGIN_CONFIGURATION: u32 = 7;
-const COUNTER: u32 = 0;
 const WARN: u32 = 3;
 const CONTINUE: u32 = 0;
 const TRUE: u32 = 1;
@@ -24,6 +24,13 @@ unsafe extern "C" {
     fn proxy_log(level: u32, line: *const u8, size: usize) -> u32;
     fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
     fn proxy_replace_header_map_value(
+        map: u32,
+        name: *const u8,
+        name_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> u32;
+    fn proxy_add_header_map_value(
         map: u32,
         name: *const u8,
         name_size: usize,
@@ -66,10 +73,20 @@ unsafe extern "C" {
     ) -> u32;
     fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
     fn proxy_increment_metric(id: u32, by: i64) -> u32;
+    fn proxy_record_metric(id: u32, value: u64) -> u32;
+    fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
 }
 
+#[link(wasm_import_module = "wasi_snapshot_preview1")]
+unsafe extern "C" {
+    fn random_get(bytes: *mut u8, size: usize) -> u32;
+}
+
+/// Whether this is the module that issues cookies.
+const COOKIES: bool = cfg!(feature = "cookies");
+
 thread_local! {
-    static FILTER: RefCell<Filter> = RefCell::new(Filter::new());
+    static FILTER: RefCell<Filter<COOKIES>> = RefCell::new(Filter::new());
     /// Where the host puts what it answers: one buffer, used again by every call.
     static ANSWER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
@@ -101,7 +118,7 @@ extern "C" fn serin_on_memory_allocate(size: usize) -> *mut u8 {
 extern "C" fn serin_on_vm_start(_root: u32, _size: usize) -> u32 {
     // From here on the counters are among the statistics, at zero.
     for counter in Counter::ALL {
-        define(counter);
+        Envoy.define(Metric::Counter, counter.name());
     }
     TRUE
 }
@@ -142,16 +159,37 @@ extern "C" fn serin_on_context_create(_context: u32, parent: u32) {
 extern "C" fn serin_on_delete(context: u32) {
     FILTER.with(|filter| {
         if let Ok(mut filter) = filter.try_borrow_mut() {
-            filter.deleted(context);
+            filter.deleted(&mut Envoy, context);
+        }
+    });
+}
+
+/// The timer of a configuration.
+#[unsafe(no_mangle)]
+extern "C" fn serin_on_tick(_root: u32) {
+    FILTER.with(|filter| {
+        if let Ok(mut filter) = filter.try_borrow_mut() {
+            filter.tick(&mut Envoy);
         }
     });
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn serin_on_request_headers(_context: u32, _headers: u32, _end_of_stream: u32) -> u32 {
+extern "C" fn serin_on_request_headers(context: u32, _headers: u32, _end_of_stream: u32) -> u32 {
     FILTER.with(|filter| {
         if let Ok(mut filter) = filter.try_borrow_mut() {
-            filter.request(&mut Envoy);
+            filter.request(&mut Envoy, context);
+        }
+    });
+    CONTINUE
+}
+
+#[cfg(feature = "cookies")]
+#[unsafe(no_mangle)]
+extern "C" fn serin_on_response_headers(context: u32, _headers: u32, _end_of_stream: u32) -> u32 {
+    FILTER.with(|filter| {
+        if let Ok(mut filter) = filter.try_borrow_mut() {
+            filter.response(&mut Envoy, context);
         }
     });
     CONTINUE
@@ -201,6 +239,23 @@ impl Host for Envoy {
 
     fn remove_request_header(&mut self, name: &[u8]) -> bool {
         unsafe { proxy_remove_header_map_value(REQUEST_HEADERS, name.as_ptr(), name.len()) == OK }
+    }
+
+    fn add_response_header(&mut self, name: &str, value: &str) -> bool {
+        let status = unsafe {
+            proxy_add_header_map_value(
+                RESPONSE_HEADERS,
+                name.as_ptr(),
+                name.len(),
+                value.as_ptr(),
+                value.len(),
+            )
+        };
+        status == OK
+    }
+
+    fn random(&mut self, bytes: &mut [u8]) -> bool {
+        unsafe { random_get(bytes.as_mut_ptr(), bytes.len()) == OK }
     }
 
     fn plugin_configuration(&mut self, size: usize) -> Option<&[u8]> {
@@ -253,9 +308,28 @@ impl Host for Envoy {
 
     fn count(&mut self, counter: Counter) {
         // Counting happens at configure only, so the number is not kept.
-        if let Some(id) = define(counter) {
-            unsafe { proxy_increment_metric(id, 1) };
+        if let Some(id) = self.define(Metric::Counter, counter.name()) {
+            self.increment(id, 1);
         }
+    }
+
+    fn define(&mut self, kind: Metric, name: &str) -> Option<u32> {
+        let mut id = 0;
+        let status =
+            unsafe { proxy_define_metric(kind as u32, name.as_ptr(), name.len(), &raw mut id) };
+        (status == OK).then_some(id)
+    }
+
+    fn increment(&mut self, metric: u32, by: u32) {
+        unsafe { proxy_increment_metric(metric, i64::from(by)) };
+    }
+
+    fn record(&mut self, metric: u32, value: u32) {
+        unsafe { proxy_record_metric(metric, u64::from(value)) };
+    }
+
+    fn tick_every(&mut self, milliseconds: u32) {
+        unsafe { proxy_set_tick_period_milliseconds(milliseconds) };
     }
 
     fn warn(&mut self, line: &str) {
@@ -263,12 +337,4 @@ impl Host for Envoy {
             proxy_log(WARN, line.as_ptr(), line.len());
         }
     }
-}
-
-/// The host's number for `counter`; the same one each time.
-fn define(counter: Counter) -> Option<u32> {
-    let name = counter.name();
-    let mut id = 0;
-    let status = unsafe { proxy_define_metric(COUNTER, name.as_ptr(), name.len(), &raw mut id) };
-    (status == OK).then_some(id)
 }

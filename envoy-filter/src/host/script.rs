@@ -2,19 +2,26 @@
 
 use std::collections::BTreeMap;
 
-use super::{Counter, Host};
+use super::{Counter, Host, Metric};
 use crate::header_map::serialize;
 
 /// What the proxy knows, and what it was asked.
 #[derive(Debug, Default)]
 pub(crate) struct Script {
     pub(crate) headers: Vec<(String, String)>,
+    pub(crate) response_headers: Vec<(String, String)>,
+    /// How often random bytes were asked for; they are all that number.
+    pub(crate) drawn: u8,
     pub(crate) configuration: Vec<u8>,
     /// By path, with `.` for NUL.
     pub(crate) properties: BTreeMap<String, String>,
     pub(crate) shared: BTreeMap<String, (Vec<u8>, u32)>,
     pub(crate) counted: Vec<Counter>,
     pub(crate) log: Vec<String>,
+    /// Metrics by their numbers: kind, name, value.
+    pub(crate) metrics: Vec<(Metric, String, u32)>,
+    /// What the timer was last set to.
+    pub(crate) tick: Option<u32>,
     /// Calls for one request, in order.
     pub(crate) calls: Vec<String>,
     answer: Vec<u8>,
@@ -50,6 +57,19 @@ impl Host for Script {
         let name = String::from_utf8(name.to_vec()).unwrap();
         self.calls.push(format!("remove {name}"));
         self.headers.retain(|(other, _)| *other != name);
+        true
+    }
+
+    fn add_response_header(&mut self, name: &str, value: &str) -> bool {
+        let line = (name.to_owned(), value.to_owned());
+        self.response_headers.push(line);
+        true
+    }
+
+    fn random(&mut self, bytes: &mut [u8]) -> bool {
+        self.calls.push("get random bytes".to_owned());
+        self.drawn += 1;
+        bytes.fill(self.drawn);
         true
     }
 
@@ -99,6 +119,30 @@ impl Host for Script {
             counter.name()
         );
         self.counted.push(counter);
+    }
+
+    fn define(&mut self, kind: Metric, name: &str) -> Option<u32> {
+        self.calls.push(format!("define {name}"));
+        self.metrics.push((kind, name.to_owned(), 0));
+        u32::try_from(self.metrics.len() - 1).ok()
+    }
+
+    fn increment(&mut self, metric: u32, by: u32) {
+        let (kind, name, value) = &mut self.metrics[usize::try_from(metric).unwrap()];
+        assert_eq!(*kind, Metric::Counter, "{name}");
+        *value += by;
+        self.calls.push(format!("add {by} to {name}"));
+    }
+
+    fn record(&mut self, metric: u32, value: u32) {
+        let (kind, name, now) = &mut self.metrics[usize::try_from(metric).unwrap()];
+        assert_eq!(*kind, Metric::Gauge, "{name}");
+        *now = value;
+        self.calls.push(format!("set {name}"));
+    }
+
+    fn tick_every(&mut self, milliseconds: u32) {
+        self.tick = Some(milliseconds);
     }
 
     fn warn(&mut self, line: &str) {

@@ -34,6 +34,12 @@ impl Bench {
         Self::start_in(folder, node, listeners, clusters)
     }
 
+    /// With `stats_config`.
+    pub(crate) fn start_with_stats(node: &str, listeners: &[Value], stats: &Value) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self::start_from(folder, bootstrap(node, listeners, &[], Some(stats)))
+    }
+
     /// Starts an Envoy whose one listener has the filter with this configuration before these hosts.
     pub(crate) fn with_filter(node: &str, configuration: &str, virtual_hosts: &[Value]) -> Self {
         let filters = [filter("istio-system.serin", configuration)];
@@ -47,8 +53,11 @@ impl Bench {
         listeners: &[Value],
         clusters: &[Value],
     ) -> Self {
-        let envoy = envoy(folder.path(), node, listeners, clusters)
-            .unwrap_or_else(|error| panic!("{error}"));
+        Self::start_from(folder, bootstrap(node, listeners, clusters, None))
+    }
+
+    pub(crate) fn start_from(folder: tempfile::TempDir, bootstrap: Value) -> Self {
+        let envoy = envoy(folder.path(), bootstrap).unwrap_or_else(|error| panic!("{error}"));
         Self { envoy, folder }
     }
 
@@ -88,17 +97,22 @@ impl Bench {
     }
 }
 
-/// An Envoy, if it takes the configuration.
-pub(crate) fn envoy(
-    folder: &Path,
+/// What Envoy starts from.
+pub(crate) fn bootstrap(
     node: &str,
     listeners: &[Value],
     clusters: &[Value],
-) -> Result<Envoy, EnvoyError> {
-    let bootstrap = json!({
+    stats: Option<&Value>,
+) -> Value {
+    json!({
         "node": {"id": node, "cluster": "test"},
         "static_resources": {"listeners": listeners, "clusters": clusters},
-    });
+        "stats_config": stats.unwrap_or(&json!({})),
+    })
+}
+
+/// An Envoy, if it takes the configuration.
+pub(crate) fn envoy(folder: &Path, bootstrap: Value) -> Result<Envoy, EnvoyError> {
     Envoy::start(&given("SERIN_ENVOY"), folder, bootstrap, 2)
 }
 

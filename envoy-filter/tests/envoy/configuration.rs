@@ -20,8 +20,8 @@ fn a_bad_policy_is_left_out_said_once_and_counted() {
     assert_eq!(
         bench.said(),
         [
-            r#"plugin istio-system.serin: policy left out: rollout shop/bad: rules[0].match[0].headers["x-user"].regex: "x-(beta" is no regular expression: found open group without closing ')'"#,
-            "plugin istio-system.serin: policy left out: rollout shop/worse: unknown field `host`, expected one of `hosts`, `virtualServices`, `lanes`, `rules` at line 1 column 7",
+            r#"plugin istio-system.serin: policy refused, the last good one of the Rollout stays in force: rollout shop/bad: rules[0].match[0].headers["x-user"].regex: "x-(beta" is no regular expression: found open group without closing ')'"#,
+            "plugin istio-system.serin: policy refused, the last good one of the Rollout stays in force: rollout shop/worse: unknown field `host`, expected one of `hosts`, `virtualServices`, `lanes`, `rules`, `sticky`, `entryHosts`, `secret` at line 1 column 7",
         ]
     );
     assert_eq!(bench.counted("policies_refused"), 2);
@@ -133,6 +133,7 @@ fn the_module_exports_what_is_used_and_the_abi_that_chooses_routes_again() {
             "proxy_on_delete",
             "proxy_on_memory_allocate",
             "proxy_on_request_headers",
+            "proxy_on_tick",
             "proxy_on_vm_start",
         ]
     );

@@ -37,10 +37,19 @@ const RESOURCE: &str = "resource.json";
 
 impl Discovered {
     pub(crate) fn start(configuration: &str) -> Self {
-        Self::start_with(configuration, &[reviews_host()], &[])
+        Self::start_with(configuration, &[reviews_host()], &[], None)
     }
 
-    fn start_with(configuration: &str, virtual_hosts: &[Value], clusters: &[Value]) -> Self {
+    pub(crate) fn start_with_stats(configuration: &str, stats: &Value) -> Self {
+        Self::start_with(configuration, &[reviews_host()], &[], Some(stats))
+    }
+
+    fn start_with(
+        configuration: &str,
+        virtual_hosts: &[Value],
+        clusters: &[Value],
+        stats: Option<&Value>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path(), 0, configuration);
         let plugin = json!({"name": "istio-system.serin", "config_discovery": {
@@ -49,7 +58,7 @@ impl Discovered {
         }});
         let listeners = [listener("main", &[plugin], virtual_hosts)];
         Self {
-            bench: Bench::start_in(folder, SIDECAR, &listeners, clusters),
+            bench: Bench::start_from(folder, bootstrap(SIDECAR, &listeners, clusters, stats)),
             version: Cell::new(0),
         }
     }
@@ -163,7 +172,7 @@ fn a_policy_that_comes_back_is_in_force_while_requests_of_its_first_time_are_ope
     }});
     let policy = |lane: &str| policies(&[("shop/reviews", reviews(&beta(lane)))]);
     let hosts = [reviews_host(), virtual_host(&["silent"], route)];
-    let discovered = Discovered::start_with(&policy("canary"), &hosts, &[cluster]);
+    let discovered = Discovered::start_with(&policy("canary"), &hosts, &[cluster], None);
     // New connections, so that both workers are asked.
     let all = |lane: &str| (0..20).all(|_| discovered.bench.get("reviews", &["x-beta: 1"]) == lane);
     eventually("the first policy is in force", || all("canary"));

@@ -15,5 +15,6 @@ mod bench;
 mod configuration;
 mod lanes;
 mod live;
+mod metrics;
 mod tables;
 mod trust;

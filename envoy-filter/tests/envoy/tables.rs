@@ -214,7 +214,7 @@ fn what_is_refused_as_foreign_is_refused_by_envoy() {
         )];
         let folder = tempfile::tempdir().unwrap();
         let listeners = [listener("main", &[], &[virtual_host(&["*"], routes)])];
-        let refused = envoy(folder.path(), SIDECAR, &listeners, &[]);
+        let refused = envoy(folder.path(), bootstrap(SIDECAR, &listeners, &[], None));
         assert!(
             matches!(refused, Err(EnvoyError::Ended { .. })),
             "{pattern}"

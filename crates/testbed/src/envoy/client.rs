@@ -18,8 +18,18 @@ pub struct Connection {
 pub struct Reply {
     /// The status code.
     pub status: u16,
+    /// Names, in lower case, and values, in the order received.
+    pub headers: Vec<(String, String)>,
     /// The whole body.
     pub body: String,
+}
+
+impl Reply {
+    /// The values of the header `name`, which is in lower case.
+    pub fn values(&self, name: &str) -> Vec<&str> {
+        let found = self.headers.iter().filter(|(other, _)| other == name);
+        found.map(|(_, value)| value.as_str()).collect()
+    }
 }
 
 impl Connection {
@@ -53,6 +63,7 @@ impl Connection {
             .nth(1)
             .and_then(|status| status.parse().ok());
         let status = status.ok_or_else(|| malformed("status line", &first))?;
+        let mut headers = Vec::new();
         let (mut length, mut chunked) = (0, false);
         loop {
             let line = self.line()?;
@@ -62,16 +73,17 @@ impl Connection {
             let (name, value) = line
                 .split_once(':')
                 .ok_or_else(|| malformed("header", &line))?;
-            match name.to_ascii_lowercase().as_str() {
+            let (name, value) = (name.to_ascii_lowercase(), value.trim().to_owned());
+            match name.as_str() {
                 "content-length" => {
                     length = value
-                        .trim()
                         .parse()
-                        .map_err(|_| malformed("content-length", value))?;
+                        .map_err(|_| malformed("content-length", &value))?;
                 }
-                "transfer-encoding" => chunked = value.trim() == "chunked",
+                "transfer-encoding" => chunked = value == "chunked",
                 _ => {}
             }
+            headers.push((name, value));
         }
         let mut body = Vec::new();
         if head {
@@ -91,6 +103,7 @@ impl Connection {
         }
         Ok(Reply {
             status,
+            headers,
             body: String::from_utf8_lossy(&body).into_owned(),
         })
     }

@@ -1,0 +1,254 @@
+//! One request: what its headers say, what the policies of its host decide, and what is written.
+
+use traffic_policy::{
+    Candidate, Decision, HostSpace, LANE_HEADER_PREFIX, LANES_HEADER, Lane, Request,
+};
+
+use crate::cookies;
+use crate::header_map::HeaderMap;
+use crate::host::Host;
+use crate::lanes::{self, Held};
+use crate::metrics::{By, Key, Metrics};
+use crate::plugins::Plugin;
+use crate::random::Random;
+use crate::route::{AskedRoute, RouteSpace};
+use crate::surroundings::Known;
+
+/// Kept with a request whose lane headers are from this filter and not from outside. A client can't
+/// set it, which tells several WasmPlugins in one edge's chain what to believe.
+const OWN_LANES: &str = "serin.own_lanes";
+
+/// Buffers that requests use again and again, so that none allocates once they have grown.
+#[derive(Debug, Default)]
+pub(crate) struct Space {
+    hosts: HostSpace,
+    pub(crate) plugin_name: Vec<u8>,
+    mark: Vec<u8>,
+    /// Lane headers of the request are believed.
+    believed: bool,
+    /// Names of lane headers that came with the request, each with a NUL behind it.
+    lane_headers: Vec<u8>,
+    /// The list in [`LANES_HEADER`]; empty if there is none.
+    list: Vec<u8>,
+    known: Known,
+    /// The client speaks https. Only known where a cookie is to be set.
+    https: bool,
+    hits: Vec<Hit>,
+    route: RouteSpace,
+}
+
+/// A policy, by its number, that changes something about the request.
+#[derive(Debug, Clone, Copy)]
+struct Hit {
+    policy: u32,
+    lane: Option<(Lane, By)>,
+    at_host: bool,
+    at_entry: bool,
+    /// What the request's lane header says, at a host.
+    header: Held,
+    /// What the entry in the list says.
+    entry: Held,
+    /// The decision is by a cookie that the response has to set.
+    issued: bool,
+}
+
+/// What a look at the headers has led to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    Decided,
+    /// There are lane headers that are not believed; nothing has been decided.
+    FromOutside,
+    /// Something else would have to be known: decided as if it couldn't be, unless it is asked for and looked again.
+    Wants,
+}
+
+impl Space {
+    /// Another request. `edge`: lane headers come from outside; `cookies`: new ones can be issued.
+    pub(crate) fn begin(&mut self, edge: bool, cookies: bool) {
+        self.believed = !edge;
+        self.known.begin(edge, cookies);
+    }
+
+    /// Reads the headers and asks the policies of their host. A lane that is believed stands, and its policy is not asked.
+    pub(crate) fn look(
+        &mut self,
+        plugin: &Plugin,
+        random: &mut Random,
+        host: &mut impl Host,
+    ) -> Look {
+        self.hits.clear();
+        self.lane_headers.clear();
+        self.list.clear();
+        let Some(headers) = host.request_headers().and_then(HeaderMap::parse) else {
+            return Look::Decided;
+        };
+        let (lane_headers, list) = (&mut self.lane_headers, &mut self.list);
+        let request = Request::read(&headers, |name, value| {
+            if name.starts_with(LANE_HEADER_PREFIX.as_bytes()) {
+                lane_headers.extend_from_slice(name);
+                lane_headers.push(0);
+            } else if name == LANES_HEADER.as_bytes() {
+                // With a comma behind it: there may be several, and an empty one is there too.
+                list.extend_from_slice(value);
+                list.push(b',');
+            }
+        });
+        let has_lanes = !lane_headers.is_empty() || !list.is_empty();
+        if has_lanes && !self.believed {
+            return Look::FromOutside;
+        }
+        let mut issued = false;
+        for candidate in plugin
+            .policies
+            .candidates(request.authority(), &mut self.hosts)
+        {
+            let (header, entry) = held(candidate, headers, lane_headers, list);
+            let mut given = self.known.given(random);
+            let lane = match (header, entry) {
+                (Held::Right(_), _) => continue,
+                (_, Held::Right(_)) if !candidate.at_host => continue,
+                (_, Held::Right(lane)) => Some((lane, By::Carried)),
+                _ => {
+                    let decision = candidate.policy.decide(&request, &mut given);
+                    decision
+                        .map(|Decision { lane, rule }| (lane, rule.map_or(By::Sticky, By::Rule)))
+                }
+            };
+            issued |= given.issued;
+            let hit = Hit {
+                policy: candidate.number,
+                lane,
+                at_host: candidate.at_host,
+                at_entry: candidate.at_entry,
+                header,
+                entry,
+                issued: given.issued,
+            };
+            if hit.lane.is_some() || hit.issued || [header, entry].contains(&Held::Wrong) {
+                self.hits.push(hit);
+            }
+        }
+        self.https = issued && cookies::https(&headers);
+        if self.known.wants() {
+            Look::Wants
+        } else {
+            Look::Decided
+        }
+    }
+
+    /// Removes lane headers that are from outside; any that are left are believed from now on.
+    pub(crate) fn believe(&mut self, host: &mut impl Host) {
+        if !host.property(OWN_LANES, &mut self.mark) {
+            for name in self.lane_headers.split(|byte| *byte == 0) {
+                if !name.is_empty() {
+                    host.remove_request_header(name);
+                }
+            }
+            if !self.list.is_empty() {
+                host.remove_request_header(LANES_HEADER.as_bytes());
+            }
+        }
+        self.believed = true;
+    }
+
+    /// Asks the proxy for what the last look wanted.
+    pub(crate) fn get(&mut self, host: &mut impl Host) {
+        self.known.get(host);
+    }
+
+    /// Writes what was decided: lane headers, each if the route that Envoy has chosen is one that its Rollout manages, and
+    /// the list. `set` is given the name and text of each cookie that the response has to set.
+    ///
+    /// At an edge the route may have been chosen by a forged lane header, whether this filter has
+    /// removed it or one before it in the chain; so it is the edge that counts, not what was removed.
+    pub(crate) fn write(
+        &mut self,
+        plugin: &Plugin,
+        host: &mut impl Host,
+        metrics: &mut Metrics,
+        mut set: impl FnMut(&str, String),
+    ) {
+        if self.hits.is_empty() {
+            return;
+        }
+        let had_list = !self.list.is_empty();
+        let (mut wrote, mut list_changed) = (false, false);
+        let mut route = AskedRoute::new(host, plugin.edge, &mut self.route);
+        for hit in &self.hits {
+            let Some(policy) = plugin.policies.get(hit.policy) else {
+                continue;
+            };
+            let here = hit.at_host
+                && (hit.lane.is_some() || hit.issued)
+                && policy.may_set_lane_on(&mut route);
+            let host = route.host();
+            let mut stands = false;
+            if let Some((lane, by)) = hit.lane.filter(|_| here) {
+                let key = Key {
+                    root: plugin.root,
+                    policy: hit.policy,
+                    by,
+                    lane,
+                };
+                if host.set_request_header(policy.lane_header(), policy.lane_value(lane)) {
+                    (stands, wrote) = (true, true);
+                    metrics.count(key, policy);
+                }
+            }
+            if hit.header == Held::Wrong && !stands {
+                host.remove_request_header(policy.lane_header().as_bytes());
+            }
+            let ahead = (stands && policy.carries_lanes()) || hit.at_entry;
+            let carried = hit.lane.filter(|(_, by)| ahead && *by != By::Carried);
+            if carried.is_some() || hit.entry == Held::Wrong {
+                let value = carried.map(|(lane, _)| policy.lane_value(lane));
+                lanes::put(&mut self.list, policy.carried_name(), value);
+                list_changed = true;
+            }
+            if hit.issued
+                && (here || hit.at_entry)
+                && let Some((name, issue)) = policy.issue()
+            {
+                let cookie = cookies::set_cookie(name, self.known.new_id(), issue, self.https);
+                set(name, cookie);
+            }
+        }
+        if list_changed {
+            if self.list.is_empty() {
+                if had_list {
+                    host.remove_request_header(LANES_HEADER.as_bytes());
+                }
+            } else {
+                wrote |=
+                    host.set_request_header(LANES_HEADER, &String::from_utf8_lossy(&self.list));
+            }
+        }
+        if wrote && plugin.edge {
+            host.set_property(OWN_LANES, b"1");
+        }
+    }
+}
+
+/// What the request says of the lane of one policy.
+fn held(
+    candidate: Candidate<'_>,
+    headers: HeaderMap<'_>,
+    lane_headers: &[u8],
+    list: &[u8],
+) -> (Held, Held) {
+    let policy = candidate.policy;
+    // At an entry host a lane header leads nowhere.
+    let header = if lane_headers.is_empty() || !candidate.at_host {
+        Held::Nothing
+    } else {
+        let name = policy.lane_header().as_bytes();
+        let pairs = headers.pairs().filter(|(other, _)| *other == name);
+        Held::of(policy, pairs.map(|(_, value)| value))
+    };
+    let entry = if list.is_empty() {
+        Held::Nothing
+    } else {
+        Held::of(policy, lanes::values(list, policy.carried_name()))
+    };
+    (header, entry)
+}

@@ -1,0 +1,200 @@
+//! What was decided, counted in the module's memory and handed to the proxy on a timer, so that no request pays a call
+//! for it; and which policies are in force.
+//!
+//! Envoy knows nothing of tags in a module's metrics: they stand in the name, in the form that Istio's bootstrap reads
+//! once it is told of them (`extraStatTags`; Istio 1.29.1 `tools/packaging/common/envoy_bootstrap.json`,
+//! `({{ $tag }}=\.=(.*?);\.;)`). Each definition makes one more number for the same metric in Envoy (1.40.0
+//! `source/extensions/common/wasm/context.cc`, `Context::defineMetric`), so a number is kept for as long as the VM lives.
+
+use std::collections::BTreeMap;
+
+use traffic_policy::{CompiledPolicy, Lane};
+
+use crate::host::{Host, Metric};
+use crate::plugins::Plugins;
+
+/// How often the proxy is handed what was counted, in milliseconds: well below the usual intervals of those who read it,
+/// and nothing beside what requests cost.
+pub(crate) const TICK_MILLISECONDS: u32 = 1_000;
+/// How many gauges one tick writes, so that a configuration with thousands of Rollouts holds no request up.
+const GAUGES_PER_TICK: usize = 500;
+/// How much of a name a tag takes: Kubernetes' names fit twice, and rules have no longer ones by accident.
+const TAG_BYTES: usize = 512;
+const REQUESTS: &str = "serin_requests_total";
+const GENERATION: &str = "serin_policy_generation";
+
+/// What decided: a rule, by its place in the policy, or one of these, which no rule has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum By {
+    Rule(u32),
+    Sticky,
+    /// Another proxy; the lane came with the request.
+    Carried,
+}
+
+/// Whose requests an entry counts: of the configuration in the context `root`, the policy's number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key {
+    pub(crate) root: u32,
+    pub(crate) policy: u32,
+    pub(crate) by: By,
+    pub(crate) lane: Lane,
+}
+
+/// Requests that the proxy has not been told of.
+#[derive(Debug)]
+struct Count {
+    key: Key,
+    pending: u32,
+    /// The metric's name, until it has a number.
+    metric: Result<u32, String>,
+}
+
+/// What the gauge of one Rollout says.
+#[derive(Debug)]
+struct Announced {
+    metric: u32,
+    generation: u32,
+    /// The last look that found a policy of this Rollout.
+    seen: u32,
+}
+
+/// All metrics of one VM.
+#[derive(Debug, Default)]
+pub(crate) struct Metrics {
+    /// By key; as many as rules that were met.
+    counts: Vec<Count>,
+    /// The proxy's number for each counter that it was told of, in whichever configuration.
+    known: BTreeMap<String, u32>,
+    announced: BTreeMap<Box<str>, Announced>,
+    /// Another configuration may be in force than [`Self::announced`] says.
+    stale: bool,
+    looks: u32,
+}
+
+impl Metrics {
+    /// Counts one request. `policy` is what `key` numbers; it is asked for names the first time.
+    pub(crate) fn count(&mut self, key: Key, policy: &CompiledPolicy) {
+        let at = match self.counts.binary_search_by_key(&key, |count| count.key) {
+            Ok(at) => at,
+            Err(at) => {
+                let name = requests(policy, key);
+                let metric = self.known.get(&name).copied().ok_or(name);
+                self.counts.insert(
+                    at,
+                    Count {
+                        key,
+                        pending: 0,
+                        metric,
+                    },
+                );
+                at
+            }
+        };
+        if let Some(count) = self.counts.get_mut(at) {
+            count.pending = count.pending.saturating_add(1);
+        }
+    }
+
+    /// Tells the proxy what was counted since it was told last.
+    pub(crate) fn flush(&mut self, host: &mut impl Host) {
+        for count in self.counts.iter_mut().filter(|count| count.pending > 0) {
+            let number = match &count.metric {
+                Ok(number) => *number,
+                Err(name) => {
+                    let Some(number) = host.define(Metric::Counter, name) else {
+                        continue;
+                    };
+                    self.known.insert(name.clone(), number);
+                    count.metric = Ok(number);
+                    number
+                }
+            };
+            host.increment(number, count.pending);
+            count.pending = 0;
+        }
+    }
+
+    /// Forgets the numbers of a configuration that is gone; what was counted under it is told before.
+    pub(crate) fn deleted(&mut self, host: &mut impl Host, root: u32) {
+        self.flush(host);
+        self.counts.retain(|count| count.key.root != root);
+    }
+
+    /// Another configuration may be in force from now on.
+    pub(crate) fn changed(&mut self) {
+        self.stale = true;
+    }
+
+    /// True if the proxy still says something of a policy, which the next [`Self::announce`] may have to take back.
+    pub(crate) fn has_announced(&self) -> bool {
+        self.announced.values().any(|one| one.generation != 0)
+    }
+
+    /// Brings the gauges in line with the policies in force, or a part of them where there are many.
+    pub(crate) fn announce(&mut self, host: &mut impl Host, plugins: &Plugins) {
+        if !self.stale {
+            return;
+        }
+        self.looks = self.looks.wrapping_add(1);
+        let mut left = GAUGES_PER_TICK;
+        let policies = plugins.in_force().flat_map(|plugin| plugin.policies.iter());
+        for policy in policies {
+            let (rollout, generation) = (policy.rollout(), policy.generation());
+            if let Some(one) = self.announced.get_mut(rollout) {
+                one.seen = self.looks;
+                if one.generation == generation {
+                    continue;
+                }
+                one.generation = generation;
+                host.record(one.metric, generation);
+            } else {
+                let name = format!("{}{GENERATION}", tag("rollout", rollout));
+                let Some(metric) = host.define(Metric::Gauge, &name) else {
+                    continue;
+                };
+                host.record(metric, generation);
+                let one = Announced {
+                    metric,
+                    generation,
+                    seen: self.looks,
+                };
+                self.announced.insert(rollout.into(), one);
+            }
+            left -= 1;
+            if left == 0 {
+                return;
+            }
+        }
+        for one in self.announced.values_mut() {
+            if one.seen != self.looks && one.generation != 0 {
+                one.generation = 0;
+                host.record(one.metric, 0);
+            }
+        }
+        self.stale = false;
+    }
+}
+
+/// The name of the counter of a Rollout's requests. What is no rule stands in brackets, which no rule's name keeps.
+fn requests(policy: &CompiledPolicy, key: Key) -> String {
+    let mut name = tag("rollout", policy.rollout());
+    name += &tag("lane", key.lane.as_str());
+    name += &match key.by {
+        By::Rule(number) => tag("rule", policy.rule_name(number).unwrap_or_default()),
+        By::Sticky => "rule=.=(sticky);.;".to_owned(),
+        By::Carried => "rule=.=(carried);.;".to_owned(),
+    };
+    name + REQUESTS
+}
+
+/// One tag, as Istio's regular expressions find it. Only what neither they nor readers of metrics take for something else
+/// stays as it is.
+fn tag(name: &str, value: &str) -> String {
+    let kept = value.chars().take(TAG_BYTES).map(|one| {
+        let plain = one.is_ascii_alphanumeric() || matches!(one, '-' | '_' | '.' | '/');
+        if plain { one } else { '_' }
+    });
+    let value: String = kept.collect();
+    format!("{name}=.={value};.;")
+}
