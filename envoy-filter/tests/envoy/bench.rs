@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
 use testbed::envoy::{Connection, Envoy, EnvoyError, Reply};
+use traffic_policy::{Lane, lane_value};
 
 pub(crate) const GATEWAY: &str =
     "router~10.0.0.1~gateway.istio-system~istio-system.svc.cluster.local";
@@ -19,6 +20,11 @@ fn given(name: &str) -> PathBuf {
 
 pub(crate) fn module() -> PathBuf {
     given("SERIN_FILTER_WASM")
+}
+
+/// The one that issues cookies.
+pub(crate) fn cookies_module() -> PathBuf {
+    given("SERIN_FILTER_COOKIES_WASM")
 }
 
 /// A running Envoy and its files.
@@ -56,6 +62,7 @@ impl Bench {
         Self::start_from(folder, bootstrap(node, listeners, clusters, None))
     }
 
+    /// From a whole bootstrap.
     pub(crate) fn start_from(folder: tempfile::TempDir, bootstrap: Value) -> Self {
         let envoy = envoy(folder.path(), bootstrap).unwrap_or_else(|error| panic!("{error}"));
         Self { envoy, folder }
@@ -152,8 +159,13 @@ pub(crate) fn listener_at(
 pub(crate) fn virtual_host(domains: &[&str], routes: impl Into<Value>) -> Value {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let name = format!("host-{}", COUNT.fetch_add(1, Ordering::Relaxed));
-    json!({"name": name, "domains": domains, "routes": routes.into()})
+    // The list of lanes as the application would see it.
+    let saw = json!([{"header": {"key": SAW_LANES, "value": "%REQ(x-rollout-lanes)%"}}]);
+    json!({"name": name, "domains": domains, "routes": routes.into(), "response_headers_to_add": saw})
 }
+
+/// The header of each answer that says which list of lanes came with the request.
+pub(crate) const SAW_LANES: &str = "x-saw-lanes";
 
 /// The filter as istiod configures it for the WasmPlugin `plugin` (`<namespace>.<name>`).
 pub(crate) fn filter(plugin: &str, configuration: &str) -> Value {
@@ -215,10 +227,23 @@ pub(crate) fn managed(
     name: &str,
     matches: &Value,
 ) -> Vec<Value> {
+    managed_with_secret(rollout, virtual_service, name, matches, None)
+}
+
+/// [`managed`] of a policy with a secret.
+pub(crate) fn managed_with_secret(
+    rollout: &str,
+    virtual_service: &str,
+    name: &str,
+    matches: &Value,
+    secret: Option<&str>,
+) -> Vec<Value> {
     let mut routes = Vec::new();
-    for lane in ["canary", "stable", "mirror"] {
+    for lane in Lane::ALL {
         let mut matches = matches.clone();
-        let header = json!({"name": format!("x-rollout-lane.shop.{rollout}"), "string_match": {"exact": lane}});
+        let value = lane_value(lane, secret);
+        let lane = lane.as_str();
+        let header = json!({"name": format!("x-rollout-lane.shop.{rollout}"), "string_match": {"exact": value}});
         match matches.get_mut("headers").and_then(Value::as_array_mut) {
             Some(headers) => headers.push(header),
             None => matches["headers"] = json!([header]),
@@ -240,4 +265,30 @@ pub(crate) fn reviews_host() -> Value {
         &["*"],
         managed("reviews", "reviews", "primary", &json!({"prefix": "/"})),
     )
+}
+
+/// Leads each of `routes` to the cluster that `cluster` gives for the body it would have answered with.
+pub(crate) fn led(mut routes: Vec<Value>, cluster: impl Fn(&str) -> String) -> Vec<Value> {
+    for route in &mut routes {
+        let body = route["direct_response"]["body"]["inline_string"].clone();
+        let fields = route.as_object_mut().unwrap();
+        fields.remove("direct_response");
+        let cluster = cluster(body.as_str().unwrap());
+        fields.insert("route".to_owned(), json!({"cluster": cluster}));
+    }
+    routes
+}
+
+/// A cluster of one endpoint.
+pub(crate) fn cluster(name: &str, address: &Value) -> Value {
+    let endpoints = json!([{"lb_endpoints": [{"endpoint": {"address": address}}]}]);
+    json!({
+        "name": name,
+        "load_assignment": {"cluster_name": name, "endpoints": endpoints},
+    })
+}
+
+/// The address of something on this machine.
+pub(crate) fn socket(address: std::net::SocketAddr) -> Value {
+    json!({"socket_address": {"address": address.ip().to_string(), "port_value": address.port()}})
 }

@@ -91,6 +91,92 @@ fn broken_json_on_a_running_envoy_keeps_the_last_good_policy() {
     });
 }
 
+/// Policies of shop/reviews that are refused, and how the line about each goes on.
+fn refused() -> Vec<(Value, &'static str)> {
+    let with_path = |regex: &str| {
+        let rule = json!({"name": "r", "lane": "stable", "match": [{"path": {"regex": regex}}]});
+        reviews(&json!([rule]))
+    };
+    let rule = json!({"name": "r", "lane": "stable", "match": [{}]});
+    let unknown = json!({"hosts": [REVIEWS], "rule": []});
+    vec![
+        (unknown, "unknown field `rule`"),
+        (
+            with_path(&"a".repeat(2_000)),
+            "rules[0].match[0].path.regex: ",
+        ),
+        (
+            with_path("((a{1,100}){1,100}){1,100}"),
+            "rules[0].match[0].path.regex: ",
+        ),
+        (
+            reviews(&json!(vec![rule; 10_001])),
+            "rules: 10001 rules, expected at most 10000",
+        ),
+    ]
+}
+
+/// The one line about a policy that was refused, after `before` others.
+fn assert_said(bench: &Bench, before: usize, said: &str) {
+    let lines = bench.said();
+    let (_, new) = lines.split_at(before);
+    let [line] = new else {
+        panic!("{said}: {new:?}");
+    };
+    let start = "plugin istio-system.serin: policy refused, the last good one of the Rollout stays in force: rollout shop/reviews: ";
+    assert!(line.starts_with(&format!("{start}{said}")), "{line}");
+}
+
+#[test]
+fn a_policy_that_is_refused_leaves_the_last_good_one_and_the_others_change() {
+    let other = |lane: &str| json!({"hosts": ["other.shop.svc.cluster.local"], "rules": beta(lane), "virtualServices": {"shop/reviews": ["primary"]}});
+    let discovered = Discovered::start(&policies(&[
+        ("shop/reviews", reviews(&beta("canary"))),
+        ("shop/other", other("canary")),
+    ]));
+    let bench = &discovered.bench;
+    assert_eq!(bench.get("reviews", &["x-beta: 1"]), "canary");
+    for (at, (policy, said)) in refused().into_iter().enumerate() {
+        discovered.publish(&policies(&[
+            ("shop/reviews", policy),
+            ("shop/other", other("stable")),
+        ]));
+        discovered.settle();
+        for _ in 0..10 {
+            assert_eq!(bench.get("reviews", &["x-beta: 1"]), "canary", "{said}");
+        }
+        assert_said(bench, at, said);
+        assert_eq!(
+            bench.counted("policies_refused"),
+            u64::try_from(at).unwrap() + 1
+        );
+    }
+    // One that is gone is gone.
+    discovered.publish(&policies(&[("shop/other", other("stable"))]));
+    eventually("the policy is gone", || {
+        bench.get("reviews", &["x-beta: 1"]) == "weights"
+    });
+}
+
+#[test]
+fn a_fresh_envoy_leaves_a_refused_policy_to_the_weights() {
+    for (policy, said) in refused() {
+        let good = json!({"hosts": ["good.example.com"], "virtualServices": {"shop/reviews": ["primary"]}, "rules": beta("stable")});
+        let configuration = policies(&[("shop/reviews", policy), ("shop/good", good)]);
+        let lanes = managed("good", "reviews", "primary", &json!({"prefix": "/"}));
+        let hosts = [virtual_host(&["good.example.com"], lanes), reviews_host()];
+        let bench = Bench::with_filter(SIDECAR, &configuration, &hosts);
+        assert_eq!(bench.get("reviews", &["x-beta: 1"]), "weights", "{said}");
+        assert_eq!(
+            bench.get("good.example.com", &["x-beta: 1"]),
+            "stable",
+            "{said}"
+        );
+        assert_said(&bench, 0, said);
+        assert_eq!(bench.counted("policies_refused"), 1, "{said}");
+    }
+}
+
 #[test]
 fn a_module_that_cannot_be_fetched_leaves_it_to_the_weights() {
     // The port of a listener that is gone: nobody answers there.
@@ -118,64 +204,6 @@ fn a_module_that_cannot_be_fetched_leaves_it_to_the_weights() {
     assert_eq!(bench.get("reviews", &["x-beta: 1"]), "weights");
     let failures = bench.envoy.stat("wasm.remote_load_fetch_failures").unwrap();
     assert_eq!(failures, Some(1));
-}
-
-#[test]
-fn the_module_exports_what_is_used_and_the_abi_that_chooses_routes_again() {
-    let module = std::fs::read(module()).unwrap();
-    assert_eq!(
-        exports(&module),
-        [
-            "memory",
-            "proxy_abi_version_0_2_1",
-            "proxy_on_configure",
-            "proxy_on_context_create",
-            "proxy_on_delete",
-            "proxy_on_memory_allocate",
-            "proxy_on_request_headers",
-            "proxy_on_tick",
-            "proxy_on_vm_start",
-        ]
-    );
-}
-
-/// The names in the module's export section, in order of the alphabet.
-fn exports(module: &[u8]) -> Vec<String> {
-    fn number(bytes: &mut &[u8]) -> usize {
-        let (mut value, mut shift) = (0, 0);
-        loop {
-            let byte = bytes[0];
-            *bytes = &bytes[1..];
-            value |= usize::from(byte & 0x7f) << shift;
-            shift += 7;
-            if byte < 0x80 {
-                return value;
-            }
-        }
-    }
-    let mut rest = &module[8..];
-    while !rest.is_empty() {
-        let id = rest[0];
-        rest = &rest[1..];
-        let size = number(&mut rest);
-        let (mut section, after) = rest.split_at(size);
-        rest = after;
-        if id != 7 {
-            continue;
-        }
-        let mut names: Vec<String> = (0..number(&mut section))
-            .map(|_| {
-                let length = number(&mut section);
-                let name = String::from_utf8(section[..length].to_vec()).unwrap();
-                section = &section[length + 1..];
-                number(&mut section);
-                name
-            })
-            .collect();
-        names.sort();
-        return names;
-    }
-    Vec::new()
 }
 
 #[test]

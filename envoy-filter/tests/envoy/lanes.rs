@@ -1,7 +1,5 @@
 //! Requests get into their lanes, and only those that should.
 
-use std::time::Duration;
-
 use serde_json::json;
 
 use crate::bench::*;
@@ -147,82 +145,4 @@ fn without_virtual_services_any_route_will_do() {
     let configuration = policies(&[("shop/reviews", policy)]);
     let bench = Bench::with_filter(SIDECAR, &configuration, &[reviews_host()]);
     assert_eq!(bench.get("reviews", &["x-beta: 1"]), "canary");
-}
-
-#[test]
-fn a_mirrored_request_is_answered_by_the_weights_and_copied() {
-    let folder = tempfile::tempdir().unwrap();
-    let socket = |name: &str| json!({"pipe": {"path": folder.path().join(name)}});
-    let answers = |name: &str| {
-        let routes = vec![route("all", "reviews", &json!({"prefix": "/"}), name)];
-        listener_at(name, &socket(name), &[], &[virtual_host(&["*"], routes)])
-    };
-    let cluster = |name: &str| {
-        json!({
-            "name": name,
-            "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": socket(name)}}]}]},
-        })
-    };
-    let mut routes = managed("reviews", "reviews", "primary", &json!({"prefix": "/"}));
-    for route in &mut routes {
-        let mirror = route["name"] == "serin-shop.reviews.mirror";
-        let fields = route.as_object_mut().unwrap();
-        fields.remove("direct_response");
-        let copies = if mirror {
-            json!([{"cluster": "canary-pod"}])
-        } else {
-            json!([])
-        };
-        fields.insert(
-            "route".to_owned(),
-            json!({"cluster": "stable-pod", "request_mirror_policies": copies}),
-        );
-    }
-    let rules = json!([{"name": "m", "lane": "mirror", "percent": 50, "match": [{"headers": {"x-beta": {"exact": "1"}}}]}]);
-    let configuration = policies(&[("shop/reviews", reviews(&rules))]);
-    let listeners = [
-        listener(
-            "main",
-            &[filter("istio-system.serin", &configuration)],
-            &[virtual_host(&["*"], routes)],
-        ),
-        answers("stable-pod"),
-        answers("canary-pod"),
-    ];
-    let clusters = [cluster("stable-pod"), cluster("canary-pod")];
-    let bench = Bench::start_in(folder, SIDECAR, &listeners, &clusters);
-    let copies = || {
-        bench
-            .envoy
-            .stat("http.canary-pod.downstream_rq_completed")
-            .unwrap()
-            .unwrap_or_default()
-    };
-
-    let mut connection = bench.connect("main");
-    for _ in 0..50 {
-        let reply = connection.send("GET /", &["host: reviews"]).unwrap();
-        assert_eq!(reply.body, "stable-pod");
-    }
-    assert_eq!(copies(), 0);
-    let sent = 1_000;
-    for _ in 0..sent {
-        let reply = connection
-            .send("GET /", &["host: reviews", "x-beta: 1"])
-            .unwrap();
-        assert_eq!(reply.body, "stable-pod");
-    }
-    // Six standard deviations (16 each) of a half; copies may be on their way still.
-    let enough = 500 - 95;
-    for _ in 0..200 {
-        if copies() >= enough {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    assert!(
-        (enough..=500 + 95).contains(&copies()),
-        "{} of {sent}",
-        copies()
-    );
 }

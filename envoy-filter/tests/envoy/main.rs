@@ -11,10 +11,17 @@
     clippy::indexing_slicing
 )]
 
+mod application;
 mod bench;
 mod configuration;
+mod cookies;
+mod hops;
 mod lanes;
 mod live;
 mod metrics;
+mod mirrors;
+mod module;
+mod protocols;
+mod sticky;
 mod tables;
 mod trust;
