@@ -1,8 +1,10 @@
 //! What a user writes under `trafficRouting.plugins["serin/istio"]`: the fields of Argo's built-in `istio:`
 //! block (argo-rollouts v1.10.1 `IstioTrafficRouting`), same names and meaning, and Serin's own.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Deserializer};
-use traffic_policy::config::Lanes;
+use traffic_policy::config::{Lanes, Match, StickyKey};
 
 /// The plugin's name, which is also its key in `trafficRouting.plugins`.
 pub const PLUGIN_NAME: &str = "serin/istio";
@@ -25,6 +27,41 @@ pub struct Config {
     /// Who keeps the lane routes: Serin (`managed`), or the user in the manifest (`declared`).
     #[serde(default)]
     pub lanes: Lanes,
+    /// Tells users apart, so that the weights move each of them once; absent, every request is drawn anew.
+    pub sticky: Option<StickyConfig>,
+    /// More than a step can say of a header or mirror route, by its name in `managedRoutes`.
+    #[serde(default, deserialize_with = "or_empty")]
+    pub routes: BTreeMap<String, RouteConfig>,
+    /// Hosts at which the lane is decided ahead, for requests that reach the Rollout further in
+    /// ([`traffic_policy::config::Policy::entry_hosts`]); a name without a dot is a Service's of the Rollout's namespace.
+    #[serde(default, deserialize_with = "or_empty")]
+    pub entry_hosts: Vec<String>,
+    /// What makes a lane header believed ([`traffic_policy::config::Policy::secret`]).
+    pub lane_secret: Option<String>,
+}
+
+/// What a canary's share is drawn by.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StickyConfig {
+    /// The first of these that a request has.
+    pub keys: Vec<StickyKey>,
+    /// Which users come first: the same with every release. Absent: the canary's pod hash, and so others with each.
+    pub salt: Option<String>,
+}
+
+/// What is added to the steps of one managed route.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RouteConfig {
+    /// Further entries, any of which will do, as long as a step has switched the route on with one of its own.
+    #[serde(default, rename = "match", deserialize_with = "or_empty")]
+    pub matches: Vec<Match>,
+    /// The share of the matching requests, 0 to 100, where the step names none: a header step can't.
+    pub percent: Option<u32>,
+    /// What the share is drawn by; without them by chance.
+    #[serde(default, deserialize_with = "or_empty")]
+    pub keys: Vec<StickyKey>,
 }
 
 /// One VirtualService (Argo's `IstioVirtualService`).
@@ -81,11 +118,11 @@ pub struct DestinationRuleConfig {
     pub additional_subset_names: Vec<String>,
 }
 
-/// A list that is null is empty, as Go reads it.
-fn or_empty<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+/// A list or map that is null is empty, as Go reads it.
+fn or_empty<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
-    T: Deserialize<'de>,
+    T: Deserialize<'de> + Default,
 {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }

@@ -3,6 +3,7 @@
 pub(crate) mod declared;
 pub(crate) mod delegate;
 pub mod destination_rule;
+pub(crate) mod edge;
 pub mod error;
 pub(crate) mod flow;
 pub(crate) mod lane_route;
@@ -18,3 +19,5 @@ pub mod weights;
 pub(crate) mod fixtures;
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+pub(crate) mod users;

@@ -20,7 +20,7 @@ use crate::leftover::Leftover;
 use crate::object::{Kind, Object};
 use crate::observe::observe;
 use crate::router::CallError;
-use crate::settle::{MAX_TRIES, Setbacks, last_of_several, target};
+use crate::settle::{MAX_TRIES, Setbacks, policy_behind_others, target};
 use crate::standing::{Known, Memory, Repair, repair};
 
 /// The wait before what can't be told yet is asked again.
@@ -202,7 +202,7 @@ impl Keeper {
             if !leads {
                 return Ok(Looked::IfLeading(instance_of(&rollout).to_owned()));
             }
-            if !rehearsed && let Some(policy) = last_of_several(&pending) {
+            if !rehearsed && let Some(policy) = policy_behind_others(&pending) {
                 rehearsed = true;
                 self.cluster.rehearse(policy).await?;
             }

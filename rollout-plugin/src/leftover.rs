@@ -3,6 +3,8 @@
 //! Weights, destinations and pod hashes stay as they are: they are what routes the traffic, and whoever takes over
 //! sets them.
 
+use std::collections::BTreeMap;
+
 use argo_rollouts::Rollout;
 use serde_json::Value;
 use traffic_policy::config::Lanes;
@@ -97,7 +99,7 @@ impl Leftover {
         )
     }
 
-    /// As much of a routing as a removal looks at. Without the names of managed routes: where the Rollout has moved to
+    /// As much of a routing as a removal looks at. Without stickiness: no weight is to move first. Without the names of managed routes: where the Rollout has moved to
     /// the built-in block, routes of these names are that one's.
     fn routing(&self) -> Routing {
         let reference = |id: &ObjectId| VirtualServiceRef {
@@ -118,6 +120,10 @@ impl Leftover {
             max_weight: 100,
             lanes: self.lanes,
             managed_routes: Vec::new(),
+            sticky: None,
+            routes: BTreeMap::new(),
+            entry_hosts: Vec::new(),
+            lane_secret: None,
             known_experiments: Vec::new(),
         }
     }

@@ -75,14 +75,12 @@ pub(crate) async fn observe(
         reads: Reads::default(),
     };
     let mut observed = Observed::default();
-    if !removes {
-        if let Some(reference) = &routing.destination_rule {
-            observed.destination_rule = cache.get(&reference.id).await?;
-        }
-        if routing.destination_rule.is_some() || routing.may_need_policy() {
-            let namespace = &routing.rollout.namespace;
-            observed.replica_sets = cache.list(Kind::ReplicaSet, namespace).await?;
-        }
+    if let Some(reference) = routing.destination_rule.as_ref().filter(|_| !removes) {
+        observed.destination_rule = cache.get(&reference.id).await?;
+    }
+    if needs_pods(routing, removes) {
+        let namespace = &routing.rollout.namespace;
+        observed.replica_sets = cache.list(Kind::ReplicaSet, namespace).await?;
     }
     if matches!(call, Call::UpdateHash(_)) {
         return Ok((observed, cache.reads));
@@ -118,13 +116,17 @@ fn begin(cache: &Cache, routing: &Routing, removes: bool) {
     if routing.may_need_policy() {
         cache.begin(routing.wasm_plugin.kind, &routing.wasm_plugin.namespace);
     }
-    if removes {
-        return;
-    }
-    if let Some(reference) = &routing.destination_rule {
-        cache.begin(reference.id.kind, &reference.id.namespace);
-    }
-    if routing.destination_rule.is_some() || routing.may_need_policy() {
+    if needs_pods(routing, removes) {
         cache.begin(Kind::ReplicaSet, &routing.rollout.namespace);
     }
+    if let Some(reference) = routing.destination_rule.as_ref().filter(|_| !removes) {
+        cache.begin(reference.id.kind, &reference.id.namespace);
+    }
+}
+
+/// True if a decision asks which versions have pods.
+fn needs_pods(routing: &Routing, removes: bool) -> bool {
+    // Who is told apart stays so when the managed routes go.
+    routing.sticky.is_some()
+        || (!removes && (routing.destination_rule.is_some() || routing.may_need_policy()))
 }

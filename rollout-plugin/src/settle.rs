@@ -16,7 +16,7 @@ use crate::object::{Kind, ObjectId};
 use crate::observe::observe;
 use crate::router::CallError;
 
-/// How many writes and lost races one call may take. A call needs at most four writes; the rest is for other
+/// How many writes and lost races one call may take. A call needs a handful of writes; the rest is for other
 /// writers, and a call that still finds the objects changed reports it and is called again.
 pub(crate) const MAX_TRIES: u32 = 40;
 
@@ -40,7 +40,7 @@ pub(crate) async fn settle(
     for _ in 0..MAX_TRIES {
         let (observed, _) = observe(&cluster.cache, routing, call).await?;
         let pending = writes(rollout, routing, &observed, call);
-        if !relisted && misses_pods(rollout, &observed, call, &pending) {
+        if !relisted && misses_pods(rollout, routing, &observed, call, &pending) {
             // The controller's own watch may have seen them a moment before this one.
             relisted = true;
             let namespace = &routing.rollout.namespace;
@@ -52,7 +52,7 @@ pub(crate) async fn settle(
             return Ok(());
         };
         entry.state().changes_policy(routing, &observed, &pending);
-        if !rehearsed && let Some(policy) = last_of_several(&pending) {
+        if !rehearsed && let Some(policy) = policy_behind_others(&pending) {
             // A policy that is refused must not leave lane routes behind that were made for it.
             rehearsed = true;
             cluster.rehearse(policy).await?;
@@ -135,31 +135,29 @@ pub(crate) fn target(write: &Write) -> &ObjectId {
     }
 }
 
-/// The policy's change, where other objects are to be changed before it.
-pub(crate) fn last_of_several(pending: &[Write]) -> Option<&Write> {
-    match pending {
-        [_, .., last @ Write::Policy { .. }] => Some(last),
-        _ => None,
-    }
+/// The policy's first change, where other objects are to be changed before it.
+pub(crate) fn policy_behind_others(pending: &[Write]) -> Option<&Write> {
+    let is_policy = |write: &&Write| matches!(write, Write::Policy { .. });
+    let first = pending.iter().find(is_policy)?;
+    (pending.first() != Some(first)).then_some(first)
 }
 
 /// True if the outcome would be another one with pods of the current version.
 fn misses_pods(
     rollout: &Rollout,
+    routing: &Routing,
     observed: &Observed,
     call: Call<'_>,
     pending: &Result<Vec<Write>, CoreError>,
 ) -> bool {
-    match pending {
-        Err(CoreError::NoPods { .. }) => true,
-        Ok(writes) if writes.is_empty() => {
-            let current = &rollout.status.current_pod_hash;
-            matches!(call, Call::SetRoute(_))
-                && has_canary(rollout)
-                && !Versions::of(&observed.replica_sets).has_pods(current)
-        }
+    let needs_pods = match (pending, call) {
+        (Err(CoreError::NoPods { .. }), _) => return true,
+        (Ok(writes), Call::SetRoute(_)) => writes.is_empty() || routing.sticky.is_some(),
+        (Ok(_), Call::SetWeight(weights)) => routing.sticky.is_some() && weights.canary > 0,
         _ => false,
-    }
+    };
+    let current = &rollout.status.current_pod_hash;
+    needs_pods && has_canary(rollout) && !Versions::of(&observed.replica_sets).has_pods(current)
 }
 
 #[cfg(test)]

@@ -61,8 +61,8 @@ pub enum CoreError {
         /// Whose traffic.
         rollout: RolloutKey,
     },
-    /// The rules don't compile, so no proxy would take them.
-    #[error("rollout {rollout}: its header and mirror routes are not a valid policy")]
+    /// The policy doesn't compile, so no proxy would take it.
+    #[error("rollout {rollout}: its steps and the plugin's configuration make no valid policy")]
     Policy {
         /// Whose.
         rollout: RolloutKey,

@@ -41,7 +41,7 @@ impl LaneRoute<'_> {
                 .unwrap_or_default(),
         );
         clone.insert("name".to_owned(), Value::from(name));
-        clone.insert("match".to_owned(), self.matches(route));
+        clone.insert("match".to_owned(), self.matches(route, routing));
         match self.lane {
             Lane::Canary => set_destination(&mut clone, route, routing, Side::Canary),
             Lane::Stable => set_destination(&mut clone, route, routing, Side::Stable),
@@ -55,9 +55,13 @@ impl LaneRoute<'_> {
     }
 
     /// Every match entry of the route, or one empty entry, with the lane header added (fields of an entry are ANDed).
-    fn matches(&self, route: &Value) -> Value {
+    fn matches(&self, route: &Value, routing: &Routing) -> Value {
         let header = lane_header(&self.rollout.namespace, &self.rollout.name);
-        let value = json!({ "exact": self.lane.as_str() });
+        let value = match &routing.lane_secret {
+            Some(secret) => format!("{}.{secret}", self.lane),
+            None => self.lane.to_string(),
+        };
+        let value = json!({ "exact": value });
         let mut entries = route
             .get("match")
             .and_then(Value::as_array)

@@ -1,31 +1,28 @@
 //! From a call and the observed objects to the writes.
 //!
 //! The shell carries the first one out, observes again and asks again, until there is none. So a
-//! conflict needs no special treatment, and the order below holds whatever else happens in between:
-//! subsets first, then lane routes, then the policy that uses them; and lane routes go only when the observed policy
-//! has stopped using them.
+//! conflict needs no special treatment, and the order holds whatever else happens in between (`routes`).
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use argo_rollouts::{Rollout, WeightDestination};
 use serde_json::Value;
 
-use traffic_policy::config::Lanes;
-
-use crate::core::declared;
 use crate::core::destination_rule::{self, Hashes};
 use crate::core::error::CoreError;
 use crate::core::policy;
 use crate::core::routing::{CONFIG_FIELD, Routing, VirtualServiceRef};
-use crate::core::rules::{RouteStep, has_canary, lanes_of_steps, rules_in_force};
-use crate::core::virtual_service::{self, Desired};
+use crate::core::rules::RouteStep;
+use crate::core::virtual_service;
 use crate::object::{Object, ObjectId, POD_TEMPLATE_HASH};
 
+use routes::{Aim, routes};
 use shares::Shares;
 
 mod keep;
+mod routes;
 mod shares;
+mod stages;
 
 /// What the controller asks for.
 #[derive(Clone, Copy, Debug)]
@@ -166,23 +163,9 @@ pub fn writes(
             };
             routes(rollout, routing, observed, &aim)
         }
-        Call::RemoveManagedRoutes => Ok(removal(routing, observed)),
+        Call::RemoveManagedRoutes => Ok(removal(rollout, routing, observed)),
         Call::Keep(standing) => keep::keep(rollout, routing, observed, standing),
     }
-}
-
-/// What [`routes`] shall bring about.
-#[derive(Clone, Debug, Default)]
-struct Aim<'a> {
-    /// `None` leaves the weights alone.
-    weights: Option<Shares<'a>>,
-    /// The step that a call brings.
-    step: Option<RouteStep<'a>>,
-    /// The canary's pod hash where the subset is to stay at it; `None` brings the canary subset to the Rollout's
-    /// current version where traffic is sent there.
-    canary: Option<&'a str>,
-    /// Experiments whose subsets stay though they have no weight yet.
-    additional: &'a [WeightDestination],
 }
 
 /// All subsets' hashes.
@@ -194,106 +177,16 @@ fn all_of(hashes: PodHashes<'_>) -> Hashes<'_> {
     }
 }
 
-/// Weights, lanes and policy as the Rollout's steps want them.
-fn routes(
-    rollout: &Rollout,
-    routing: &Routing,
-    observed: &Observed,
-    aim: &Aim<'_>,
-) -> Result<Vec<Write>, CoreError> {
-    check_present(routing, observed)?;
-    let current = &*rollout.status.current_pod_hash;
-    // Where the subset is to stay at another version, no rule may send anything to it.
-    let is_canary = aim.canary.is_none_or(|canary| canary == current);
-    let rules = if routing.may_need_policy() && is_canary {
-        let has_pods = Versions::of(&observed.replica_sets).has_pods(current);
-        rules_in_force(rollout, routing, has_pods, aim.step)?
-    } else {
-        Vec::new()
-    };
-    let split = aim.weights.as_ref().map(|weights| &weights.split);
-    let sends_to_canary = split.is_some_and(|split| split.canary > 0) || !rules.is_empty();
-    let observed_policy =
-        policy::observed_policy(observed.wasm_plugin.as_deref(), &routing.rollout);
-    let standing_rules = policy::rule_names(observed_policy);
-    let leftovers = rules
-        .iter()
-        .map(|rule| rule.name.clone())
-        .filter(|name| !standing_rules.contains(&**name))
-        .collect::<BTreeSet<String>>();
-    let desired_policy = policy::desired_policy(rules, routing, observed)?;
-    if desired_policy.is_some() && observed.wasm_plugin.is_none() {
-        let field = format!("{CONFIG_FIELD}.wasmPlugin");
-        return Err(missing(routing, &routing.wasm_plugin, &field));
-    }
-
-    let additional = aim
-        .weights
-        .as_ref()
-        .map_or(&[][..], |weights| weights.additional);
-    let moves = sends_to_canary && aim.canary.is_none() && current != rollout.status.stable_rs;
-    let mut writes = Vec::new();
-    if moves || !additional.is_empty() {
-        let hashes = Hashes {
-            canary: moves.then_some(current),
-            stable: None,
-            additional,
-        };
-        writes.extend(subsets(routing, observed, hashes)?);
-    }
-    if sends_to_canary && writes.is_empty() {
-        check_canary_subset(rollout, routing, observed)?;
-    }
-    // Those of the policy that goes too: they go when no filter sends anything to them any more.
-    let mut lanes = policy::lanes_of(observed_policy);
-    lanes.extend(policy::lanes_of(desired_policy.as_ref()));
-    // All that will be needed, so that it is told before the first step and not at the last.
-    let mut declared = lanes_of_steps(rollout);
-    declared.extend(policy::lanes_of(desired_policy.as_ref()));
-    // Without a canary nothing is sent to them, and an abort has to get through.
-    let checked = routing.lanes == Lanes::Declared && has_canary(rollout);
-    let desired = Desired {
-        split,
-        lanes,
-        leftovers: leftovers.iter().map(String::as_str).collect(),
-        observed_policy,
-    };
-    for (reference, object) in present(routing, observed) {
-        if checked && virtual_service::has_http(object) {
-            declared::check(object, reference, routing, &declared)?;
-        }
-        let spec = virtual_service::desired_spec(object, reference, routing, &desired)?;
-        writes.extend(change(object, spec));
-    }
-    // Of an experiment that has ended: after the routes, and not in a plan that writes the same object already.
-    if aim.weights.is_some()
-        && let (Some(reference), Some(object)) =
-            (&routing.destination_rule, &observed.destination_rule)
-        && !writes
-            .iter()
-            .any(|write| matches!(write, Write::Spec { object, .. } if object.id == reference.id))
-    {
-        let current = additional
-            .iter()
-            .chain(aim.additional)
-            .map(|experiment| &*experiment.service_name)
-            .collect();
-        let spec = destination_rule::without_leftovers(object, reference, routing, &current);
-        writes.extend(change(object, spec));
-    }
-    writes.extend(policy_change(
-        routing,
-        observed_policy,
-        desired_policy.as_ref(),
-    ));
-    Ok(writes)
-}
-
 /// The policy goes, then all lane routes that are Serin's, whatever else has become of the objects: a removal must not
-/// stumble over a VirtualService that has lost its managed route.
-fn removal(routing: &Routing, observed: &Observed) -> Vec<Write> {
+/// stumble over a VirtualService that has lost its managed route. Where users are told apart the rules alone go, until
+/// the weights have moved.
+fn removal(rollout: &Rollout, routing: &Routing, observed: &Observed) -> Vec<Write> {
     let observed_policy =
         policy::observed_policy(observed.wasm_plugin.as_deref(), &routing.rollout);
+    if let Some(left) = stages::left_by_removal(rollout, routing, observed) {
+        let change = policy_change(routing, observed_policy, Some(&left));
+        return change.into_iter().collect();
+    }
     let lane_routes = present(routing, observed).filter_map(|(reference, object)| {
         let spec = virtual_service::without_lane_routes(object, reference, routing);
         change(object, spec)
@@ -333,7 +226,8 @@ fn policy_change(
     })
 }
 
-/// True if the live objects carry that weight: every managed route, and a canary subset whose version has pods.
+/// True if the live objects carry that weight: every managed route, the policy's share where users are told apart, and
+/// a canary subset whose version has pods.
 ///
 /// # Errors
 /// As [`writes`].
@@ -343,6 +237,14 @@ pub fn weight_is_live(
     observed: &Observed,
     weights: Weights<'_>,
 ) -> Result<bool, CoreError> {
+    // Whoever is told apart is at the stable version as long as the canary has no pods.
+    let versions = Versions::of(&observed.replica_sets);
+    if routing.sticky.is_some()
+        && weights.canary > 0
+        && !versions.has_pods(&rollout.status.current_pod_hash)
+    {
+        return Ok(false);
+    }
     match writes(rollout, routing, observed, Call::SetWeight(weights)) {
         Err(CoreError::NoPods { .. }) => Ok(false),
         writes => Ok(writes?.is_empty()),

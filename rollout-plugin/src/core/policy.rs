@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 use traffic_policy::Lane;
-use traffic_policy::config::{Lanes, Policy, Rule};
+use traffic_policy::config::{Lanes, Policy, Rule, Sticky};
 
 use crate::core::delegate;
+use crate::core::edge;
 use crate::core::error::{CoreError, Fault};
 use crate::core::plan::{Observed, present};
-use crate::core::routing::{CLUSTER_DOMAIN, RolloutKey, Routing, VirtualServiceRef, full_name};
+use crate::core::routing::{CLUSTER_DOMAIN, RolloutKey, Routing, VirtualServiceRef, full_host};
+use crate::core::rules::add_sticky_lanes;
 use crate::core::virtual_service;
 use crate::object::{Kind, Object, ObjectId};
 
@@ -31,7 +33,29 @@ pub fn observed_policy<'a>(
 /// filter takes it either.
 pub fn lanes_of(policy: Option<&Value>) -> BTreeSet<Lane> {
     let names = rules_of(policy).filter_map(|rule| rule.get("lane")?.as_str());
-    names.filter_map(Lane::named).collect()
+    let mut lanes = names.filter_map(Lane::named).collect();
+    if sticky_of(policy).is_some() {
+        add_sticky_lanes(&mut lanes);
+    }
+    lanes
+}
+
+/// How a policy, as it stands, tells users apart; `None` where it doesn't, or not so that a filter could read it.
+pub(crate) fn sticky_of(policy: Option<&Value>) -> Option<Sticky> {
+    let sticky = policy?.get("sticky")?;
+    serde_json::from_value(sticky.clone()).ok()
+}
+
+/// A policy as it stands, with that share of the keys for the canary and no rules.
+pub(crate) fn with_share(policy: &Value, share: u32) -> Value {
+    let mut policy = policy.clone();
+    if let Some(fields) = policy.as_object_mut() {
+        fields.remove("rules");
+    }
+    if let Some(sticky) = policy.get_mut("sticky").and_then(Value::as_object_mut) {
+        sticky.insert("canary".to_owned(), Value::from(share));
+    }
+    policy
 }
 
 /// The names of a policy's rules, as it stands.
@@ -65,20 +89,25 @@ pub(crate) fn routes_of(policy: Option<&Value>, virtual_service: &ObjectId) -> B
     names.filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-/// The policy that `rules` make, checked as the filter will check it; `None` without rules.
+/// The policy that `rules` and `sticky` make, checked as the filter will check it; `None` without either.
 ///
 /// A VirtualService without HTTP routes has no part in it.
 ///
 /// # Errors
-/// A rule that doesn't compile, a VirtualService without hosts, or none with HTTP routes.
+/// A field that doesn't compile, a VirtualService without hosts, none with HTTP routes, or one in the mesh where users
+/// are told apart by what an edge alone knows.
 pub fn desired_policy(
     rules: Vec<Rule>,
+    sticky: Option<Sticky>,
     routing: &Routing,
     observed: &Observed,
 ) -> Result<Option<Value>, CoreError> {
-    if rules.is_empty() {
+    if rules.is_empty() && sticky.is_none() {
         return Ok(None);
     }
+    let of_rules = rules.iter().flat_map(|rule| &rule.keys);
+    let keys = of_rules.chain(sticky.iter().flat_map(|sticky| &sticky.keys));
+    let edge = edge::of_keys(keys, routing);
     let mut places = Places::default();
     for (reference, object) in with_http(routing, observed)? {
         let names = virtual_service::managed_route_names(object, reference, routing)?;
@@ -86,9 +115,11 @@ pub fn desired_policy(
             let roots = delegate::roots_of(object, &observed.roots)
                 .map_err(|fault| fault.of(&object.id))?;
             for root in roots {
+                edge::check(root.object, edge)?;
                 places.add(root.object, merged_names(&root.routes, &names), observed);
             }
         } else {
+            edge::check(object, edge)?;
             places.add(object, names, observed);
         }
     }
@@ -97,7 +128,9 @@ pub fn desired_policy(
         virtual_services: Some(places.virtual_services),
         lanes: routing.lanes,
         rules,
-        ..Policy::default()
+        sticky,
+        entry_hosts: routing.entry_hosts.clone(),
+        secret: routing.lane_secret.clone(),
     };
     let error = |source| CoreError::Unwritable {
         rollout: routing.rollout.clone(),
@@ -229,19 +262,12 @@ fn key_of(virtual_service: &ObjectId) -> String {
     format!("{}/{}", virtual_service.namespace, virtual_service.name)
 }
 
-/// Full names: a host without a dot is a Service of the VirtualService's own namespace
-/// (istio `pilot/pkg/model` `ResolveShortnameToFQDN`).
+/// Full names: a host without a dot is a Service of the VirtualService's own namespace.
 fn hosts_of(object: &Object) -> Vec<String> {
     let hosts = object.spec.get("hosts").and_then(Value::as_array);
     let names = hosts.into_iter().flatten().filter_map(Value::as_str);
     names
-        .map(|host| {
-            if host.contains('.') || host.contains('*') {
-                host.to_ascii_lowercase()
-            } else {
-                full_name(&host.to_ascii_lowercase(), &object.id.namespace)
-            }
-        })
+        .map(|host| full_host(host, &object.id.namespace))
         .collect()
 }
 

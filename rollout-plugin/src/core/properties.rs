@@ -12,7 +12,9 @@ use crate::core::fixtures::{carry_out, observed, replica_set, rollout};
 use crate::core::plan::{
     Call, Observed, PodHashes, Standing, Versions, Weights, Write, weight_is_live, writes,
 };
+use crate::core::policy::{lanes_of, observed_policy, sticky_of};
 use crate::core::routing::Routing;
+use crate::core::users::Users;
 
 const MAXIMA: [u32; 4] = [1, 7, 100, 1000];
 const EXPERIMENTS: [&str; 3] = ["trial-a", "reviews-c2-2-1-b", "trial-c"];
@@ -124,18 +126,20 @@ fn reconcile() -> impl Strategy<Value = Reconcile> {
 }
 
 impl Reconcile {
-    fn rollout(&self, max: u32, earlier: &[WeightDestination]) -> Rollout {
+    fn rollout(&self, max: u32, sticky: bool, earlier: &[WeightDestination]) -> Rollout {
         let earlier: Vec<Value> = earlier
             .iter()
             .map(|experiment| json!({"serviceName": experiment.service_name, "weight": experiment.weight}))
             .collect();
         let step = json!({"setHeaderRoute": {"name": "beta", "match": [{"headerName": "x", "headerValue": {"exact": "1"}}]}});
+        let keys = sticky.then(|| json!({"keys": [{"cookie": "user"}]}));
         rollout(json!({
             "spec": {"strategy": {"canary": {
                 "steps": [step, {"setWeight": 20}],
                 "trafficRouting": {"maxTrafficWeight": max, "plugins": {"serin/istio": {
                     "virtualService": {"routes": null},
                     "destinationRule": {"additionalSubsetNames": ["pinned"]},
+                    "sticky": keys,
                 }}},
             }}},
             "status": {
@@ -188,6 +192,7 @@ fn settle(rollout: &Rollout, observed: &mut Observed, call: Call<'_>) -> usize {
         }
         carry_out(write, observed);
         assert!(!safe || has_endpoints(observed), "{call:?}: write {count}");
+        check_lanes(&routing, observed);
     }
     panic!("{call:?} doesn't settle");
 }
@@ -208,6 +213,17 @@ fn has_endpoints(observed: &Observed) -> bool {
             !takes || hash.is_none_or(|hash| versions.has_pods(hash))
         })
     })
+}
+
+/// No policy uses a lane without its route.
+fn check_lanes(routing: &Routing, observed: &Observed) {
+    let policy = observed_policy(observed.wasm_plugin.as_deref(), &routing.rollout);
+    let spec = &observed.virtual_services[0].as_ref().unwrap().spec;
+    let routes = spec["http"].as_array().unwrap();
+    for lane in lanes_of(policy) {
+        let name = format!("serin-shop.reviews.{lane}");
+        assert!(routes.iter().any(|route| route["name"] == *name), "{name}");
+    }
 }
 
 /// All lists of destinations that have weights to share.
@@ -241,18 +257,94 @@ fn users(spec: &Value) -> Value {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
+    /// Seen after every single write, with whatever experiments beside.
+    #[test]
+    fn a_ramp_moves_each_user_once_and_an_abort_back(
+        http in route(),
+        shares in collection::vec(0..=100_u32, 0..6),
+        max in sample::select(&[7, 100, 1000][..]),
+        experiments in experiments(),
+        ends in sample::select(&["promoted", "aborted", "rolled back", "promoted in full"][..]),
+    ) {
+        let mut world = observed(json!([http]));
+        let wasm_before = world.wasm_plugin.clone();
+        let mut weights: Vec<u32> = shares.iter().map(|share| share * max / 100).collect();
+        weights.sort_unstable();
+        if ends == "promoted" {
+            weights.push(max);
+        }
+        let last = weights.last().copied().unwrap_or(0);
+        let ramp = Reconcile { current: "c2", aborted: false, canary_has_pods: true, weight: 0, experiments };
+        let end = Reconcile {
+            aborted: ends == "aborted",
+            current: if ends == "rolled back" { "s1" } else { "c2" },
+            ..ramp.clone()
+        };
+        let (mut going, mut ended) = (ramp.rollout(max, true, &[]), end.rollout(max, true, &ramp.experiments));
+        for rollout in [&mut going, &mut ended] {
+            // Nobody is to leave the ramp by a header.
+            let canary = rollout.spec.strategy.canary.as_mut().unwrap();
+            canary.steps.clear();
+            // Nor is all the weight to be elsewhere.
+            let plugins = &mut canary.traffic_routing.as_mut().unwrap().plugins;
+            plugins.get_mut("serin/istio").unwrap()["destinationRule"]["additionalSubsetNames"] = Value::Null;
+        }
+        let routing = Routing::of(&going).unwrap();
+        let (canary, stable) = if ends.starts_with("promoted") {
+            ended.status.stable_rs = "c2".to_owned();
+            ("c2", "c2")
+        } else {
+            (end.current, "s1")
+        };
+        let mut users = Users::default();
+        let mut walk = |rollout: &Rollout, call: Call<'_>| {
+            for count in 0..20 {
+                users.look(&routing, &world);
+                let pending = writes(rollout, &routing, &world, call).unwrap();
+                let Some(write) = pending.into_iter().next() else { return };
+                carry_out(write, &mut world);
+                assert!(count < 19, "{call:?} doesn't settle");
+            }
+        };
+        // The first reconcile comes before any weight, and takes what is not the Rollout's off the routes.
+        walk(&going, Call::SetWeight(ramp.weights()));
+        for weight in &weights {
+            let weight = i32::try_from(*weight).unwrap();
+            walk(&going, Call::UpdateHash(ramp.hashes()));
+            walk(&going, Call::SetWeight(Weights { canary: weight, ..ramp.weights() }));
+        }
+        walk(&ended, Call::RemoveManagedRoutes);
+        walk(&ended, Call::UpdateHash(PodHashes { canary, stable, additional: &[] }));
+        walk(&ended, Call::SetWeight(Weights::default()));
+
+        for (bucket, history) in users.histories() {
+            let expected: &[&str] = match ends {
+                "promoted" | "promoted in full" => &["s1", "c2"],
+                _ if bucket < last => &["s1", "c2", "s1"],
+                _ => &["s1"],
+            };
+            // The routes as the user has written them may lead anywhere.
+            let seen: Vec<&str> = history.iter().map(|version| &**version).skip_while(|version| *version != "s1").collect();
+            prop_assert_eq!(&seen, expected, "user {} of {:?}, {}", bucket, history, ends);
+        }
+        prop_assert_eq!(world.wasm_plugin, wasm_before);
+        let routes = world.virtual_services[0].as_ref().unwrap().spec["http"].clone();
+        prop_assert_eq!(routes.as_array().unwrap().len(), 1, "lanes are left");
+    }
+
     #[test]
     fn any_sequence_of_reconciles_settles(
         spec in virtual_service(),
         reconciles in collection::vec(reconcile(), 1..6),
         max in sample::select(&MAXIMA[..]),
+        sticky in any::<bool>(),
     ) {
         let mut world = observed(json!([]));
         Arc::make_mut(world.virtual_services[0].as_mut().unwrap()).spec = spec.clone();
         let rule_before = world.destination_rule.as_ref().unwrap().spec["subsets"][0]["labels"]["app"].clone();
         let mut earlier: &[WeightDestination] = &[];
         for reconcile in &reconciles {
-            let rollout = reconcile.rollout(max, earlier);
+            let rollout = reconcile.rollout(max, sticky, earlier);
             let routing = Routing::of(&rollout).unwrap();
             world.replica_sets = vec![
                 Arc::new(replica_set("s1", 3)),
@@ -268,6 +360,12 @@ proptest! {
             };
             prop_assert_eq!(settle(&rollout, &mut world, Call::Keep(standing)), 0, "Keep");
             prop_assert!(weight_is_live(&rollout, &routing, &world, reconcile.weights()).unwrap());
+
+            let policy = observed_policy(world.wasm_plugin.as_deref(), &routing.rollout);
+            let share = sticky_of(policy).map(|sticky| i32::try_from(sticky.canary).unwrap());
+            let is_over = reconcile.aborted || reconcile.current == "s1";
+            let expected = (sticky && !is_over).then(|| reconcile.weight.min(i32::try_from(max).unwrap()));
+            prop_assert_eq!(share, expected, "the share follows the weight");
 
             let found = &world.virtual_services[0].as_ref().unwrap().spec;
             for destinations in splits(found) {

@@ -1,5 +1,6 @@
 //! A Rollout's configuration, checked and resolved: which objects it routes through, and what its two sides are.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use argo_rollouts::{CanaryStrategy, Rollout};
@@ -7,7 +8,8 @@ use argo_rollouts::{CanaryStrategy, Rollout};
 use traffic_policy::config::Lanes;
 
 use crate::config::{
-    Config, DEFAULT_WASM_PLUGIN, PLUGIN_NAME, TcpRouteConfig, TlsRouteConfig, VirtualServiceConfig,
+    Config, DEFAULT_WASM_PLUGIN, PLUGIN_NAME, RouteConfig, StickyConfig, TcpRouteConfig,
+    TlsRouteConfig, VirtualServiceConfig,
 };
 use crate::core::error::{CoreError, Fault};
 use crate::object::{Kind, ObjectId};
@@ -106,6 +108,14 @@ pub struct Routing {
     pub lanes: Lanes,
     /// The names of the header and mirror routes, first has precedence (`trafficRouting.managedRoutes`).
     pub managed_routes: Vec<String>,
+    /// What tells users apart; `None` leaves every request to chance.
+    pub sticky: Option<StickyConfig>,
+    /// What is added to the steps of a managed route.
+    pub routes: BTreeMap<String, RouteConfig>,
+    /// Full names of hosts at which lanes are decided ahead.
+    pub entry_hosts: Vec<String>,
+    /// What makes a lane header believed.
+    pub lane_secret: Option<String>,
     /// The Services of experiments that the controller has last given weight to (`status.canary.weights.additional`):
     /// what is named so in the objects was put there for the Rollout.
     pub known_experiments: Vec<String>,
@@ -150,11 +160,13 @@ impl Routing {
             Fault::new(
                 field,
                 error.into_inner().to_string(),
-                "the fields of Argo's istio block, wasmPlugin, or lanes (managed or declared)",
+                "the fields of Argo's istio block, wasmPlugin, lanes (managed or declared), sticky, routes, entryHosts, or laneSecret",
             )
         })?;
         let (stable_service, canary_service) = services(rollout, canary);
         let max_weight = traffic.max_traffic_weight.unwrap_or(100);
+        let managed_routes = traffic.managed_routes.iter();
+        let managed_routes: Vec<String> = managed_routes.map(|route| route.name.clone()).collect();
         Ok(Self {
             virtual_services: virtual_services(key, &config)?,
             destination_rule: destination_rule(key, &config)?,
@@ -172,20 +184,20 @@ impl Routing {
                     )
                 })?,
             lanes: config.lanes,
-            managed_routes: traffic
-                .managed_routes
-                .iter()
-                .map(|route| route.name.clone())
-                .collect(),
+            routes: routes(&config, &managed_routes)?,
+            managed_routes,
+            sticky: sticky(&config)?,
+            entry_hosts: entry_hosts(key, &config),
+            lane_secret: config.lane_secret.clone(),
             known_experiments: known_experiments(rollout),
             rollout: key.clone(),
         })
     }
 
-    /// True if the Rollout may ever need a policy: without header or mirror routes a canary is weights alone,
-    /// and no WasmPlugin has to exist.
+    /// True if the Rollout may ever need a policy: without header or mirror routes and without stickiness a canary is
+    /// weights alone, and no WasmPlugin has to exist.
     pub fn may_need_policy(&self) -> bool {
-        !self.managed_routes.is_empty()
+        !self.managed_routes.is_empty() || self.sticky.is_some()
     }
 }
 
@@ -303,6 +315,60 @@ fn destination_rule(
         stable_subset: written.stable_subset_name.clone(),
         additional_subsets: written.additional_subset_names.clone(),
     }))
+}
+
+fn sticky(config: &Config) -> Result<Option<StickyConfig>, Fault> {
+    let found = config.sticky.clone();
+    if found.as_ref().is_some_and(|sticky| sticky.keys.is_empty()) {
+        return Err(Fault::new(
+            format!("{CONFIG_FIELD}.sticky.keys"),
+            "an empty list",
+            "at least one of header, cookie, queryParam and sourceAddress",
+        ));
+    }
+    Ok(found)
+}
+
+fn routes(
+    config: &Config,
+    managed_routes: &[String],
+) -> Result<BTreeMap<String, RouteConfig>, Fault> {
+    for (name, route) in &config.routes {
+        let at = format!("{CONFIG_FIELD}.routes");
+        if !managed_routes.contains(name) {
+            return Err(Fault::new(
+                at,
+                format!("{name:?}"),
+                format!(
+                    "names of spec.strategy.canary.trafficRouting.managedRoutes, which has {managed_routes:?}"
+                ),
+            ));
+        }
+        if let Some(percent) = route.percent.filter(|percent| *percent > 100) {
+            return Err(Fault::new(
+                format!("{at}[{name:?}].percent"),
+                percent.to_string(),
+                "a number from 0 to 100",
+            ));
+        }
+    }
+    Ok(config.routes.clone())
+}
+
+fn entry_hosts(key: &RolloutKey, config: &Config) -> Vec<String> {
+    let hosts = config.entry_hosts.iter();
+    hosts.map(|host| full_host(host, &key.namespace)).collect()
+}
+
+/// A host as policies have it: one without a dot is a Service of `namespace`
+/// (istio `pilot/pkg/model` `ResolveShortnameToFQDN`).
+pub(crate) fn full_host(host: &str, namespace: &str) -> String {
+    let host = host.to_ascii_lowercase();
+    if host.contains('.') || host.contains('*') {
+        host
+    } else {
+        full_name(&host, namespace)
+    }
 }
 
 /// Where the policy goes: what the configuration says, or the default.

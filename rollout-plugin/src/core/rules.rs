@@ -67,8 +67,8 @@ pub fn rules_in_force(
     Ok(rules.into_values().collect())
 }
 
-/// The lanes that any of the Rollout's steps leads to, whichever is the current one.
-pub fn lanes_of_steps(rollout: &Rollout) -> BTreeSet<Lane> {
+/// The lanes that any of the Rollout's steps leads to, whichever is the current one, and those of its sticky users.
+pub fn lanes_of_steps(rollout: &Rollout, routing: &Routing) -> BTreeSet<Lane> {
     let canary = rollout.spec.strategy.canary.as_ref();
     let steps = canary.map_or(&[][..], |canary| &canary.steps);
     let header = |step: &SetHeaderRoute| !step.matches.is_empty();
@@ -81,20 +81,37 @@ pub fn lanes_of_steps(rollout: &Rollout) -> BTreeSet<Lane> {
             mirror.then_some(Lane::Mirror),
         ]
     });
-    lanes.flatten().collect()
+    let mut lanes = lanes.flatten().collect();
+    if routing.sticky.is_some() {
+        add_sticky_lanes(&mut lanes);
+    }
+    lanes
 }
 
-/// True while the Rollout is between two versions. The last three are `IsFullyPromoted`, `IsAborted` and `PromoteFull`
-/// of the controller, which calls RemoveManagedRoutes for each; one that has never been stable has no canary.
-pub fn has_canary(rollout: &Rollout) -> bool {
+/// The lanes of users who are told apart: both versions', and where requests are mirrored, that of those who see the
+/// stable one. A mirror lane follows the weights, which say nothing about them.
+pub(crate) fn add_sticky_lanes(lanes: &mut BTreeSet<Lane>) {
+    lanes.extend([Lane::Canary, Lane::Stable]);
+    if lanes.contains(&Lane::Mirror) {
+        lanes.insert(Lane::StableMirror);
+    }
+}
+
+/// True while the Rollout has two versions, on the way to the new one or back from it.
+pub(crate) fn is_between(rollout: &Rollout) -> bool {
     let status = &rollout.status;
-    !(status.stable_rs.is_empty()
-        || status.stable_rs == status.current_pod_hash
-        || status.abort
-        || status.promote_full)
+    !status.stable_rs.is_empty() && status.stable_rs != status.current_pod_hash
 }
 
-/// Sets, replaces or (without a match) removes one rule; the map's key is its place in `managedRoutes`.
+/// True while the Rollout goes from one version to the next by its steps. The opposites are `IsFullyPromoted`,
+/// `IsAborted` and `PromoteFull` of the controller, which calls RemoveManagedRoutes for each; one that has never been
+/// stable has no canary.
+pub fn has_canary(rollout: &Rollout) -> bool {
+    is_between(rollout) && !rollout.status.abort && !rollout.status.promote_full
+}
+
+/// Sets, replaces or (without a match) removes one rule; the map's key is its place in `managedRoutes`. What the
+/// configuration adds to a route is without effect while no step has switched it on.
 fn apply(
     rules: &mut BTreeMap<usize, Rule>,
     routing: &Routing,
@@ -120,15 +137,20 @@ fn apply(
                 ),
             )
         })?;
-    let rule = match step {
+    let mut rule = match step {
         RouteStep::Header(step) => header_rule(step, &at)?,
         RouteStep::Mirror(step) => mirror_rule(step, &at)?,
     };
     if rule.matches.is_empty() {
         rules.remove(&place);
-    } else {
-        rules.insert(place, rule);
+        return Ok(());
     }
+    if let Some(more) = routing.routes.get(name) {
+        rule.matches.extend(more.matches.iter().cloned());
+        rule.percent = rule.percent.or(more.percent);
+        rule.keys.clone_from(&more.keys);
+    }
+    rules.insert(place, rule);
     Ok(())
 }
 

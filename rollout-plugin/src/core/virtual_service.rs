@@ -15,7 +15,7 @@ use crate::core::lane_route::{self, LaneRoute};
 use crate::core::managed_routes::{ManagedRoutes, Protocol, has_both_sides, is_leftover};
 use crate::core::policy;
 use crate::core::routing::{Routing, VirtualServiceRef};
-use crate::core::weights::{Split, desired_destinations};
+use crate::core::weights::{Split, desired_destinations, weight_of};
 use crate::object::Object;
 
 pub(crate) use crate::core::managed_routes::route_name;
@@ -32,6 +32,8 @@ pub struct Desired<'a> {
     pub leftovers: BTreeSet<&'a str>,
     /// The policy before: lane routes of routes that it names stay until it names them no more.
     pub observed_policy: Option<&'a Value>,
+    /// Lane routes stay as they stand, whatever the routes below them say now.
+    pub keeps_lanes: bool,
 }
 
 /// The `spec` that `object` must have; `None` when it has it.
@@ -81,12 +83,12 @@ fn http_routes(
     managed: &[usize],
 ) -> Option<Vec<Value>> {
     let observed = Protocol::Http.routes(object);
-    let declared = routing.lanes == Lanes::Declared;
+    let keeps_lanes = desired.keeps_lanes || routing.lanes == Lanes::Declared;
     let mut routes: Vec<Cow<'_, Value>> = Vec::with_capacity(observed.len());
     let mut places = Vec::with_capacity(managed.len());
     for (index, route) in observed.iter().enumerate() {
         let lane = lane_route::lane_of(route_name(route), &routing.rollout);
-        if lane.is_some() && !declared {
+        if lane.is_some() && !keeps_lanes {
             continue;
         }
         let mut split = desired.split;
@@ -105,7 +107,7 @@ fn http_routes(
         }
         routes.push(with_weights(&object.id.namespace, route, routing, split));
     }
-    if declared {
+    if keeps_lanes {
         return changed(observed, routes);
     }
     let leaving = leaving_lanes(object, &routes, &places, routing, desired);
@@ -235,6 +237,47 @@ pub fn managed_route_names(
         .filter(|name| !name.is_empty())
         .map(str::to_owned)
         .collect())
+}
+
+/// What the sides of one route get.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SideWeights {
+    pub(crate) canary: u64,
+    pub(crate) stable: u64,
+}
+
+/// The weights of the managed HTTP routes as they stand; `None` where those can't be told.
+pub(crate) fn live_weights(
+    object: &Object,
+    reference: &VirtualServiceRef,
+    routing: &Routing,
+) -> Option<Vec<SideWeights>> {
+    let managed = ManagedRoutes::of(object, reference, routing).ok()?;
+    let routes = Protocol::Http.routes(object);
+    let managed = managed.http.iter().filter_map(|index| routes.get(*index));
+    let of_side = |route: &Value, side: Side| {
+        let of_side = |one: &&Value| side_of(one, routing) == Some(side);
+        destinations(route)
+            .iter()
+            .filter(of_side)
+            .map(weight_of)
+            .sum()
+    };
+    let weights = managed.map(|route| SideWeights {
+        canary: of_side(route, Side::Canary),
+        stable: of_side(route, Side::Stable),
+    });
+    Some(weights.collect())
+}
+
+/// True if a lane route of the canary's leads to the stable side.
+pub(crate) fn canary_lane_leads_to_stable(object: &Object, routing: &Routing) -> bool {
+    Protocol::Http.routes(object).iter().any(|route| {
+        lane_route::lane_of(route_name(route), &routing.rollout) == Some(Lane::Canary)
+            && destinations(route)
+                .iter()
+                .any(|one| side_of(one, routing) == Some(Side::Stable))
+    })
 }
 
 /// True if `object` has HTTP routes at all.

@@ -221,7 +221,7 @@ pub(crate) fn subset_of(destination: &Value) -> &str {
 }
 
 /// An absent weight is 0 (protobuf's default, which Istio reads).
-fn weight_of(destination: &Value) -> u64 {
+pub(crate) fn weight_of(destination: &Value) -> u64 {
     destination
         .get("weight")
         .and_then(Value::as_u64)

@@ -133,7 +133,7 @@ fn policy(delegate: &str, routes: &[&str]) -> Value {
         keys: Vec::new(),
         matches: vec![Match::default()],
     };
-    desired_policy(vec![rule], &routing, &observed(delegate))
+    desired_policy(vec![rule], None, &routing, &observed(delegate))
         .unwrap()
         .unwrap()
 }
@@ -237,7 +237,7 @@ fn one_root_can_delegate_to_several_of_a_rollouts_virtual_services() {
         keys: Vec::new(),
         matches: vec![Match::default()],
     };
-    let policy = desired_policy(vec![rule], &routing, &observed)
+    let policy = desired_policy(vec![rule], None, &routing, &observed)
         .unwrap()
         .unwrap();
     assert_eq!(

@@ -9,6 +9,7 @@ use crate::core::fixtures::{
 
 mod lanes;
 mod sequences;
+mod sticky;
 
 /// Carries out writes in memory until there are none, and says what each touched.
 fn settle(

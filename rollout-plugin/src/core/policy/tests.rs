@@ -45,7 +45,7 @@ fn hosts_are_full_names_and_the_addresses_of_their_services() {
         keys: Vec::new(),
         matches: vec![traffic_policy::config::Match::default()],
     };
-    let policy = desired_policy(vec![rule], &routing(), &observed)
+    let policy = desired_policy(vec![rule], None, &routing(), &observed)
         .unwrap()
         .unwrap();
     assert_eq!(
@@ -62,7 +62,10 @@ fn hosts_are_full_names_and_the_addresses_of_their_services() {
 #[test]
 fn without_rules_there_is_no_policy_and_without_hosts_an_error() {
     let mut observed = observed(json!([primary(json!({}))]));
-    assert_eq!(desired_policy(vec![], &routing(), &observed).unwrap(), None);
+    assert_eq!(
+        desired_policy(vec![], None, &routing(), &observed).unwrap(),
+        None
+    );
     let object = Arc::make_mut(observed.virtual_services[0].as_mut().unwrap());
     object.spec["hosts"] = json!([]);
     let rule = Rule {
@@ -73,7 +76,7 @@ fn without_rules_there_is_no_policy_and_without_hosts_an_error() {
         matches: vec![],
     };
     assert_eq!(
-        desired_policy(vec![rule], &routing(), &observed)
+        desired_policy(vec![rule], None, &routing(), &observed)
             .unwrap_err()
             .to_string(),
         "VirtualService shop/reviews: spec.hosts: found nothing, expected hosts, or another VirtualService that has hosts and http[].delegate {name: reviews, namespace: shop}"
@@ -97,13 +100,14 @@ fn a_rule_that_no_filter_would_take_is_an_error() {
     };
     let error = desired_policy(
         vec![rule],
+        None,
         &routing(),
         &observed(json!([primary(json!({}))])),
     )
     .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "rollout shop/reviews: its header and mirror routes are not a valid policy"
+        "rollout shop/reviews: its steps and the plugin's configuration make no valid policy"
     );
     assert!(
         std::error::Error::source(&error)
@@ -153,9 +157,9 @@ fn any_rule() -> Vec<Rule> {
 fn a_policy_tells_whose_the_lane_routes_are() {
     let mut routing = routing();
     let observed = observed(json!([primary(json!({}))]));
-    let managed = desired_policy(any_rule(), &routing, &observed).unwrap();
+    let managed = desired_policy(any_rule(), None, &routing, &observed).unwrap();
     routing.lanes = Lanes::Declared;
-    let declared = desired_policy(any_rule(), &routing, &observed).unwrap();
+    let declared = desired_policy(any_rule(), None, &routing, &observed).unwrap();
     assert!(declares_lanes(declared.as_ref()));
     assert!(!declares_lanes(managed.as_ref()) && !declares_lanes(None));
     let mut same = declared.unwrap();
@@ -169,12 +173,15 @@ fn rules_need_http_routes() {
     let object = Arc::make_mut(observed.virtual_services[0].as_mut().unwrap());
     object.spec = json!({"hosts": ["reviews"], "tls": [primary(json!({}))]});
     assert_eq!(
-        desired_policy(any_rule(), &routing(), &observed)
+        desired_policy(any_rule(), None, &routing(), &observed)
             .unwrap_err()
             .to_string(),
         "VirtualService shop/reviews: spec.http: found nothing, expected at least one HTTP route: TLS and TCP routes have neither headers nor mirrors"
     );
-    assert_eq!(desired_policy(vec![], &routing(), &observed).unwrap(), None);
+    assert_eq!(
+        desired_policy(vec![], None, &routing(), &observed).unwrap(),
+        None
+    );
 }
 
 #[test]
@@ -189,7 +196,7 @@ fn of_several_virtual_services_those_without_http_routes_have_no_part() {
         ..routing.virtual_services[0].clone()
     });
     observed.virtual_services.push(Some(Arc::new(other)));
-    let policy = desired_policy(any_rule(), &routing, &observed)
+    let policy = desired_policy(any_rule(), None, &routing, &observed)
         .unwrap()
         .unwrap();
     assert_eq!(
@@ -217,7 +224,7 @@ fn several_virtual_services_of_one_gateway_host_are_all_named() {
         ..routing.virtual_services[0].clone()
     });
     observed.virtual_services.push(Some(Arc::new(other)));
-    let policy = desired_policy(any_rule(), &routing, &observed)
+    let policy = desired_policy(any_rule(), None, &routing, &observed)
         .unwrap()
         .unwrap();
     assert_eq!(policy["hosts"], json!(["shop.example.com"]));

@@ -80,8 +80,7 @@ fn the_wasm_plugin_has_a_default() {
 fn what_is_wrong_is_named() {
     let field =
         r#"rollout shop/reviews: spec.strategy.canary.trafficRouting.plugins["serin/istio"]"#;
-    let fields =
-        "expected the fields of Argo's istio block, wasmPlugin, or lanes (managed or declared)";
+    let fields = "expected the fields of Argo's istio block, wasmPlugin, lanes (managed or declared), sticky, routes, entryHosts, or laneSecret";
     for (config, message) in [
         (
             json!({"virtualService": {"nam": "x"}}),
@@ -139,6 +138,34 @@ fn what_is_wrong_is_named() {
                 "{field}.destinationRule.stableSubsetName: found an empty name, expected a name"
             ),
         ),
+        (
+            json!({"sticky": {"keys": []}}),
+            format!(
+                "{field}.sticky.keys: found an empty list, expected at least one of header, cookie, queryParam and sourceAddress"
+            ),
+        ),
+        (
+            json!({"sticky": {"keys": [{"header": "x"}, {"header": "x", "cookie": "y"}]}}),
+            format!(
+                "{field}.sticky.keys[1]: found found 2 of `header`, `cookie`, `queryParam` and `sourceAddress: true`, expected one, {fields}"
+            ),
+        ),
+        (
+            json!({"routes": {"betta": {}}}),
+            format!(
+                "{field}.routes: found \"betta\", expected names of spec.strategy.canary.trafficRouting.managedRoutes, which has [\"beta\", \"shadow\", \"trial\"]"
+            ),
+        ),
+        (
+            json!({"routes": {"beta": {"percent": 101}}}),
+            format!("{field}.routes[\"beta\"].percent: found 101, expected a number from 0 to 100"),
+        ),
+        (
+            json!({"routes": {"beta": {"match": [{"query": {}}]}}}),
+            format!(
+                "{field}.routes.beta.match[0].query: found unknown field `query`, expected one of `headers`, `method`, `path`, `queryParams`, `cookies`, {fields}"
+            ),
+        ),
     ] {
         assert_eq!(with_config(config).unwrap_err(), message);
     }
@@ -178,5 +205,19 @@ fn a_virtual_service_can_be_named_once() {
     assert_eq!(
         with_config(twice).unwrap_err(),
         r#"rollout shop/reviews: spec.strategy.canary.trafficRouting.plugins["serin/istio"].virtualServices[1].name: found VirtualService shop/a again, expected each VirtualService once, with all its routes"#
+    );
+}
+
+#[test]
+fn hosts_at_which_lanes_are_decided_ahead_are_full_names() {
+    let hosts =
+        json!({"entryHosts": ["Shop.example.com", "*.example.com", "frontend"], "routes": null});
+    assert_eq!(
+        with_config(hosts).unwrap().entry_hosts,
+        [
+            "shop.example.com",
+            "*.example.com",
+            "frontend.shop.svc.cluster.local"
+        ]
     );
 }

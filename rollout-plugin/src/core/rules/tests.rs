@@ -161,3 +161,60 @@ fn what_is_wrong_with_a_step_is_named() {
         );
     }
 }
+
+#[test]
+fn the_configuration_widens_a_route_that_a_step_has_switched_on() {
+    let more = json!({
+        "beta": {"match": [{"path": {"prefix": "/api"}, "cookies": {"group": {"exact": "b"}}}], "percent": 20, "keys": [{"cookie": "id"}]},
+        "shadow": {"percent": 5},
+    });
+    let change = json!({"spec": {"strategy": {"canary": {"trafficRouting": {"plugins": {"serin/istio": {"routes": more}}}}}}});
+    let steps = [
+        header("beta", "1"),
+        mirror("shadow"),
+        json!({"setHeaderRoute": {"name": "beta"}}),
+    ];
+    let in_force = |index: i32| {
+        let mut whole = change.clone();
+        whole["spec"]["strategy"]["canary"]["steps"] = json!(steps);
+        whole["status"] = json!({"currentStepIndex": index});
+        let rollout = rollout(whole);
+        let routing = Routing::of(&rollout).unwrap();
+        rules_in_force(&rollout, &routing, true, None).unwrap()
+    };
+    let beta = json!({
+        "name": "beta", "lane": "canary", "percent": 20, "keys": [{"cookie": "id"}],
+        "match": [
+            {"headers": {"x-group": {"exact": "1"}}},
+            {"path": {"prefix": "/api"}, "cookies": {"group": {"exact": "b"}}},
+        ],
+    });
+    assert_eq!(serde_json::to_value(in_force(0)).unwrap(), json!([beta]));
+    let rules = in_force(1);
+    assert_eq!(rules[1].percent, Some(35), "the step's own counts");
+    let names: Vec<_> = in_force(2).into_iter().map(|rule| rule.name).collect();
+    assert_eq!(names, ["shadow"], "the step has switched it off");
+}
+
+#[test]
+fn users_who_are_told_apart_need_lanes_of_their_own() {
+    let sticky = |steps: &[Value]| {
+        rollout(json!({"spec": {"strategy": {"canary": {
+            "steps": steps,
+            "trafficRouting": {"plugins": {"serin/istio": {"sticky": {"keys": [{"header": "x"}]}}}},
+        }}}}))
+    };
+    let lanes = |rollout: &Rollout| -> Vec<&str> {
+        let routing = Routing::of(rollout).unwrap();
+        let lanes = lanes_of_steps(rollout, &routing);
+        lanes.into_iter().map(Lane::as_str).collect()
+    };
+    assert_eq!(lanes(&sticky(&[])), ["canary", "stable"]);
+    assert_eq!(lanes(&sticky(&[header("beta", "1")])), ["canary", "stable"]);
+    assert_eq!(
+        lanes(&sticky(&[mirror("shadow")])),
+        ["canary", "stable", "mirror", "stable-mirror"]
+    );
+    let plain = rollout(json!({"spec": {"strategy": {"canary": {"steps": [mirror("shadow")]}}}}));
+    assert_eq!(lanes(&plain), ["mirror"]);
+}

@@ -1,0 +1,46 @@
+//! Keys that mean something at an edge only, and whether requests come by one.
+
+use serde_json::Value;
+use traffic_policy::config::StickyKey;
+
+use crate::core::error::{CoreError, Fault};
+use crate::core::routing::Routing;
+use crate::object::Object;
+
+/// The first of `keys` that needs an edge, as errors call it. Behind an edge the connection's other side is a proxy,
+/// and a response goes to no browser. Where the configuration names hosts at which lanes are decided ahead, the edge is
+/// there, and of the Rollout's own VirtualServices nothing is asked.
+pub(crate) fn of_keys<'a>(
+    mut keys: impl Iterator<Item = &'a StickyKey>,
+    routing: &Routing,
+) -> Option<&'static str> {
+    let needs_edge = |key: &StickyKey| match key {
+        StickyKey::SourceAddress => Some("sourceAddress"),
+        StickyKey::Cookie(_, Some(_)) => Some("a cookie's issue"),
+        StickyKey::Cookie(_, None) | StickyKey::Header(_) | StickyKey::QueryParam(_) => None,
+    };
+    let found = keys.find_map(needs_edge);
+    found.filter(|_| routing.entry_hosts.is_empty())
+}
+
+/// Refuses a VirtualService of the mesh: one without gateways, or with the gateway `mesh` among them
+/// (istio 1.29.1 `pilot/pkg/model/push_context.go`, `getGatewayNames`).
+///
+/// # Errors
+/// Which gateways were found.
+pub(crate) fn check(object: &Object, key: Option<&str>) -> Result<(), CoreError> {
+    let Some(key) = key else { return Ok(()) };
+    let gateways = object.spec.get("gateways").and_then(Value::as_array);
+    let gateways: &[Value] = gateways.map_or(&[], Vec::as_slice);
+    let found = if gateways.is_empty() {
+        "nothing, which means the mesh"
+    } else if gateways.iter().any(|name| name == "mesh") {
+        "mesh among them"
+    } else {
+        return Ok(());
+    };
+    let expected = format!(
+        "no gateway but those at an edge: {key} in the plugin's keys means nothing elsewhere"
+    );
+    Err(Fault::new("spec.gateways", found, expected).of(&object.id))
+}

@@ -1,0 +1,175 @@
+//! Weights, lanes and policy, in the order that sends no request astray: subsets; lane routes; the policy that uses
+//! them; weights, after the share of those who are told apart; and lane routes go only when the observed policy has
+//! stopped using them.
+//!
+//! Where nobody is told apart, weights and lane routes are one write.
+
+use argo_rollouts::{Rollout, WeightDestination};
+use traffic_policy::config::Lanes;
+
+use crate::core::declared;
+use crate::core::destination_rule::{self, Hashes};
+use crate::core::error::CoreError;
+use crate::core::plan::shares::Shares;
+use crate::core::plan::stages::Stages;
+use crate::core::plan::{
+    Observed, Write, change, check_canary_subset, check_present, missing, policy_change, present,
+    subsets,
+};
+use crate::core::policy;
+use crate::core::routing::{CONFIG_FIELD, Routing};
+use crate::core::rules::{RouteStep, has_canary, is_between, lanes_of_steps};
+use crate::core::virtual_service::{self, Desired};
+
+/// What [`routes`] shall bring about.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Aim<'a> {
+    /// `None` leaves the weights alone.
+    pub(super) weights: Option<Shares<'a>>,
+    /// The step that a call brings.
+    pub(super) step: Option<RouteStep<'a>>,
+    /// The canary's pod hash where the subset is to stay at it; `None` brings the canary subset to the Rollout's
+    /// current version where traffic is sent there.
+    pub(super) canary: Option<&'a str>,
+    /// Experiments whose subsets stay though they have no weight yet.
+    pub(super) additional: &'a [WeightDestination],
+}
+
+/// The writes that bring it about.
+pub(super) fn routes(
+    rollout: &Rollout,
+    routing: &Routing,
+    observed: &Observed,
+    aim: &Aim<'_>,
+) -> Result<Vec<Write>, CoreError> {
+    check_present(routing, observed)?;
+    let observed_policy =
+        policy::observed_policy(observed.wasm_plugin.as_deref(), &routing.rollout);
+    let stages = Stages::of(rollout, routing, observed, aim)?;
+    if stages.before.is_some() && observed.wasm_plugin.is_none() {
+        let field = format!("{CONFIG_FIELD}.wasmPlugin");
+        return Err(missing(routing, &routing.wasm_plugin, &field));
+    }
+    let (before, after) = (stages.before.as_ref(), stages.after.as_ref());
+
+    let mut writes = subsets_first(rollout, routing, observed, aim, &stages)?;
+    let first = policy_change(routing, observed_policy, before);
+    let tells_apart =
+        policy::sticky_of(observed_policy).is_some() || policy::sticky_of(before).is_some();
+    let moved = virtual_services(rollout, routing, observed, aim, &stages)?;
+    if tells_apart && first.is_some() {
+        let still = Aim {
+            weights: None,
+            ..aim.clone()
+        };
+        let lanes = virtual_services(rollout, routing, observed, &still, &stages)?;
+        let moved: Vec<Write> = moved
+            .into_iter()
+            .filter(|write| !lanes.contains(write))
+            .collect();
+        writes.extend(lanes.into_iter().chain(first).chain(moved));
+        writes.extend(ended_experiments(routing, observed, aim, &writes));
+    } else {
+        writes.extend(moved);
+        writes.extend(ended_experiments(routing, observed, aim, &writes));
+        writes.extend(first);
+    }
+    writes.extend(policy_change(routing, before, after));
+    Ok(writes)
+}
+
+/// The subsets that traffic is about to go to.
+fn subsets_first(
+    rollout: &Rollout,
+    routing: &Routing,
+    observed: &Observed,
+    aim: &Aim<'_>,
+    stages: &Stages,
+) -> Result<Vec<Write>, CoreError> {
+    let weights = aim.weights.as_ref();
+    let sends_to_canary =
+        weights.is_some_and(|weights| weights.split.canary > 0) || !stages.rules.is_empty();
+    let additional = weights.map_or(&[][..], |weights| weights.additional);
+    let current = &*rollout.status.current_pod_hash;
+    let moves = sends_to_canary && aim.canary.is_none() && current != rollout.status.stable_rs;
+    let mut writes = Vec::new();
+    if moves || !additional.is_empty() {
+        let hashes = Hashes {
+            canary: moves.then_some(current),
+            stable: None,
+            additional,
+        };
+        writes.extend(subsets(routing, observed, hashes)?);
+    }
+    if sends_to_canary && writes.is_empty() {
+        check_canary_subset(rollout, routing, observed)?;
+    }
+    Ok(writes)
+}
+
+/// The VirtualServices with the lane routes that are needed, and with the weights where `aim` has any.
+fn virtual_services(
+    rollout: &Rollout,
+    routing: &Routing,
+    observed: &Observed,
+    aim: &Aim<'_>,
+    stages: &Stages,
+) -> Result<Vec<Write>, CoreError> {
+    let observed_policy =
+        policy::observed_policy(observed.wasm_plugin.as_deref(), &routing.rollout);
+    let desired_lanes = policy::lanes_of(stages.before.as_ref());
+    // Those of the policy that goes too: they go when no filter sends anything to them any more.
+    let mut lanes = policy::lanes_of(observed_policy);
+    lanes.extend(&desired_lanes);
+    // All that will be needed, so that it is told before the first step and not at the last.
+    let mut declared = lanes_of_steps(rollout, routing);
+    declared.extend(desired_lanes);
+    // Without a canary nothing is sent to them, and an abort has to get through.
+    let checked = routing.lanes == Lanes::Declared && has_canary(rollout);
+    let standing_rules = policy::rule_names(observed_policy);
+    let rules = stages.rules.iter().map(String::as_str);
+    let desired = Desired {
+        split: aim.weights.as_ref().map(|weights| &weights.split),
+        lanes,
+        leftovers: rules
+            .filter(|name| !standing_rules.contains(name))
+            .collect(),
+        observed_policy,
+        // Whoever still follows the policy has come to the version that the lanes led to before the promotion.
+        keeps_lanes: stages.before.is_some() && !is_between(rollout),
+    };
+    let mut writes = Vec::new();
+    for (reference, object) in present(routing, observed) {
+        if checked && virtual_service::has_http(object) {
+            declared::check(object, reference, routing, &declared)?;
+        }
+        let spec = virtual_service::desired_spec(object, reference, routing, &desired)?;
+        writes.extend(change(object, spec));
+    }
+    Ok(writes)
+}
+
+/// The DestinationRule without the subsets of experiments that have ended: after the routes, and not in a plan that
+/// writes the same object already.
+fn ended_experiments(
+    routing: &Routing,
+    observed: &Observed,
+    aim: &Aim<'_>,
+    writes: &[Write],
+) -> Option<Write> {
+    let additional = aim.weights.as_ref()?.additional;
+    let reference = routing.destination_rule.as_ref()?;
+    let object = observed.destination_rule.as_ref()?;
+    let is_written =
+        |write: &Write| matches!(write, Write::Spec { object, .. } if object.id == reference.id);
+    if writes.iter().any(is_written) {
+        return None;
+    }
+    let current = additional
+        .iter()
+        .chain(aim.additional)
+        .map(|experiment| &*experiment.service_name)
+        .collect();
+    let spec = destination_rule::without_leftovers(object, reference, routing, &current);
+    change(object, spec)
+}

@@ -1,0 +1,180 @@
+//! The policy on its way through one call: before the weights move, and after.
+//!
+//! A user who is told apart follows the policy, everybody else the weights. So the policy's share moves first, and no
+//! user is ever routed by chance: the policy stands from a canary's first call on, at a share of 0 too, and goes when
+//! the weights alone lead everybody to where it did.
+
+use std::collections::BTreeSet;
+
+use argo_rollouts::Rollout;
+use serde_json::Value;
+use traffic_policy::config::Sticky;
+
+use crate::core::error::CoreError;
+use crate::core::plan::{Aim, Observed, Versions, present};
+use crate::core::policy;
+use crate::core::routing::Routing;
+use crate::core::rules::{is_between, rules_in_force};
+use crate::core::virtual_service::{self, SideWeights};
+
+/// What the policy has to be.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Stages {
+    /// Before the weights move.
+    pub(super) before: Option<Value>,
+    /// After that.
+    pub(super) after: Option<Value>,
+    /// The managed routes that are in force.
+    pub(super) rules: BTreeSet<String>,
+}
+
+impl Stages {
+    pub(super) fn of(
+        rollout: &Rollout,
+        routing: &Routing,
+        observed: &Observed,
+        aim: &Aim<'_>,
+    ) -> Result<Self, CoreError> {
+        if !is_between(rollout) || rollout.status.abort {
+            return Ok(Self::of_end(rollout, routing, observed, aim));
+        }
+        let current = &*rollout.status.current_pod_hash;
+        // Where the subset is to stay at another version, no rule may send anything to it.
+        let rules = if routing.may_need_policy() && aim.canary.is_none_or(|hash| hash == current) {
+            let has_pods = Versions::of(&observed.replica_sets).has_pods(current);
+            rules_in_force(rollout, routing, has_pods, aim.step)?
+        } else {
+            Vec::new()
+        };
+        let names = rules.iter().map(|rule| rule.name.clone()).collect();
+        let sticky = sticky(rollout, routing, observed, aim);
+        let policy = policy::desired_policy(rules, sticky, routing, observed)?;
+        Ok(Self {
+            before: policy.clone(),
+            after: policy,
+            rules: names,
+        })
+    }
+
+    /// On the way back to one version. It is made of what stands, so that nothing that has become of the objects holds
+    /// it up.
+    fn of_end(rollout: &Rollout, routing: &Routing, observed: &Observed, aim: &Aim<'_>) -> Self {
+        let Some((policy, sticky)) = standing(routing, observed) else {
+            return Self::default();
+        };
+        let weight = aim.weights.as_ref().map(|weights| weights.split.canary);
+        let share = match weight {
+            Some(0) if leads_to_stable(routing, observed) => sticky.of,
+            Some(weight) => weight,
+            None => sticky.canary,
+        };
+        let is_over = match weight {
+            Some(weight) => weight == 0,
+            None => is_over(rollout, routing, observed, &sticky),
+        };
+        let before = policy::with_share(policy, share);
+        Self {
+            after: (!is_over).then(|| before.clone()),
+            before: Some(before),
+            rules: BTreeSet::new(),
+        }
+    }
+}
+
+/// What is left of the policy when the managed routes are removed, which comes before the weights are moved:
+/// stickiness, until they are. `None`: nothing.
+pub(super) fn left_by_removal(
+    rollout: &Rollout,
+    routing: &Routing,
+    observed: &Observed,
+) -> Option<Value> {
+    let (policy, sticky) = standing(routing, observed)?;
+    if is_over(rollout, routing, observed, &sticky) {
+        return None;
+    }
+    let has_pods = Versions::of(&observed.replica_sets).has_pods(&rollout.status.current_pod_hash);
+    let share = if has_pods || !is_between(rollout) {
+        sticky.canary
+    } else {
+        0
+    };
+    Some(policy::with_share(policy, share))
+}
+
+/// The policy that tells users apart now, where one shall.
+fn standing<'a>(routing: &Routing, observed: &'a Observed) -> Option<(&'a Value, Sticky)> {
+    routing.sticky.as_ref()?;
+    let policy = policy::observed_policy(observed.wasm_plugin.as_deref(), &routing.rollout)?;
+    Some((policy, policy::sticky_of(Some(policy))?))
+}
+
+/// Who is to see the canary. A new share and salt come with the weights; without any, those that stand go on.
+fn sticky(
+    rollout: &Rollout,
+    routing: &Routing,
+    observed: &Observed,
+    aim: &Aim<'_>,
+) -> Option<Sticky> {
+    let config = routing.sticky.as_ref()?;
+    let current = &*rollout.status.current_pod_hash;
+    let canary = aim.canary.unwrap_or(current);
+    let weight = aim.weights.as_ref().map(|weights| weights.split.canary);
+    let (share, salt) = match (weight, standing(routing, observed)) {
+        (Some(weight), _) if canary == current => (weight, None),
+        (_, Some((_, standing))) => (standing.canary, Some(standing.salt)),
+        (_, None) if canary == current => (live_weight(routing, observed), None),
+        (_, None) => return None,
+    };
+    let has_pods = Versions::of(&observed.replica_sets).has_pods(canary);
+    Some(Sticky {
+        keys: config.keys.clone(),
+        salt: salt
+            .or_else(|| config.salt.clone())
+            .unwrap_or_else(|| current.to_owned()),
+        canary: if has_pods { share } else { 0 },
+        of: routing.max_weight,
+    })
+}
+
+/// True once the weights alone lead everybody to where the policy does, so that it can go: on an abort with nobody at
+/// the canary any more, and after a promotion with everybody on one side. Where they can't be told, the VirtualService
+/// is not as the lanes need it, and an abort doesn't wait for it.
+///
+/// With ping-pong Services the sides have swapped by then (argo-rollouts v1.10.1 `GetStableAndCanaryServices`).
+fn is_over(rollout: &Rollout, routing: &Routing, observed: &Observed, sticky: &Sticky) -> bool {
+    let is_promoted = !is_between(rollout);
+    if !is_promoted && !rollout.status.abort {
+        return false;
+    }
+    let Some(weights) = live_weights(routing, observed) else {
+        return true;
+    };
+    let all = |is_so: fn(&SideWeights) -> bool| weights.iter().all(is_so);
+    (sticky.canary == 0 && all(|weights| weights.canary == 0))
+        || (is_promoted
+            && sticky.canary >= sticky.of
+            && all(|weights| weights.canary == 0 || weights.stable == 0))
+}
+
+/// True if the lane that was the canary's leads to what is the stable version now: ping-pong Services have swapped
+/// sides, and lane routes follow only when the policy is gone.
+fn leads_to_stable(routing: &Routing, observed: &Observed) -> bool {
+    present(routing, observed)
+        .any(|(_, object)| virtual_service::canary_lane_leads_to_stable(object, routing))
+}
+
+/// The managed HTTP routes' weights; `None` where there are none, or none that can be moved.
+fn live_weights(routing: &Routing, observed: &Observed) -> Option<Vec<SideWeights>> {
+    let mut all = Vec::new();
+    for (reference, object) in present(routing, observed) {
+        all.extend(virtual_service::live_weights(object, reference, routing)?);
+    }
+    Some(all).filter(|all| !all.is_empty())
+}
+
+/// The canary's, where no call has said any.
+fn live_weight(routing: &Routing, observed: &Observed) -> u32 {
+    let weights = live_weights(routing, observed).unwrap_or_default();
+    let weight = weights.first().map_or(0, |weights| weights.canary);
+    u32::try_from(weight).map_or(routing.max_weight, |weight| weight.min(routing.max_weight))
+}
