@@ -16,4 +16,5 @@ mod lifecycle;
 mod outages;
 mod races;
 mod refusals;
+mod sticky;
 mod world;
