@@ -200,6 +200,7 @@ mod tests {
             user,
             Via::Gateway,
             &Sample {
+                user: None,
                 sent: Instant::now(),
                 took: Duration::ZERO,
                 outcome: Ok(Arc::new(answer)),

@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -32,6 +33,8 @@ pub struct Stream {
     pub method: Method,
     /// Headers beside `host`.
     pub headers: Vec<(String, String)>,
+    /// Who sends them, one request each in turn; `None` where nobody tells them apart.
+    pub users: Option<Users>,
     /// Requests per second, all connections together; at least 1.
     pub rate: u32,
     /// Connections; at least 1.
@@ -40,9 +43,22 @@ pub struct Stream {
     pub timeout: Duration,
 }
 
+/// Users of a stream, told apart by a header.
+#[derive(Clone, Debug)]
+pub struct Users {
+    /// How many; at least 1.
+    pub count: u32,
+    /// The header's name.
+    pub header: String,
+    /// Its value; `{}` in it is the user's number.
+    pub value: String,
+}
+
 /// One request.
 #[derive(Clone, Debug)]
 pub struct Sample {
+    /// The number of the user who sent it, from 0 on, if the stream has users.
+    pub user: Option<u32>,
     /// When it was sent.
     pub sent: Instant,
     /// From then to the last byte of the answer, or to the failure.
@@ -111,12 +127,14 @@ impl Load {
         let connections = stream.connections.max(1);
         let every = Duration::from_secs(1) * connections / stream.rate.max(1);
         let stream = Arc::new(stream);
+        let turns = Arc::new(AtomicU32::new(0));
         let mut workers = JoinSet::new();
         for worker in 0..connections {
             // Spread over the interval, so that the rate is steady and not in bursts.
             let offset = every * worker / connections;
             workers.spawn(work(
                 Arc::clone(&stream),
+                Arc::clone(&turns),
                 every,
                 offset,
                 Arc::clone(sink),
@@ -136,6 +154,7 @@ impl Load {
 
 async fn work(
     stream: Arc<Stream>,
+    turns: Arc<AtomicU32>,
     every: Duration,
     offset: Duration,
     sink: Sink,
@@ -150,8 +169,13 @@ async fn work(
         if *stopped.borrow() {
             return;
         }
+        let user = stream
+            .users
+            .as_ref()
+            .map(|users| turns.fetch_add(1, Ordering::Relaxed) % users.count.max(1));
         let sent = Instant::now();
-        let exchange = tokio::time::timeout(stream.timeout, exchange(&stream, &mut connection));
+        let exchange = exchange(&stream, user, &mut connection);
+        let exchange = tokio::time::timeout(stream.timeout, exchange);
         let outcome = exchange.await.unwrap_or_else(|_| {
             Err(RequestError::Timeout {
                 limit: stream.timeout,
@@ -162,6 +186,7 @@ async fn work(
             connection = None;
         }
         sink(Sample {
+            user,
             sent,
             took: sent.elapsed(),
             outcome,
@@ -173,6 +198,7 @@ type Connection = SendRequest<Empty<Bytes>>;
 
 async fn exchange(
     stream: &Stream,
+    user: Option<u32>,
     connection: &mut Option<Connection>,
 ) -> Result<Arc<Answer>, RequestError> {
     let broken = |error: hyper::Error| RequestError::Broken {
@@ -190,7 +216,7 @@ async fn exchange(
         None => connect(stream.target).await?,
     };
     let response = sender
-        .send_request(request(stream)?)
+        .send_request(request(stream, user)?)
         .await
         .map_err(broken)?;
     let status = response.status();
@@ -234,13 +260,17 @@ async fn connect(target: SocketAddr) -> Result<Connection, RequestError> {
     Ok(sender)
 }
 
-fn request(stream: &Stream) -> Result<Request<Empty<Bytes>>, RequestError> {
+fn request(stream: &Stream, user: Option<u32>) -> Result<Request<Empty<Bytes>>, RequestError> {
     let mut request = Request::builder()
         .method(stream.method.clone())
         .uri(&stream.path)
         .header(header::HOST, &stream.authority);
     for (name, value) in &stream.headers {
         request = request.header(name, value);
+    }
+    if let (Some(users), Some(user)) = (&stream.users, user) {
+        let value = users.value.replace("{}", &user.to_string());
+        request = request.header(&users.header, value);
     }
     request
         .body(Empty::new())

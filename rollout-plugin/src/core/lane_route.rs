@@ -1,7 +1,7 @@
 //! A lane route: the clone of a managed route that takes the requests of one lane.
 
 use serde_json::{Map, Value, json};
-use traffic_policy::{LANE_ROUTE_PREFIX, Lane, lane_header, lane_route_prefix};
+use traffic_policy::{LANE_ROUTE_PREFIX, Lane, lane_header, lane_route_prefix, lane_value};
 
 use crate::core::routing::{RolloutKey, Routing};
 use crate::core::virtual_service::{Side, destinations, side_of};
@@ -57,11 +57,7 @@ impl LaneRoute<'_> {
     /// Every match entry of the route, or one empty entry, with the lane header added (fields of an entry are ANDed).
     fn matches(&self, route: &Value, routing: &Routing) -> Value {
         let header = lane_header(&self.rollout.namespace, &self.rollout.name);
-        let value = match &routing.lane_secret {
-            Some(secret) => format!("{}.{secret}", self.lane),
-            None => self.lane.to_string(),
-        };
-        let value = json!({ "exact": value });
+        let value = json!({ "exact": lane_value(self.lane, routing.lane_secret.as_deref()) });
         let mut entries = route
             .get("match")
             .and_then(Value::as_array)

@@ -344,6 +344,11 @@ impl<S: Stack> Drive<'_, S> {
             path: stream.path.clone(),
             method: Method::from_bytes(stream.method.as_bytes()).unwrap_or_default(),
             headers,
+            users: stream.users.as_ref().map(|users| load::Users {
+                count: users.count,
+                header: users.header.clone(),
+                value: users.value.clone(),
+            }),
             rate: self.shared.pace.rate_of(stream.rate),
             connections: CONNECTIONS,
             timeout: REQUEST_LIMIT,

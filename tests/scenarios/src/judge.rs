@@ -1,10 +1,12 @@
 //! What the records of a scenario show, against what it expects. Pure: records in, verdict out.
 
 mod lanes;
+mod users;
 
 use std::time::{Duration, Instant};
 
 use self::lanes::Look;
+use self::users::judge_users;
 use crate::drive::Pace;
 use crate::recorder::{Copy, Outcome, Record};
 use crate::scenario::{Expect, Stream};
@@ -120,7 +122,9 @@ pub(crate) fn judge(
     for (number, phase) in phases.iter().enumerate() {
         let previous = number.checked_sub(1).and_then(|before| phases.get(before));
         for (index, expect) in &phase.expect {
-            let ways = streams.get(*index).map_or(&[][..], Stream::ways);
+            let stream = streams.get(*index);
+            let ways = stream.map_or(&[][..], Stream::ways);
+            let users = stream.and_then(|stream| stream.users.as_ref());
             for &via in ways {
                 let look = Look {
                     phase,
@@ -129,6 +133,7 @@ pub(crate) fn judge(
                     expect,
                     via,
                     late: phase.late.unwrap_or(pace.late),
+                    users: users.map(|users| users.count),
                 };
                 let row = look.row(records, copies, &mut verdict.problems);
                 verdict.late += row.late;
@@ -137,6 +142,7 @@ pub(crate) fn judge(
         }
     }
     stray_copies(streams, phases, copies, &mut verdict.problems);
+    judge_users(streams, phases, records, &mut verdict.problems);
     verdict
 }
 

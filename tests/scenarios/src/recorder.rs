@@ -26,6 +26,8 @@ pub(crate) struct Record {
     pub(crate) via: Via,
     /// Index of its stream.
     pub(crate) stream: usize,
+    /// The number of the user who sent it, in streams that have users.
+    pub(crate) user: Option<u32>,
     /// What came of it.
     pub(crate) outcome: Outcome,
 }
@@ -93,6 +95,7 @@ impl Records {
                 took: sample.took,
                 via,
                 stream: index,
+                user: sample.user,
                 outcome,
             });
         })

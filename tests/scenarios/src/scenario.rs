@@ -18,6 +18,8 @@ use crate::error::Error;
 pub(crate) use action::{Action, RouterName};
 pub use argo::to_built_in;
 pub(crate) use argo::{ROUTING, to_plugin};
+#[cfg(test)]
+pub(crate) use table::Users;
 pub(crate) use table::{Expect, Step, Stream, Table, Told, Until};
 
 /// One scenario, read and checked.

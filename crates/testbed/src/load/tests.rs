@@ -23,6 +23,7 @@ fn stream(target: SocketAddr) -> Stream {
         path: "/list?page=1".to_owned(),
         method: Method::GET,
         headers: vec![("x-beta".to_owned(), "1".to_owned())],
+        users: None,
         rate: 200,
         connections: 2,
         timeout: Duration::from_secs(20),
@@ -121,4 +122,30 @@ async fn a_refused_connection_is_a_failed_request() {
 async fn unused() -> SocketAddr {
     let listener = tokio::net::TcpListener::bind(ANY).await.unwrap();
     listener.local_addr().unwrap()
+}
+
+#[tokio::test]
+async fn users_take_turns_and_are_told_apart() {
+    let observer: crate::echo::Observer = Arc::new(|_| {});
+    let echo = Echo::start(identity(), &[ANY], observer).await.unwrap();
+    let (sink, samples) = collect();
+    let mut stream = stream(echo.addresses()[0]);
+    stream.users = Some(Users {
+        count: 3,
+        header: "cookie".to_owned(),
+        value: "session=user-{}".to_owned(),
+    });
+    let load = Load::start(stream, &sink);
+    until(&samples, 12).await;
+    load.stop().await;
+    let samples = samples.lock().unwrap();
+    let mut counts = [0_usize; 3];
+    for sample in samples.iter() {
+        let user = sample.user.unwrap();
+        counts[usize::try_from(user).unwrap()] += 1;
+        let answer = sample.outcome.as_ref().unwrap();
+        assert_eq!(answer.headers["cookie"], format!("session=user-{user}"));
+    }
+    let (least, most) = (counts.iter().min(), counts.iter().max());
+    assert!(most.unwrap() - least.unwrap() <= 1, "{counts:?}");
 }

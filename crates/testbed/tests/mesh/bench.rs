@@ -232,6 +232,7 @@ impl Bench {
                         .iter()
                         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                         .collect(),
+                    users: None,
                     rate: 400,
                     connections: 4,
                     timeout: Duration::from_secs(20),

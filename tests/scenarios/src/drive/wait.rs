@@ -213,15 +213,10 @@ impl<S: Stack> Drive<'_, S> {
             Some("WasmPlugin") => WASM_PLUGIN,
             _ => ROLLOUT,
         };
-        let name = expected
-            .pointer("/metadata/name")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
-        let live = self
-            .shared
-            .cluster
-            .get(kind, &self.scenario.name, name)
-            .await?;
+        let field = |path: &str| expected.pointer(path).and_then(Value::as_str);
+        let name = field("/metadata/name").unwrap_or_default();
+        let namespace = field("/metadata/namespace").unwrap_or(&self.scenario.name);
+        let live = self.shared.cluster.get(kind, namespace, name).await?;
         Ok(contains(spec(&live), spec(expected))
             .map_err(|found| format!("{}/{name}{found}", kind.1)))
     }

@@ -21,6 +21,8 @@ pub(super) struct Look<'a> {
     pub(super) via: Via,
     /// A request in the wrong lane so long after its step is wrong.
     pub(super) late: Duration,
+    /// How many users send the requests, where they are told apart.
+    pub(super) users: Option<u32>,
 }
 
 impl Look<'_> {
@@ -146,7 +148,11 @@ impl Look<'_> {
         let requests = judged().count();
         let hits = judged().filter(|(_, hit)| *hit).count();
         let share = percent(hits, requests);
-        let tolerance = tolerance_of(expect.canary, requests);
+        // Who is told apart is drawn once, however many requests come.
+        let draws = self.users.map_or(requests, |users| {
+            usize::try_from(users).map_or(requests, |users| users.min(requests))
+        });
+        let tolerance = tolerance_of(expect.canary, draws);
         let place = format!(
             "step \"{}\", stream {} through the {}",
             phase.name,

@@ -37,6 +37,7 @@ fn stream() -> Stream {
         path: "/".to_owned(),
         method: "GET".to_owned(),
         headers: BTreeMap::new(),
+        users: None,
         rate: 100,
         only: None,
         app: "web".to_owned(),
@@ -84,6 +85,7 @@ fn records(began: Instant, image: impl Fn(u64) -> &'static str) -> Vec<Record> {
             took: Duration::from_millis(3),
             via,
             stream: 0,
+            user: None,
             outcome: Outcome::Pod(Pod {
                 image: Arc::from(image(number)),
                 hash: Some(Arc::from(hash_of(image(number)))),
@@ -421,4 +423,76 @@ fn a_step_may_let_requests_fail_for_a_time() {
         assert_eq!(verdict.failed, 2);
         assert_eq!(verdict.problems.len(), problems, "{:?}", verdict.problems);
     }
+}
+
+/// Twenty users take turns from both ways, for two steps: at first none at the canary, then those below `share`.
+fn of_users(change: impl Fn(&mut Record, u32, bool)) -> Vec<String> {
+    let began = Instant::now();
+    let second = began + Duration::from_secs(12);
+    let mut stream = stream();
+    stream.users = Some(crate::scenario::Users {
+        count: 20,
+        header: "x-user".to_owned(),
+        value: "{}".to_owned(),
+    });
+    let mut all = Vec::new();
+    for (began, after) in [(began, false), (second, true)] {
+        for (number, mut record) in (0..).zip(records(began, |_| STABLE)) {
+            let user = number % 20;
+            record.user = Some(user);
+            if after && user < 10 {
+                record.outcome = canary();
+            }
+            change(&mut record, user, after);
+            all.push(record);
+        }
+    }
+    let phases = [phase(began, 0.0, 0.0), phase(second, 50.0, 0.0)];
+    judge(&[stream], &PACE, &phases, &all, &[]).problems
+}
+
+fn canary() -> Outcome {
+    Outcome::Pod(Pod {
+        image: Arc::from(CANARY),
+        hash: Some(Arc::from(hash_of(CANARY))),
+    })
+}
+
+#[test]
+fn users_move_once_and_on_both_ways() {
+    assert_eq!(of_users(|_, _, _| {}), [""; 0]);
+
+    // 13 of 20 are within four deviations of twenty draws, though not of as many as there are requests.
+    let more = of_users(|record, user, after| {
+        if after && (10..13).contains(&user) {
+            record.outcome = canary();
+        }
+    });
+    assert_eq!(more, [""; 0]);
+
+    let torn = of_users(|record, user, after| {
+        if after && user == 3 && record.via == Via::Gateway {
+            record.outcome = records(record.sent, |_| STABLE).remove(0).outcome;
+        }
+    });
+    assert_eq!(
+        torn[0],
+        "step \"a step\", stream users: 1 users see several versions: 3"
+    );
+}
+
+#[test]
+fn a_user_who_flips_between_two_steps_is_named() {
+    let first = std::cell::Cell::new(None::<Instant>);
+    let flips = of_users(|record, user, after| {
+        let began = first.get().unwrap_or(record.sent);
+        first.set(Some(began));
+        let since = record.sent.saturating_duration_since(began);
+        // Before anything has been looked at.
+        if !after && user == 7 && since < Duration::from_millis(300) {
+            record.outcome = canary();
+        }
+    });
+    let words = "users moved more than once between two steps: 7";
+    assert!(flips.iter().any(|one| one.contains(words)), "{flips:?}");
 }

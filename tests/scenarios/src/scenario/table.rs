@@ -66,6 +66,8 @@ pub(crate) struct Stream {
     /// Headers.
     #[serde(default)]
     pub(crate) headers: BTreeMap<String, String>,
+    /// Who sends them, in turn: each is to come to a version once, and to find it on both ways.
+    pub(crate) users: Option<Users>,
     /// Requests per second on each of its ways.
     pub(crate) rate: u32,
     /// The one way that they take; absent for both.
@@ -74,6 +76,18 @@ pub(crate) struct Stream {
     pub(crate) app: String,
     /// The Rollout whose versions answer; absent where no Rollout is involved.
     pub(crate) rollout: Option<String>,
+}
+
+/// Users of a stream, told apart by a header.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Users {
+    /// How many.
+    pub(crate) count: u32,
+    /// The header's name.
+    pub(crate) header: String,
+    /// Its value; `{}` in it is the user's number.
+    pub(crate) value: String,
 }
 
 /// The word for a way in a table.

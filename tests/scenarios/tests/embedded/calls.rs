@@ -57,9 +57,25 @@ impl Calls {
     }
 }
 
-/// Lane routes and a policy, after their removal.
+/// Lane routes and a policy, after their removal. Where users are told apart they stay until the weights have moved, but
+/// for the rules.
 fn leftovers(store: &Store, namespace: &str, name: &str) -> Vec<String> {
+    let plugin = store.get(&ObjectRef::new("wasmplugins", "istio-system", "serin"));
+    let policy = plugin.and_then(|plugin| {
+        let policies = &plugin["spec"]["pluginConfig"]["rollouts"];
+        policies.get(format!("{namespace}/{name}")).cloned()
+    });
     let mut wrong = Vec::new();
+    match &policy {
+        Some(policy) if policy.get("sticky").is_some() => {
+            if policy.get("rules").is_some() {
+                wrong.push("rules stand".to_owned());
+            }
+            return wrong;
+        }
+        Some(_) => wrong.push("the policy stands".to_owned()),
+        None => {}
+    }
     let prefix = format!("serin-{namespace}.{name}.");
     for service in store.list("virtualservices", namespace).unwrap() {
         for route in service["spec"]["http"].as_array().into_iter().flatten() {
@@ -70,15 +86,6 @@ fn leftovers(store: &Store, namespace: &str, name: &str) -> Vec<String> {
                 wrong.push(format!("lane route {} stands", route["name"]));
             }
         }
-    }
-    let plugin = store.get(&ObjectRef::new("wasmplugins", "istio-system", "serin"));
-    let policy = format!("{namespace}/{name}");
-    if plugin.is_some_and(|plugin| {
-        plugin["spec"]["pluginConfig"]["rollouts"]
-            .get(&policy)
-            .is_some()
-    }) {
-        wrong.push("the policy stands".to_owned());
     }
     wrong
 }

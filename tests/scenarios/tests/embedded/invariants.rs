@@ -155,8 +155,10 @@ impl Objects {
                 let prefix = format!("serin-{}.", rollout.replace('/', "."));
                 let services = policy["virtualServices"].as_object();
                 for service in services.into_iter().flat_map(|services| services.keys()) {
-                    for rule in list(policy, "/rules") {
-                        let lane = format!("{prefix}{}", text(rule, "/lane"));
+                    let rules = list(policy, "/rules").map(|rule| text(rule, "/lane"));
+                    let sticky = policy.get("sticky").map(|_| ["canary", "stable"]);
+                    for lane in rules.chain(sticky.into_iter().flatten()) {
+                        let lane = format!("{prefix}{lane}");
                         let routes = self.virtual_service(service);
                         let mut routes = routes.into_iter().flat_map(|one| list(one, "/spec/http"));
                         if !routes.any(|route| text(route, "/name").starts_with(&lane)) {

@@ -1,0 +1,157 @@
+//! Users who are told apart: each is at one version at a time, on both ways at the same, and comes to it once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use super::Phase;
+use crate::recorder::{Outcome, Record};
+use crate::scenario::Stream;
+use testbed::mesh::Via;
+
+/// How many users are named where something is wrong with several.
+const NAMED: usize = 5;
+
+/// The images that answered one user, one way, in the order of the requests.
+type Answers<'a> = BTreeMap<(u32, &'static str), Vec<(Instant, &'a str)>>;
+
+/// What is wrong with the users of all streams that have some.
+pub(super) fn judge_users(
+    streams: &[Stream],
+    phases: &[Phase],
+    records: &[Record],
+    problems: &mut Vec<String>,
+) {
+    for (index, stream) in streams.iter().enumerate() {
+        if stream.users.is_none() {
+            continue;
+        }
+        let answers = answers(index, records);
+        let mut histories: BTreeMap<u32, Vec<&str>> = BTreeMap::new();
+        for phase in phases {
+            let expects = phase.expect.iter().any(|(of, _)| *of == index);
+            if expects {
+                window(stream, phase, &answers, &mut histories, problems);
+            }
+        }
+        between(stream, phases, &answers, &histories, problems);
+    }
+}
+
+fn answers(index: usize, records: &[Record]) -> Answers<'_> {
+    let mut answers: Answers<'_> = BTreeMap::new();
+    for record in records.iter().filter(|record| record.stream == index) {
+        if let (Some(user), Outcome::Pod(pod)) = (record.user, &record.outcome) {
+            let of_user = answers.entry((user, record.via.word())).or_default();
+            of_user.push((record.sent, &pod.image));
+        }
+    }
+    for of_user in answers.values_mut() {
+        of_user.sort_by_key(|(sent, _)| *sent);
+    }
+    answers
+}
+
+/// Once a step has settled, each user is at one version; adds it to where the user has been before.
+fn window<'a>(
+    stream: &Stream,
+    phase: &Phase,
+    answers: &Answers<'a>,
+    histories: &mut BTreeMap<u32, Vec<&'a str>>,
+    problems: &mut Vec<String>,
+) {
+    let mut seen: BTreeMap<u32, BTreeSet<&'a str>> = BTreeMap::new();
+    for ((user, _), of_user) in answers {
+        let settled = of_user
+            .iter()
+            .filter(|(sent, _)| *sent >= phase.settled && *sent < phase.ended);
+        seen.entry(*user)
+            .or_default()
+            .extend(settled.map(|(_, image)| *image));
+    }
+    let torn: Vec<u32> = seen
+        .iter()
+        .filter(|(_, images)| images.len() > 1)
+        .map(|(user, _)| *user)
+        .collect();
+    if !torn.is_empty() {
+        problems.push(format!(
+            "step \"{}\", stream {}: {} users see several versions: {}",
+            phase.name,
+            stream.name,
+            torn.len(),
+            named(&torn)
+        ));
+    }
+    for (user, images) in seen {
+        let history = histories.entry(user).or_default();
+        if let Some(image) = images.first()
+            && history.last() != Some(image)
+        {
+            history.push(image);
+        }
+    }
+}
+
+/// From the first step to the last a user has seen the versions of the steps, each once, and nothing between.
+fn between(
+    stream: &Stream,
+    phases: &[Phase],
+    answers: &Answers<'_>,
+    histories: &BTreeMap<u32, Vec<&str>>,
+    problems: &mut Vec<String>,
+) {
+    let Some((began, ended)) = phases
+        .first()
+        .map(|phase| phase.acted)
+        .zip(phases.last().map(|phase| phase.ended))
+    else {
+        return;
+    };
+    for via in Via::ALL {
+        let astray: Vec<u32> = histories
+            .iter()
+            .filter(|(user, history)| {
+                let of_user = answers.get(&(**user, via.word()));
+                let images = of_user.into_iter().flatten();
+                let mut images: Vec<&str> = images
+                    .filter(|(sent, _)| *sent >= began && *sent < ended)
+                    .map(|(_, image)| *image)
+                    .collect();
+                images.dedup();
+                !images.is_empty() && images != **history
+            })
+            .map(|(user, _)| *user)
+            .collect();
+        if !astray.is_empty() {
+            problems.push(format!(
+                "stream {} through the {}: {} users moved more than once between two steps: {}",
+                stream.name,
+                via.word(),
+                astray.len(),
+                named(&astray)
+            ));
+        }
+    }
+    let again = |history: &&Vec<&str>| {
+        let versions: BTreeSet<&str> = history.iter().copied().collect();
+        versions.len() < history.len()
+    };
+    let returned = histories.values().filter(again).count();
+    let returns = phases.iter().flat_map(|phase| &phase.expect);
+    let weights: Vec<f64> = returns
+        .filter(|(_, expect)| expect.stream == stream.name)
+        .map(|(_, expect)| expect.canary)
+        .collect();
+    if weights.is_sorted() && returned > 0 {
+        problems.push(format!(
+            "stream {}: {returned} users came back to a version that they had left, though the weight never fell",
+            stream.name
+        ));
+    }
+}
+
+fn named(users: &[u32]) -> String {
+    let names: Vec<String> = users.iter().take(NAMED).map(u32::to_string).collect();
+    let more = if users.len() > NAMED { ", …" } else { "" };
+    format!("{}{more}", names.join(", "))
+}
