@@ -131,8 +131,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// Writes an object that was read, unless somebody has written it since.
-    pub(crate) async fn replace(&self, kind: Kind, object: &Value) -> Result<(), Error> {
+    /// Writes an object that was read, unless somebody has written it since. Its resourceVersion after that.
+    pub(crate) async fn replace(&self, kind: Kind, object: &Value) -> Result<String, Error> {
         let object: DynamicObject =
             serde_json::from_value(object.clone()).map_err(|_| Error::Lacks {
                 object: excerpt(object),
@@ -141,11 +141,11 @@ impl Cluster {
         let name = object.metadata.name.clone().unwrap_or_default();
         let namespace = object.metadata.namespace.as_deref();
         let (interface, _) = self.interface(&types(kind), namespace).await?;
-        interface
+        let written = interface
             .replace(&name, &PostParams::default(), &object)
             .await
             .map_err(api("replace", format!("{} {name}", kind.1)))?;
-        Ok(())
+        Ok(written.metadata.resource_version.unwrap_or_default())
     }
 
     /// Deletes an object.

@@ -24,7 +24,7 @@ impl<S: Stack> Drive<'_, S> {
         let manifest = self.scenario.manifest(kind, name);
         let wanted = manifest.map(|manifest| at(manifest, "/spec").clone());
         let mut attempts = 0;
-        loop {
+        let version = loop {
             let mut live = cluster.get(live_kind, namespace, name).await?;
             self.drifts += 1;
             if let Some(fields) = live.as_object_mut() {
@@ -41,9 +41,9 @@ impl<S: Stack> Drive<'_, S> {
                 Err(error) if error.is_conflict() && attempts < ATTEMPTS => {}
                 done => break done?,
             }
-        }
+        };
         self.say(&format!("{kind} {name}: its manifest applied again"));
-        self.version(live_kind, name).await
+        Ok(version)
     }
 
     /// Applies it so often, each time as soon as somebody else has changed it; how long that took.

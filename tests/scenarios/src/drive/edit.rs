@@ -120,7 +120,7 @@ impl<S: Stack> Drive<'_, S> {
             attempts += 1;
             match cluster.replace(VIRTUAL_SERVICE, &live).await {
                 Err(error) if error.is_conflict() && attempts < ATTEMPTS => {}
-                done => break done?,
+                done => break done.map(drop)?,
             }
         }
         self.say(&format!("{name}: {:?}", edit.change));
