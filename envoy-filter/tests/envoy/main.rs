@@ -15,6 +15,7 @@ mod application;
 mod bench;
 mod configuration;
 mod cookies;
+mod differential;
 mod hops;
 mod lanes;
 mod live;

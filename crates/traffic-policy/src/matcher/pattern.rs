@@ -27,6 +27,8 @@ const MAX_COMPILED_BYTES: usize = 1 << 17;
 /// pattern does not match, so that a long value from outside can't hold up a worker: at the limit the
 /// worst pattern takes some 50 ms in Envoy. It leaves a pattern of 500 characters a value of 8 KiB.
 const MAX_SEARCH: usize = 1 << 22;
+/// RE2's limit (`re2/parse.cc`, `maximum_repeat_count`).
+const MAX_REPETITION: u32 = 1_000;
 /// How deep groups may nest: compiling recurses, and a module's stack is small.
 const MAX_NESTING: u32 = 32;
 
@@ -144,6 +146,17 @@ fn scan(pattern: &str) -> Scanned {
                 rest = start.strip_prefix(']').unwrap_or(start).chars();
             }
             ']' => class = false,
+            '{' if !class => {
+                let (count, after) = rest.as_str().split_once('}').unwrap_or_default();
+                if count.split(',').any(|count| {
+                    count
+                        .parse::<u32>()
+                        .is_ok_and(|count| count > MAX_REPETITION)
+                }) {
+                    return foreign("a repetition of more than 1,000");
+                }
+                rest = after.chars();
+            }
             ')' if !class => match depth.checked_sub(1) {
                 Some(less) => depth = less,
                 None => scanned.closes_too_much = true,
