@@ -18,6 +18,8 @@ use crate::surroundings::Known;
 /// set it, which tells several WasmPlugins in one edge's chain what to believe.
 const OWN_LANES: &str = "serin.own_lanes";
 
+// `COOKIES` in what follows: new cookies can be issued.
+
 /// Buffers that requests use again and again, so that none allocates once they have grown.
 #[derive(Debug, Default)]
 pub(crate) struct Space {
@@ -63,14 +65,14 @@ pub(crate) enum Look {
 }
 
 impl Space {
-    /// Another request. `edge`: lane headers come from outside; `cookies`: new ones can be issued.
-    pub(crate) fn begin(&mut self, edge: bool, cookies: bool) {
+    /// Another request. `edge`: lane headers come from outside.
+    pub(crate) fn begin<const COOKIES: bool>(&mut self, edge: bool) {
         self.believed = !edge;
-        self.known.begin(edge, cookies);
+        self.known.begin(edge, edge && COOKIES);
     }
 
     /// Reads the headers and asks the policies of their host. A lane that is believed stands, and its policy is not asked.
-    pub(crate) fn look(
+    pub(crate) fn look<const COOKIES: bool>(
         &mut self,
         plugin: &Plugin,
         random: &mut Random,
@@ -114,7 +116,8 @@ impl Space {
                         .map(|Decision { lane, rule }| (lane, rule.map_or(By::Sticky, By::Rule)))
                 }
             };
-            issued |= given.issued;
+            let by_new_cookie = COOKIES && given.issued;
+            issued |= by_new_cookie;
             let hit = Hit {
                 policy: candidate.number,
                 lane,
@@ -122,7 +125,7 @@ impl Space {
                 at_entry: candidate.at_entry,
                 header,
                 entry,
-                issued: given.issued,
+                issued: by_new_cookie,
             };
             if hit.lane.is_some() || hit.issued || [header, entry].contains(&Held::Wrong) {
                 self.hits.push(hit);
@@ -152,8 +155,8 @@ impl Space {
     }
 
     /// Asks the proxy for what the last look wanted.
-    pub(crate) fn get(&mut self, host: &mut impl Host) {
-        self.known.get(host);
+    pub(crate) fn get<const COOKIES: bool>(&mut self, host: &mut impl Host) {
+        self.known.get::<COOKIES>(host);
     }
 
     /// Writes what was decided: lane headers, each if the route that Envoy has chosen is one that its Rollout manages, and
@@ -161,7 +164,7 @@ impl Space {
     ///
     /// At an edge the route may have been chosen by a forged lane header, whether this filter has
     /// removed it or one before it in the chain; so it is the edge that counts, not what was removed.
-    pub(crate) fn write(
+    pub(crate) fn write<const COOKIES: bool>(
         &mut self,
         plugin: &Plugin,
         host: &mut impl Host,
@@ -205,7 +208,8 @@ impl Space {
                 lanes::put(&mut self.list, policy.carried_name(), value);
                 list_changed = true;
             }
-            if hit.issued
+            if COOKIES
+                && hit.issued
                 && (here || hit.at_entry)
                 && let Some((name, issue)) = policy.issue()
             {

@@ -105,17 +105,17 @@ impl<const COOKIES: bool> Filter<COOKIES> {
         if plugin.policies.is_empty() && !plugin.edge {
             return;
         }
-        space.begin(plugin.edge, COOKIES);
-        let mut look = space.look(plugin, random, host);
+        space.begin::<COOKIES>(plugin.edge);
+        let mut look = space.look::<COOKIES>(plugin, random, host);
         if look == Look::FromOutside {
             space.believe(host);
-            look = space.look(plugin, random, host);
+            look = space.look::<COOKIES>(plugin, random, host);
         }
         if look == Look::Wants {
-            space.get(host);
-            space.look(plugin, random, host);
+            space.get::<COOKIES>(host);
+            space.look::<COOKIES>(plugin, random, host);
         }
-        space.write(plugin, host, metrics, |name, cookie| {
+        space.write::<COOKIES>(plugin, host, metrics, |name, cookie| {
             waiting.add(context, name, cookie);
         });
     }

@@ -6,8 +6,6 @@
 //! `({{ $tag }}=\.=(.*?);\.;)`). Each definition makes one more number for the same metric in Envoy (1.40.0
 //! `source/extensions/common/wasm/context.cc`, `Context::defineMetric`), so a number is kept for as long as the VM lives.
 
-use std::collections::BTreeMap;
-
 use traffic_policy::{CompiledPolicy, Lane};
 
 use crate::host::{Host, Metric};
@@ -53,20 +51,22 @@ struct Count {
 /// What the gauge of one Rollout says.
 #[derive(Debug)]
 struct Announced {
+    rollout: Box<str>,
     metric: u32,
     generation: u32,
     /// The last look that found a policy of this Rollout.
     seen: u32,
 }
 
-/// All metrics of one VM.
+/// All metrics of one VM. Lists in order, since each is searched far oftener than it grows.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     /// By key; as many as rules that were met.
     counts: Vec<Count>,
-    /// The proxy's number for each counter that it was told of, in whichever configuration.
-    known: BTreeMap<String, u32>,
-    announced: BTreeMap<Box<str>, Announced>,
+    /// The proxy's number for each counter that it was told of, in whichever configuration; by name.
+    known: Vec<(String, u32)>,
+    /// By Rollout.
+    announced: Vec<Announced>,
     /// Another configuration may be in force than [`Self::announced`] says.
     stale: bool,
     looks: u32,
@@ -75,22 +75,16 @@ pub(crate) struct Metrics {
 impl Metrics {
     /// Counts one request. `policy` is what `key` numbers; it is asked for names the first time.
     pub(crate) fn count(&mut self, key: Key, policy: &CompiledPolicy) {
-        let at = match self.counts.binary_search_by_key(&key, |count| count.key) {
-            Ok(at) => at,
-            Err(at) => {
-                let name = requests(policy, key);
-                let metric = self.known.get(&name).copied().ok_or(name);
-                self.counts.insert(
-                    at,
-                    Count {
-                        key,
-                        pending: 0,
-                        metric,
-                    },
-                );
-                at
-            }
-        };
+        let found = self.counts.binary_search_by_key(&key, |count| count.key);
+        if let Err(at) = found {
+            let count = Count {
+                key,
+                pending: 0,
+                metric: Err(requests(policy, key)),
+            };
+            self.counts.insert(at, count);
+        }
+        let (Ok(at) | Err(at)) = found;
         if let Some(count) = self.counts.get_mut(at) {
             count.pending = count.pending.saturating_add(1);
         }
@@ -99,19 +93,16 @@ impl Metrics {
     /// Tells the proxy what was counted since it was told last.
     pub(crate) fn flush(&mut self, host: &mut impl Host) {
         for count in self.counts.iter_mut().filter(|count| count.pending > 0) {
-            let number = match &count.metric {
-                Ok(number) => *number,
-                Err(name) => {
-                    let Some(number) = host.define(Metric::Counter, name) else {
-                        continue;
-                    };
-                    self.known.insert(name.clone(), number);
-                    count.metric = Ok(number);
-                    number
-                }
-            };
-            host.increment(number, count.pending);
-            count.pending = 0;
+            if let Err(name) = &count.metric {
+                let Some(number) = number(&mut self.known, host, name) else {
+                    continue;
+                };
+                count.metric = Ok(number);
+            }
+            if let Ok(number) = count.metric {
+                host.increment(number, count.pending);
+                count.pending = 0;
+            }
         }
     }
 
@@ -128,7 +119,7 @@ impl Metrics {
 
     /// True if the proxy still says something of a policy, which the next [`Self::announce`] may have to take back.
     pub(crate) fn has_announced(&self) -> bool {
-        self.announced.values().any(|one| one.generation != 0)
+        self.announced.iter().any(|one| one.generation != 0)
     }
 
     /// Brings the gauges in line with the policies in force, or a part of them where there are many.
@@ -138,35 +129,21 @@ impl Metrics {
         }
         self.looks = self.looks.wrapping_add(1);
         let mut left = GAUGES_PER_TICK;
-        let policies = plugins.in_force().flat_map(|plugin| plugin.policies.iter());
-        for policy in policies {
-            let (rollout, generation) = (policy.rollout(), policy.generation());
-            if let Some(one) = self.announced.get_mut(rollout) {
-                one.seen = self.looks;
-                if one.generation == generation {
-                    continue;
-                }
-                one.generation = generation;
-                host.record(one.metric, generation);
-            } else {
-                let name = format!("{}{GENERATION}", tag("rollout", rollout));
-                let Some(metric) = host.define(Metric::Gauge, &name) else {
-                    continue;
-                };
-                host.record(metric, generation);
-                let one = Announced {
-                    metric,
-                    generation,
-                    seen: self.looks,
-                };
-                self.announced.insert(rollout.into(), one);
+        for policy in plugins.in_force().flat_map(|plugin| plugin.policies.iter()) {
+            let Some(one) = gauge(&mut self.announced, host, policy.rollout()) else {
+                continue;
+            };
+            one.seen = self.looks;
+            if one.generation != policy.generation() {
+                one.generation = policy.generation();
+                host.record(one.metric, one.generation);
+                left -= 1;
             }
-            left -= 1;
             if left == 0 {
                 return;
             }
         }
-        for one in self.announced.values_mut() {
+        for one in &mut self.announced {
             if one.seen != self.looks && one.generation != 0 {
                 one.generation = 0;
                 host.record(one.metric, 0);
@@ -176,16 +153,53 @@ impl Metrics {
     }
 }
 
+/// The proxy's number for the counter `name`, which is defined if it isn't known.
+fn number(known: &mut Vec<(String, u32)>, host: &mut impl Host, name: &str) -> Option<u32> {
+    match known.binary_search_by(|(other, _)| other.as_str().cmp(name)) {
+        Ok(at) => known.get(at).map(|(_, number)| *number),
+        Err(at) => {
+            let number = host.define(Metric::Counter, name)?;
+            known.insert(at, (name.to_owned(), number));
+            Some(number)
+        }
+    }
+}
+
+/// The gauge of a Rollout, which is defined if it isn't there.
+fn gauge<'a>(
+    announced: &'a mut Vec<Announced>,
+    host: &mut impl Host,
+    rollout: &str,
+) -> Option<&'a mut Announced> {
+    let found = announced.binary_search_by(|one| (*one.rollout).cmp(rollout));
+    if let Err(at) = found {
+        let name = tag("rollout", rollout) + GENERATION;
+        let one = Announced {
+            rollout: rollout.into(),
+            metric: host.define(Metric::Gauge, &name)?,
+            generation: 0,
+            seen: 0,
+        };
+        announced.insert(at, one);
+    }
+    let (Ok(at) | Err(at)) = found;
+    announced.get_mut(at)
+}
+
 /// The name of the counter of a Rollout's requests. What is no rule stands in brackets, which no rule's name keeps.
 fn requests(policy: &CompiledPolicy, key: Key) -> String {
-    let mut name = tag("rollout", policy.rollout());
-    name += &tag("lane", key.lane.as_str());
-    name += &match key.by {
-        By::Rule(number) => tag("rule", policy.rule_name(number).unwrap_or_default()),
-        By::Sticky => "rule=.=(sticky);.;".to_owned(),
-        By::Carried => "rule=.=(carried);.;".to_owned(),
+    let rule = match key.by {
+        By::Rule(number) => &tag("rule", policy.rule_name(number).unwrap_or_default()),
+        By::Sticky => "rule=.=(sticky);.;",
+        By::Carried => "rule=.=(carried);.;",
     };
-    name + REQUESTS
+    [
+        &tag("rollout", policy.rollout()),
+        &tag("lane", key.lane.as_str()),
+        rule,
+        REQUESTS,
+    ]
+    .concat()
 }
 
 /// One tag, as Istio's regular expressions find it. Only what neither they nor readers of metrics take for something else
@@ -195,6 +209,7 @@ fn tag(name: &str, value: &str) -> String {
         let plain = one.is_ascii_alphanumeric() || matches!(one, '-' | '_' | '.' | '/');
         if plain { one } else { '_' }
     });
-    let value: String = kept.collect();
-    format!("{name}=.={value};.;")
+    let mut tag = [name, "=.="].concat();
+    tag.extend(kept);
+    tag + ";.;"
 }

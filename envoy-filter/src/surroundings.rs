@@ -44,11 +44,11 @@ impl Ask {
 }
 
 impl Known {
-    /// Another request. `edge`: addresses and cookies are the client's; `cookies`: the module can issue them.
-    pub(crate) fn begin(&mut self, edge: bool, cookies: bool) {
+    /// Another request. `source`: addresses are the client's; `cookies`: new ones can be issued.
+    pub(crate) fn begin(&mut self, source: bool, cookies: bool) {
         let ask = |may: bool| if may { Ask::NotYet } else { Ask::Never };
-        self.source = ask(edge);
-        self.id = ask(edge && cookies);
+        self.source = ask(source);
+        self.id = ask(cookies);
     }
 
     /// True if something is.
@@ -57,12 +57,12 @@ impl Known {
     }
 
     /// Gets what is wanted.
-    pub(crate) fn get(&mut self, host: &mut impl Host) {
+    pub(crate) fn get<const COOKIES: bool>(&mut self, host: &mut impl Host) {
         if self.source == Ask::Wanted {
             host.property(SOURCE, &mut self.address);
             self.source = Ask::Has;
         }
-        if self.id == Ask::Wanted {
+        if COOKIES && self.id == Ask::Wanted {
             let got = self.new_id.draw(host);
             self.id = if got { Ask::Has } else { Ask::Never };
         }

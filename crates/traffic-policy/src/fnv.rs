@@ -17,10 +17,16 @@ impl Hasher for Fnv {
         self.0
     }
 
+    // Called from everywhere that something is hashed; inlined, it would be most of the module's code for that.
+    #[inline(never)]
     fn write(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
         }
+    }
+
+    fn write_u8(&mut self, number: u8) {
+        self.write(&[number]);
     }
 
     fn write_usize(&mut self, number: usize) {
