@@ -152,6 +152,7 @@ fn stream(user: &User, [sidecar, gateway]: [SocketAddr; 2], headers: &Headers) -
         method: Method::GET,
         headers: all,
         users: None,
+        front: None,
         rate: RATE,
         connections: 1,
         timeout: REQUEST_LIMIT,

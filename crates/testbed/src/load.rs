@@ -35,6 +35,8 @@ pub struct Stream {
     pub headers: Vec<(String, String)>,
     /// Who sends them, one request each in turn; `None` where nobody tells them apart.
     pub users: Option<Users>,
+    /// An application in front that has been called first; `None` where the target is called at once.
+    pub front: Option<Front>,
     /// Requests per second, all connections together; at least 1.
     pub rate: u32,
     /// Connections; at least 1.
@@ -52,6 +54,18 @@ pub struct Users {
     pub header: String,
     /// Its value; `{}` in it is the user's number.
     pub value: String,
+}
+
+/// An application that is called with the stream's request, user and all, and then calls the stream's target, on behalf
+/// of that request, with nothing of it but one header as the application has seen it, and the stream's own headers.
+#[derive(Clone, Debug)]
+pub struct Front {
+    /// The proxy or server to connect to.
+    pub target: SocketAddr,
+    /// The request's authority there.
+    pub authority: String,
+    /// The header that it forwards.
+    pub forwards: String,
 }
 
 /// One request.
@@ -163,7 +177,7 @@ async fn work(
     let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + offset, every);
     // After a stall what was due is sent at once: the number of requests stays what was asked for.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    let mut connection = None;
+    let mut connections = Connections::default();
     loop {
         ticks.tick().await;
         if *stopped.borrow() {
@@ -174,7 +188,7 @@ async fn work(
             .as_ref()
             .map(|users| turns.fetch_add(1, Ordering::Relaxed) % users.count.max(1));
         let sent = Instant::now();
-        let exchange = exchange(&stream, user, &mut connection);
+        let exchange = ask(&stream, user, &mut connections);
         let exchange = tokio::time::timeout(stream.timeout, exchange);
         let outcome = exchange.await.unwrap_or_else(|_| {
             Err(RequestError::Timeout {
@@ -182,8 +196,8 @@ async fn work(
             })
         });
         if outcome.is_err() {
-            // What state it is in isn't known.
-            connection = None;
+            // What state they are in isn't known.
+            connections = Connections::default();
         }
         sink(Sample {
             user,
@@ -196,9 +210,37 @@ async fn work(
 
 type Connection = SendRequest<Empty<Bytes>>;
 
-async fn exchange(
+/// One worker's.
+#[derive(Default)]
+struct Connections {
+    front: Option<Connection>,
+    own: Option<Connection>,
+}
+
+async fn ask(
     stream: &Stream,
     user: Option<u32>,
+    connections: &mut Connections,
+) -> Result<Arc<Answer>, RequestError> {
+    let user = stream.users.as_ref().zip(user).map(|(users, user)| {
+        let value = users.value.replace("{}", &user.to_string());
+        (users.header.clone(), value)
+    });
+    let Some(front) = &stream.front else {
+        let request = request(stream, &stream.authority, user)?;
+        return exchange(stream.target, request, &mut connections.own).await;
+    };
+    let first = request(stream, &front.authority, user)?;
+    let seen = exchange(front.target, first, &mut connections.front).await?;
+    let forwarded = seen.headers.get(&front.forwards);
+    let forwarded = forwarded.map(|value| (front.forwards.clone(), value.clone()));
+    let second = request(stream, &stream.authority, forwarded)?;
+    exchange(stream.target, second, &mut connections.own).await
+}
+
+async fn exchange(
+    target: SocketAddr,
+    request: Request<Empty<Bytes>>,
     connection: &mut Option<Connection>,
 ) -> Result<Arc<Answer>, RequestError> {
     let broken = |error: hyper::Error| RequestError::Broken {
@@ -213,12 +255,9 @@ async fn exchange(
     }
     let mut sender = match kept {
         Some(sender) => sender,
-        None => connect(stream.target).await?,
+        None => connect(target).await?,
     };
-    let response = sender
-        .send_request(request(stream, user)?)
-        .await
-        .map_err(broken)?;
+    let response = sender.send_request(request).await.map_err(broken)?;
     let status = response.status();
     let body = response
         .into_body()
@@ -260,17 +299,17 @@ async fn connect(target: SocketAddr) -> Result<Connection, RequestError> {
     Ok(sender)
 }
 
-fn request(stream: &Stream, user: Option<u32>) -> Result<Request<Empty<Bytes>>, RequestError> {
+fn request(
+    stream: &Stream,
+    authority: &str,
+    own: Option<(String, String)>,
+) -> Result<Request<Empty<Bytes>>, RequestError> {
     let mut request = Request::builder()
         .method(stream.method.clone())
         .uri(&stream.path)
-        .header(header::HOST, &stream.authority);
-    for (name, value) in &stream.headers {
+        .header(header::HOST, authority);
+    for (name, value) in stream.headers.iter().chain(&own) {
         request = request.header(name, value);
-    }
-    if let (Some(users), Some(user)) = (&stream.users, user) {
-        let value = users.value.replace("{}", &user.to_string());
-        request = request.header(&users.header, value);
     }
     request
         .body(Empty::new())

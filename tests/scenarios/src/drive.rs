@@ -26,7 +26,7 @@ use crate::api::{Cluster, Kind};
 use crate::error::Error;
 use crate::judge::{Phase, Verdict, Versions, judge};
 use crate::recorder::{Copies, Outcome, Records, STREAM_HEADER, VIA_HEADER};
-use crate::scenario::{Scenario, Step, Stream, Until};
+use crate::scenario::{LANES_HEADER, Scenario, Step, Stream, Until};
 use testbed::mesh::Via;
 
 /// How long the mesh may take to learn of a new namespace.
@@ -348,6 +348,11 @@ impl<S: Stack> Drive<'_, S> {
                 count: users.count,
                 header: users.header.clone(),
                 value: users.value.clone(),
+            }),
+            front: stream.front.as_ref().map(|authority| load::Front {
+                target: self.shared.stack.target(Via::Gateway),
+                authority: authority.clone(),
+                forwards: LANES_HEADER.to_owned(),
             }),
             rate: self.shared.pace.rate_of(stream.rate),
             connections: CONNECTIONS,

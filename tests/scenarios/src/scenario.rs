@@ -20,7 +20,7 @@ pub use argo::to_built_in;
 pub(crate) use argo::{ROUTING, to_plugin};
 #[cfg(test)]
 pub(crate) use table::Users;
-pub(crate) use table::{Expect, Step, Stream, Table, Told, Until};
+pub(crate) use table::{Expect, LANES_HEADER, Step, Stream, Table, Told, Until};
 
 /// One scenario, read and checked.
 #[derive(Debug)]

@@ -24,6 +24,7 @@ fn stream(target: SocketAddr) -> Stream {
         method: Method::GET,
         headers: vec![("x-beta".to_owned(), "1".to_owned())],
         users: None,
+        front: None,
         rate: 200,
         connections: 2,
         timeout: Duration::from_secs(20),
@@ -148,4 +149,46 @@ async fn users_take_turns_and_are_told_apart() {
     }
     let (least, most) = (counts.iter().min(), counts.iter().max());
     assert!(most.unwrap() - least.unwrap() <= 1, "{counts:?}");
+}
+
+#[tokio::test]
+async fn an_application_in_front_forwards_one_header_and_not_the_user() {
+    let observer: crate::echo::Observer = Arc::new(|_| {});
+    let mut front = identity();
+    front.app = "front".to_owned();
+    let front = Echo::start(front, &[ANY], Arc::clone(&observer))
+        .await
+        .unwrap();
+    let echo = Echo::start(identity(), &[ANY], observer).await.unwrap();
+    let (sink, samples) = collect();
+    let mut stream = stream(echo.addresses()[0]);
+    // Stands for what a proxy would have added on the way to the application in front.
+    stream.users = Some(Users {
+        count: 1,
+        header: "x-lanes".to_owned(),
+        value: "user-{}".to_owned(),
+    });
+    stream.front = Some(Front {
+        target: front.addresses()[0],
+        authority: "front.shop".to_owned(),
+        forwards: "x-lanes".to_owned(),
+    });
+    let load = Load::start(stream.clone(), &sink);
+    until(&samples, 3).await;
+    load.stop().await;
+    stream.users.as_mut().unwrap().header = "x-user".to_owned();
+    let before = samples.lock().unwrap().len();
+    let load = Load::start(stream, &sink);
+    until(&samples, before + 3).await;
+    load.stop().await;
+    let samples = samples.lock().unwrap();
+    for (number, sample) in samples.iter().enumerate() {
+        let answer = sample.outcome.as_ref().unwrap();
+        assert_eq!(answer.identity.app, "web");
+        assert_eq!(answer.headers["host"], "web.shop");
+        assert_eq!(answer.headers["x-beta"], "1");
+        let forwarded = answer.headers.get("x-lanes").map(String::as_str);
+        assert_eq!(forwarded, (number < before).then_some("user-0"));
+        assert_eq!(answer.headers.get("x-user"), None);
+    }
 }

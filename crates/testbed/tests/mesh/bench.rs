@@ -233,6 +233,7 @@ impl Bench {
                         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                         .collect(),
                     users: None,
+                    front: None,
                     rate: 400,
                     connections: 4,
                     timeout: Duration::from_secs(20),

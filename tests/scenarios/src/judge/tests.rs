@@ -38,6 +38,7 @@ fn stream() -> Stream {
         method: "GET".to_owned(),
         headers: BTreeMap::new(),
         users: None,
+        front: None,
         rate: 100,
         only: None,
         app: "web".to_owned(),

@@ -10,6 +10,9 @@ use super::action::Action;
 use crate::error::Error;
 use testbed::mesh::Via;
 
+/// The header that applications forward.
+pub(crate) const LANES_HEADER: &str = "x-rollout-lanes";
+
 /// `scenario.toml`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -66,6 +69,9 @@ pub(crate) struct Stream {
     /// Headers.
     #[serde(default)]
     pub(crate) headers: BTreeMap<String, String>,
+    /// The authority at the gateway of an application in front, which is called first and forwards [`LANES_HEADER`] on
+    /// its own way to this one, through the sidecar. The user is then told apart at the gateway alone.
+    pub(crate) front: Option<String>,
     /// Who sends them, in turn: each is to come to a version once, and to find it on both ways.
     pub(crate) users: Option<Users>,
     /// Requests per second on each of its ways.
@@ -210,6 +216,9 @@ fn observed() -> u64 {
 impl Stream {
     /// The ways that its requests take.
     pub(crate) fn ways(&self) -> &'static [Via] {
+        if self.front.is_some() {
+            return &[Via::Sidecar];
+        }
         match self.only {
             None => &Via::ALL,
             Some(Way::Sidecar) => &[Via::Sidecar],
