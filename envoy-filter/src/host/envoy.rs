@@ -4,8 +4,17 @@
 //! only what is used is exported: each callback that Envoy finds costs a crossing per request.
 #![allow(unsafe_code)]
 
+mod calls;
+
 use std::cell::RefCell;
 use std::ptr;
+
+use calls::{
+    proxy_add_header_map_value, proxy_define_metric, proxy_get_buffer_bytes,
+    proxy_get_header_map_pairs, proxy_get_property, proxy_get_shared_data, proxy_increment_metric,
+    proxy_log, proxy_record_metric, proxy_remove_header_map_value, proxy_replace_header_map_value,
+    proxy_set_property, proxy_set_shared_data, proxy_set_tick_period_milliseconds, random_get,
+};
 
 use super::{Counter, Host, Metric};
 use crate::filter::Filter;
@@ -18,69 +27,6 @@ const PLUGIN_CONFIGURATION: u32 = 7;
 const WARN: u32 = 3;
 const CONTINUE: u32 = 0;
 const TRUE: u32 = 1;
-
-#[link(wasm_import_module = "env")]
-unsafe extern "C" {
-    fn proxy_log(level: u32, line: *const u8, size: usize) -> u32;
-    fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
-    fn proxy_replace_header_map_value(
-        map: u32,
-        name: *const u8,
-        name_size: usize,
-        value: *const u8,
-        value_size: usize,
-    ) -> u32;
-    fn proxy_add_header_map_value(
-        map: u32,
-        name: *const u8,
-        name_size: usize,
-        value: *const u8,
-        value_size: usize,
-    ) -> u32;
-    fn proxy_remove_header_map_value(map: u32, name: *const u8, name_size: usize) -> u32;
-    fn proxy_get_buffer_bytes(
-        buffer: u32,
-        start: usize,
-        length: usize,
-        data: *mut *mut u8,
-        size: *mut usize,
-    ) -> u32;
-    fn proxy_get_property(
-        path: *const u8,
-        path_size: usize,
-        data: *mut *mut u8,
-        size: *mut usize,
-    ) -> u32;
-    fn proxy_set_property(
-        path: *const u8,
-        path_size: usize,
-        value: *const u8,
-        value_size: usize,
-    ) -> u32;
-    fn proxy_get_shared_data(
-        key: *const u8,
-        key_size: usize,
-        data: *mut *mut u8,
-        size: *mut usize,
-        version: *mut u32,
-    ) -> u32;
-    fn proxy_set_shared_data(
-        key: *const u8,
-        key_size: usize,
-        value: *const u8,
-        value_size: usize,
-        version: u32,
-    ) -> u32;
-    fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
-    fn proxy_increment_metric(id: u32, by: i64) -> u32;
-    fn proxy_record_metric(id: u32, value: u64) -> u32;
-    fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
-}
-
-#[link(wasm_import_module = "wasi_snapshot_preview1")]
-unsafe extern "C" {
-    fn random_get(bytes: *mut u8, size: usize) -> u32;
-}
 
 /// Whether this is the module that issues cookies.
 const COOKIES: bool = cfg!(feature = "cookies");

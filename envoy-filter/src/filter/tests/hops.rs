@@ -85,6 +85,19 @@ fn a_decision_at_the_hosts_is_carried_where_the_policy_asks_for_it() {
 }
 
 #[test]
+fn a_host_that_is_an_entry_too_is_decided_about_once_and_carried_from_any_route() {
+    let fields = r#""entryHosts": ["reviews.shop.svc.cluster.local"], "#;
+    let mut managed = bench(SIDECAR, fields);
+    managed.send("reviews", &[("x-beta", "1")]);
+    assert_eq!(managed.lane(), Some("canary"));
+    assert_eq!(managed.proxy.header(LIST), Some("shop.reviews=canary"));
+    let mut other = bench(SIDECAR, fields).on_route("other", "reviews");
+    other.send("reviews", &[("x-beta", "1")]);
+    assert_eq!(other.lane(), None);
+    assert_eq!(other.proxy.header(LIST), Some("shop.reviews=canary"));
+}
+
+#[test]
 fn every_lane_from_outside_is_removed_at_an_edge() {
     for (json, host) in [
         (with(ENTRY), "shop.example.com"),
