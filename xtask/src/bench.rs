@@ -8,14 +8,17 @@ use std::process::Command;
 use rustix::process::Signal;
 
 use crate::failure::Failure;
-use crate::flags::{Bench, BenchPluginFlags};
+use crate::flags::{Bench, BenchFilterFlags, BenchPluginFlags};
 use crate::programs::{self, INSTALL_GO};
-use crate::{dist, e2e, run};
+use crate::{dist, e2e, envoy, run, wasm};
 
 /// The folder of the Go programs, and those that are built: package and file name.
 const SOURCE: &str = "tests/argo-host";
 const HOST: &str = "bench-plugins";
 const BUILT_IN: &str = "builtin-plugin";
+
+/// The package and program that measures the filter.
+const FILTER_BENCH: &str = "filter-bench";
 
 /// A run's working folder is this and its process id.
 const RUN: &str = "run-";
@@ -23,6 +26,7 @@ const RUN: &str = "run-";
 pub(crate) fn run(what: &Bench) -> Result<(), Failure> {
     match what {
         Bench::Plugin(flags) => plugin(flags),
+        Bench::Filter(flags) => filter(flags),
     }
 }
 
@@ -38,7 +42,7 @@ fn plugin(flags: &BenchPluginFlags) -> Result<(), Failure> {
     command.arg("--").arg(host);
     command.arg("-serin").arg(serin);
     command.arg("-builtin").arg(built_in);
-    command.args(["-versions", &versions()?]);
+    command.args(["-versions", &plugin_versions()?]);
     let mut said = "cargo xtask bench plugin".to_owned();
     if flags.quick {
         command.arg("-quick");
@@ -48,6 +52,42 @@ fn plugin(flags: &BenchPluginFlags) -> Result<(), Failure> {
     command.arg("-samples").arg(folder.join("plugin.json"));
     // Plugins make their sockets in here.
     command.env("TMPDIR", working_folder(&folder)?);
+    become_it(command)
+}
+
+/// The filter in an Envoy, beside no filter, Lua and native routes. In a process namespace of its own, so that no Envoy
+/// outlives the run.
+fn filter(flags: &BenchFilterFlags) -> Result<(), Failure> {
+    let envoy = envoy::ensure()?;
+    let module = wasm::build(wasm::Variant::Plain)?;
+    let mut command = e2e::alone(FILTER_BENCH, &[])?;
+    command.arg("--envoy").arg(envoy);
+    command.arg("--module").arg(module);
+    let mut said = "cargo xtask bench filter".to_owned();
+    for (flag, given) in [
+        ("--quick", flags.quick),
+        ("--requests-only", flags.requests_only),
+    ] {
+        if given {
+            command.arg(flag);
+            said.push(' ');
+            said.push_str(flag);
+        }
+    }
+    for other in &flags.beside {
+        command.arg("--beside").arg(other);
+    }
+    command.args(["--command", &said]);
+    let versions = format!("serin at {}, Envoy {}", commit()?, envoy::VERSION);
+    command.args(["--versions", &versions]);
+    let folder = run::target().join("bench");
+    fs::create_dir_all(&folder).map_err(Failure::file("create", &folder))?;
+    command.env("TMPDIR", working_folder(&folder)?);
+    become_it(command)
+}
+
+/// Becomes the program that measures.
+fn become_it(mut command: Command) -> Result<(), Failure> {
     // Whoever kills xtask ends the run, as with the real stack.
     if rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).is_err() {
         eprintln!("    the run will not notice if cargo is killed");
@@ -88,17 +128,21 @@ fn working_folder(folder: &Path) -> Result<PathBuf, Failure> {
 }
 
 /// What is measured, by version; the host adds what it is built with.
-fn versions() -> Result<String, Failure> {
-    let commit = run::read(
+fn plugin_versions() -> Result<String, Failure> {
+    let path = run::root().join("tests/real-stack/programs/kubernetes/go.mod");
+    let modules = fs::read_to_string(&path).map_err(Failure::file("read", &path))?;
+    let kubernetes = required(&modules, "k8s.io/kubernetes").unwrap_or("of an unknown version");
+    Ok(format!("serin at {}, Kubernetes {kubernetes}", commit()?))
+}
+
+/// The checkout's commit.
+fn commit() -> Result<String, Failure> {
+    run::read(
         Command::new("git")
             .current_dir(run::root())
             .args(["describe", "--always", "--dirty"]),
         "run it in a git checkout",
-    )?;
-    let path = run::root().join("tests/real-stack/programs/kubernetes/go.mod");
-    let modules = fs::read_to_string(&path).map_err(Failure::file("read", &path))?;
-    let kubernetes = required(&modules, "k8s.io/kubernetes").unwrap_or("of an unknown version");
-    Ok(format!("serin at {commit}, Kubernetes {kubernetes}"))
+    )
 }
 
 /// The version of `module` that this go.mod requires.

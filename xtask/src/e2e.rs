@@ -14,6 +14,8 @@ use crate::{differential, dist, envoy, programs, wasm};
 
 /// The harness's package and program.
 const HARNESS: &str = "real-stack";
+/// Where the programs for namespaces come from.
+const INSTALL: &str = "install the system's packages util-linux and iproute2";
 
 pub(crate) fn run(flags: &E2eFlags) -> Result<(), Failure> {
     // A run of named scenarios is for these alone.
@@ -59,25 +61,10 @@ pub(crate) fn run(flags: &E2eFlags) -> Result<(), Failure> {
 
 /// The harness in namespaces of its own, built, with the real stack's programs and up to `subcommand`'s other arguments.
 pub(crate) fn harness(subcommand: &str) -> Result<Command, Failure> {
-    let install = "install the system's packages util-linux and iproute2";
-    run::need(
-        "unshare",
-        &["--version"],
-        "to give the stack namespaces of its own",
-        install,
-    )?;
-    run::need("ip", &["-V"], "to set up the stack's network", install)?;
+    run::need("ip", &["-V"], "to set up the stack's network", INSTALL)?;
     let programs = programs::ensure()?;
-    run::step("building the harness", || {
-        run::run(
-            cargo().args(["build", "--profile", "harness", "--package", HARNESS]),
-            "mend what the compiler names above",
-        )
-    })?;
-    let mut command = isolated();
-    command
-        .arg(run::target().join("harness").join(HARNESS))
-        .arg(subcommand);
+    let mut command = alone(HARNESS, &["--net"])?;
+    command.arg(subcommand);
     for (name, folder) in &programs {
         command.arg(format!("--{name}")).arg(folder);
     }
@@ -85,10 +72,31 @@ pub(crate) fn harness(subcommand: &str) -> Result<Command, Failure> {
     Ok(command)
 }
 
-/// `unshare`, with namespaces for network, processes and mounts; a user without root's rights gets a user namespace too.
+/// The program `package`, built with the harness's profile, in a process namespace of its own, and in those that `also` names
+/// as `unshare` does.
+pub(crate) fn alone(package: &str, also: &[&str]) -> Result<Command, Failure> {
+    run::need(
+        "unshare",
+        &["--version"],
+        "to give what is started namespaces of its own",
+        INSTALL,
+    )?;
+    run::step(&format!("building {package}"), || {
+        run::run(
+            cargo().args(["build", "--profile", "harness", "--package", package]),
+            "mend what the compiler names above",
+        )
+    })?;
+    let mut command = isolated();
+    command.args(also);
+    command.arg(run::target().join("harness").join(package));
+    Ok(command)
+}
+
+/// `unshare`, with namespaces for processes and mounts; a user without root's rights gets a user namespace too.
 fn isolated() -> Command {
     let mut command = Command::new("unshare");
-    command.args(["--net", "--pid", "--mount-proc", "--fork", "--kill-child"]);
+    command.args(["--pid", "--mount-proc", "--fork", "--kill-child"]);
     if !rustix::process::geteuid().is_root() {
         command.args(["--user", "--map-root-user"]);
     }

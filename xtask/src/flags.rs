@@ -1,5 +1,7 @@
 //! The grammar of `cargo xtask`.
 
+use std::path::PathBuf;
+
 /// The repository's own commands.
 ///
 /// Example: cargo xtask demo
@@ -48,6 +50,10 @@ pub(crate) enum Bench {
     /// once, start-up, memory. Takes about five minutes once everything is built.
     #[command(after_help = "Example: cargo xtask bench plugin --quick > table.md")]
     Plugin(BenchPluginFlags),
+    /// The filter in an Envoy, beside no filter, Lua and native routes: CPU time per request, changes of the policy, memory,
+    /// the module's size. Takes about ten minutes once everything is built.
+    #[command(after_help = "Example: cargo xtask bench filter --quick > table.md")]
+    Filter(BenchFilterFlags),
 }
 
 /// What `cargo xtask bench plugin` takes.
@@ -56,6 +62,20 @@ pub(crate) struct BenchPluginFlags {
     /// A short form, of about a minute: enough to see that it runs, too little for figures.
     #[arg(long)]
     pub(crate) quick: bool,
+}
+
+/// What `cargo xtask bench filter` takes.
+#[derive(clap::Args)]
+pub(crate) struct BenchFilterFlags {
+    /// A short form, of about a minute: enough to see that it runs, too little for figures.
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Only CPU time per request, which takes about three minutes.
+    #[arg(long)]
+    pub(crate) requests_only: bool,
+    /// Another build of the module, measured per request beside this one; its file's name is its name in the table.
+    #[arg(long, value_name = "MODULE")]
+    pub(crate) beside: Vec<PathBuf>,
 }
 
 /// What `cargo xtask demo` takes.
