@@ -1,13 +1,13 @@
 //! From a plugin's configuration to what requests are asked about. Whatever is wrong is left out and
 //! said, and the rest works; in place of a policy that is wrong stays the last good one of its Rollout.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use std::rc::Rc;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use traffic_policy::config::{Policy, Trust};
 use traffic_policy::{CompiledPolicy, PolicySet, compile};
+
+use crate::json;
 
 /// The proxy that the filter runs in, from Istio's node id: `sidecar~10.1.2.3~pod.shop~shop.svc.cluster.local`
 /// (Istio 1.29.1 `pilot/pkg/model/context.go`, `ParseServiceNodeWithMetadata`).
@@ -72,45 +72,39 @@ pub(crate) fn configure(
     cookies: bool,
 ) -> Configured {
     let json = if json.is_empty() { b"{}" } else { json };
-    let mut fields: BTreeMap<String, &RawValue> = match serde_json::from_slice(json) {
+    let fields = str::from_utf8(json)
+        .map_err(|error| error.to_string())
+        .and_then(|json| json::members(json).map_err(|error| error.to_string()));
+    let fields = match fields {
         Ok(fields) => fields,
-        Err(error) => {
+        Err(why) => {
             return Configured {
-                faults: vec![Fault::Configuration(error.to_string())],
+                faults: vec![Fault::Configuration(why)],
                 ..Configured::default()
             };
         }
     };
     let mut faults = Vec::new();
-    let trust = field("trust", fields.remove("trust"), &mut faults).unwrap_or(Trust::Edge);
-    let rollouts: Option<BTreeMap<String, &RawValue>> =
-        field("rollouts", fields.remove("rollouts"), &mut faults);
-    faults.extend(
-        fields
-            .keys()
-            .map(|name| Fault::Field(format!("unknown field `{name}`"))),
-    );
-    let edge = proxy.is_edge(trust);
-    let policies = rollouts.map(|rollouts| {
-        let mut policies = Vec::with_capacity(rollouts.len());
-        for (rollout, policy) in rollouts {
-            match one(&rollout, policy) {
-                Ok(policy) => policies.push(Rc::new(policy)),
-                Err(fault) => {
-                    policies.extend(before.and_then(|before| before.of(&rollout)).cloned());
-                    faults.push(Fault::Policy(fault));
-                }
+    let (mut trust, mut policies) = (Some(Trust::default()), Some(Vec::new()));
+    for (name, value) in fields {
+        match &*name {
+            "trust" => trust = or_fault(json::read(value), &name, &mut faults),
+            "rollouts" => {
+                policies = or_fault(json::members(value), &name, &mut faults)
+                    .map(|rollouts| compiled(rollouts, before, &mut faults));
             }
+            _ => faults.push(Fault::Field(format!("unknown field `{name}`"))),
         }
-        if edge && !cookies {
-            faults.extend(policies.iter().filter_map(|policy| {
-                let (name, _) = policy.issue()?;
-                let rollout = policy.rollout();
-                Some(Fault::Cookie(format!("rollout {rollout}: cookie {name:?}")))
-            }));
-        }
-        PolicySet::new(policies, proxy.domain)
-    });
+    }
+    let edge = proxy.is_edge(trust.unwrap_or(Trust::Edge));
+    if edge && !cookies {
+        faults.extend(policies.iter().flatten().filter_map(|policy| {
+            let (name, _) = policy.issue()?;
+            let rollout = policy.rollout();
+            Some(Fault::Cookie(format!("rollout {rollout}: cookie {name:?}")))
+        }));
+    }
+    let policies = policies.map(|policies| PolicySet::new(policies, proxy.domain));
     Configured {
         edge: Some(edge),
         policies,
@@ -118,24 +112,35 @@ pub(crate) fn configure(
     }
 }
 
-/// One field of a configuration, default where it is absent; `None` if it can't be read.
-fn field<'a, T: Default + Deserialize<'a>>(
-    name: &str,
-    json: Option<&'a RawValue>,
-    faults: &mut Vec<Fault>,
-) -> Option<T> {
-    let Some(json) = json else {
-        return Some(T::default());
-    };
-    serde_json::from_str(json.get())
-        .map_err(|error| faults.push(Fault::Field(format!("{name}: {error}"))))
+/// The value of the field `name`; if it can't be read, `None` and a fault.
+fn or_fault<T>(read: Result<T, json::Error>, name: &str, faults: &mut Vec<Fault>) -> Option<T> {
+    read.map_err(|error| faults.push(Fault::Field(format!("{name}: {error}"))))
         .ok()
 }
 
+/// The policies that can be compiled; for each that can't, a fault, and the one in force.
+fn compiled(
+    rollouts: Vec<(Cow<'_, str>, &str)>,
+    before: Option<&PolicySet>,
+    faults: &mut Vec<Fault>,
+) -> Vec<Rc<CompiledPolicy>> {
+    let mut policies = Vec::with_capacity(rollouts.len());
+    for (rollout, policy) in rollouts {
+        match one(&rollout, policy) {
+            Ok(policy) => policies.push(Rc::new(policy)),
+            Err(fault) => {
+                policies.extend(before.and_then(|before| before.of(&rollout)).cloned());
+                faults.push(Fault::Policy(fault));
+            }
+        }
+    }
+    policies
+}
+
 /// One Rollout's policy, or the line that says what is wrong with it.
-fn one(rollout: &str, policy: &RawValue) -> Result<CompiledPolicy, String> {
-    let policy: Policy = serde_json::from_str(policy.get())
-        .map_err(|error| format!("rollout {rollout}: {error}"))?;
+fn one(rollout: &str, policy: &str) -> Result<CompiledPolicy, String> {
+    let policy: Policy =
+        json::read(policy).map_err(|error| format!("rollout {rollout}: {error}"))?;
     compile(rollout, &policy).map_err(|error| error.to_string())
 }
 

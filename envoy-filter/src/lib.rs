@@ -18,6 +18,7 @@ mod decide;
 mod filter;
 mod header_map;
 mod host;
+mod json;
 mod lanes;
 mod metrics;
 mod plugins;
