@@ -11,7 +11,7 @@
 mod authority;
 mod short;
 
-use std::collections::HashMap;
+use std::collections::{BinaryHeap, HashMap};
 use std::hash::BuildHasherDefault;
 
 use crate::error::Fault;
@@ -97,7 +97,7 @@ pub(crate) enum Say {
 }
 
 /// A policy that has a say at a host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Found {
     pub(crate) policy: u32,
     /// As one of its hosts.
@@ -149,7 +149,8 @@ impl HostIndex {
         });
         // Only then can a policy be there twice.
         if lists > 1 {
-            found.sort_unstable_by_key(|found| found.policy);
+            // In a module, 5 KB smaller than the other sorts.
+            *found = BinaryHeap::from(std::mem::take(found)).into_sorted_vec();
             found.dedup_by(|again, kept| {
                 let same = again.policy == kept.policy;
                 if same {

@@ -16,7 +16,11 @@ pub(crate) fn short_forms(host: &MatchHost, domain: &str) -> Vec<MatchHost> {
         MatchHost::Suffix(part) => (part, MatchHost::Suffix),
         MatchHost::Prefix(_) | MatchHost::Any => return Vec::new(),
     };
-    let Some((own, cluster)) = domain.split_once(".svc.") else {
+    // Not split at `.svc.`: the search for strings in strings is 2 KB of module.
+    let parts = domain.split_once('.');
+    let Some((own, cluster)) =
+        parts.and_then(|(own, rest)| Some((own, rest.strip_prefix("svc.")?)))
+    else {
         return Vec::new();
     };
     let service = name

@@ -1,5 +1,7 @@
 //! A table from hashes to numbers, made once.
 
+use std::collections::BinaryHeap;
+
 /// Pairs in order, found by the upper bits of the hash. Several numbers may have one hash.
 #[derive(Debug, Default)]
 pub(super) struct Table {
@@ -11,8 +13,9 @@ pub(super) struct Table {
 }
 
 impl Table {
-    pub(super) fn new(mut pairs: Vec<(u64, u32)>) -> Self {
-        pairs.sort_unstable();
+    pub(super) fn new(pairs: Vec<(u64, u32)>) -> Self {
+        // In a module, 5 KB smaller than the other sorts.
+        let mut pairs = BinaryHeap::from(pairs).into_sorted_vec();
         pairs.dedup();
         if pairs.is_empty() {
             return Self::default();
