@@ -43,13 +43,13 @@ impl Index {
     pub(super) fn new(entries: &[MatchEntry]) -> Self {
         let mut counts = Counts::new(entries);
         for entry in entries {
-            entry.signs(|_, sign| counts.add(sign.hash));
+            entry.signs(&mut |_, sign| counts.add(sign.hash));
         }
         let mut index = Self::default();
         let (mut shapes, mut filed, mut always) = (Vec::new(), Vec::new(), Vec::new());
         for (entry, number) in entries.iter().zip(0u32..) {
             let mut best: Option<(Rank, &Part, Sign)> = None;
-            entry.signs(|part, sign| {
+            entry.signs(&mut |part, sign| {
                 let rank = (Reverse(counts.of(sign.hash)), sign.shape);
                 if best.as_ref().is_none_or(|(other, ..)| rank > *other) {
                     best = Some((rank, part, sign));
@@ -179,9 +179,9 @@ impl<H: Headers + ?Sized> Search<'_, '_, H> {
 
 impl MatchEntry {
     /// Each sign of each condition, with the condition's part.
-    fn signs<'a>(&'a self, mut each: impl FnMut(&'a Part, Sign)) {
+    fn signs<'a>(&'a self, each: &mut dyn FnMut(&'a Part, Sign)) {
         for Condition { part, text } in &self.conditions {
-            sign::needed(sign::name(part), text, |sign| each(part, sign));
+            sign::needed(sign::name(part), text, &mut |sign| each(part, sign));
         }
     }
 }
@@ -194,7 +194,7 @@ impl Counts {
     fn new(entries: &[MatchEntry]) -> Self {
         let mut signs = 0usize;
         for entry in entries {
-            entry.signs(|_, _| signs += 1);
+            entry.signs(&mut |_, _| signs += 1);
         }
         Self(vec![0; (signs * 2).next_power_of_two()])
     }

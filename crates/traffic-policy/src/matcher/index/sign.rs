@@ -86,7 +86,9 @@ pub(super) fn cookie(name: &[u8]) -> u64 {
 }
 
 /// Each sign that a value of the part `name` has to show to satisfy `text`.
-pub(super) fn needed(name: u64, text: &TextMatch, mut each: impl FnMut(Sign)) {
+///
+/// `each` is `dyn`, so that the module has this once.
+pub(super) fn needed(name: u64, text: &TextMatch, each: &mut dyn FnMut(Sign)) {
     let mut add = |kind, bytes: &[u8]| {
         let shape = Shape {
             kind,
