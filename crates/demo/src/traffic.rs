@@ -151,6 +151,7 @@ fn stream(user: &User, [sidecar, gateway]: [SocketAddr; 2], headers: &Headers) -
         path: "/reviews/7".to_owned(),
         method: Method::GET,
         headers: all,
+        http2: false,
         users: None,
         front: None,
         rate: RATE,

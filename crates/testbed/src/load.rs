@@ -1,7 +1,7 @@
 //! A steady stream of requests to one address, and what became of each.
 //!
-//! Requests are sent at fixed times whatever the answers do (an open loop), over a few HTTP/1.1 connections that are
-//! kept alive. Answers are those of [`echo`](crate::echo). What the samples mean is for the caller to judge.
+//! Requests are sent at fixed times whatever the answers do (an open loop), over a few connections that are kept alive:
+//! HTTP/1.1, or HTTP/2 without TLS. Answers are those of [`echo`](crate::echo). What the samples mean is for the caller to judge.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, header};
+use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Empty};
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -31,6 +32,8 @@ pub struct Stream {
     pub path: String,
     /// Method.
     pub method: Method,
+    /// Over HTTP/2, begun without asking (`h2c` with prior knowledge, RFC 9113 section 3.3).
+    pub http2: bool,
     /// Headers beside `host`.
     pub headers: Vec<(String, String)>,
     /// Who sends them, one request each in turn; `None` where nobody tells them apart.
@@ -208,7 +211,27 @@ async fn work(
     }
 }
 
-type Connection = SendRequest<Empty<Bytes>>;
+enum Connection {
+    Http1(http1::SendRequest<Empty<Bytes>>),
+    Http2(http2::SendRequest<Empty<Bytes>>),
+}
+
+impl Connection {
+    /// False if its peer has closed it.
+    async fn is_ready(&mut self) -> bool {
+        match self {
+            Self::Http1(sender) => sender.ready().await.is_ok(),
+            Self::Http2(sender) => sender.ready().await.is_ok(),
+        }
+    }
+
+    async fn send(&mut self, request: Request<Empty<Bytes>>) -> hyper::Result<Response<Incoming>> {
+        match self {
+            Self::Http1(sender) => sender.send_request(request).await,
+            Self::Http2(sender) => sender.send_request(request).await,
+        }
+    }
+}
 
 /// One worker's.
 #[derive(Default)]
@@ -228,17 +251,18 @@ async fn ask(
     });
     let Some(front) = &stream.front else {
         let request = request(stream, &stream.authority, user)?;
-        return exchange(stream.target, request, &mut connections.own).await;
+        return exchange(stream, stream.target, request, &mut connections.own).await;
     };
     let first = request(stream, &front.authority, user)?;
-    let seen = exchange(front.target, first, &mut connections.front).await?;
+    let seen = exchange(stream, front.target, first, &mut connections.front).await?;
     let forwarded = seen.headers.get(&front.forwards);
     let forwarded = forwarded.map(|value| (front.forwards.clone(), value.clone()));
     let second = request(stream, &stream.authority, forwarded)?;
-    exchange(stream.target, second, &mut connections.own).await
+    exchange(stream, stream.target, second, &mut connections.own).await
 }
 
 async fn exchange(
+    stream: &Stream,
     target: SocketAddr,
     request: Request<Empty<Bytes>>,
     connection: &mut Option<Connection>,
@@ -249,15 +273,15 @@ async fn exchange(
     // A connection that its peer has closed since the last answer is no failure: a new one takes its place.
     let mut kept = connection.take();
     if let Some(sender) = &mut kept
-        && sender.ready().await.is_err()
+        && !sender.is_ready().await
     {
         kept = None;
     }
     let mut sender = match kept {
         Some(sender) => sender,
-        None => connect(target).await?,
+        None => connect(target, stream.http2).await?,
     };
-    let response = sender.send_request(request).await.map_err(broken)?;
+    let response = sender.send(request).await.map_err(broken)?;
     let status = response.status();
     let body = response
         .into_body()
@@ -280,23 +304,32 @@ async fn exchange(
     }
 }
 
-async fn connect(target: SocketAddr) -> Result<Connection, RequestError> {
+async fn connect(target: SocketAddr, http2: bool) -> Result<Connection, RequestError> {
+    let broken = |error: hyper::Error| RequestError::Broken {
+        detail: error.to_string(),
+    };
     let refused = |error: std::io::Error| RequestError::Connect {
         target,
         kind: error.kind(),
     };
     let socket = TcpStream::connect(target).await.map_err(refused)?;
     socket.set_nodelay(true).map_err(refused)?;
-    let (sender, connection) = http1::handshake(TokioIo::new(socket))
-        .await
-        .map_err(|error| RequestError::Broken {
-            detail: error.to_string(),
-        })?;
+    let socket = TokioIo::new(socket);
+    // The error of a connection comes out of the request that was on it.
+    if http2 {
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), socket)
+            .await
+            .map_err(broken)?;
+        tokio::spawn(async move {
+            let _ = connection.await;
+        });
+        return Ok(Connection::Http2(sender));
+    }
+    let (sender, connection) = http1::handshake(socket).await.map_err(broken)?;
     tokio::spawn(async move {
-        // Its error comes out of the request that was on it.
         let _ = connection.await;
     });
-    Ok(sender)
+    Ok(Connection::Http1(sender))
 }
 
 fn request(
@@ -304,10 +337,13 @@ fn request(
     authority: &str,
     own: Option<(String, String)>,
 ) -> Result<Request<Empty<Bytes>>, RequestError> {
-    let mut request = Request::builder()
-        .method(stream.method.clone())
-        .uri(&stream.path)
-        .header(header::HOST, authority);
+    let mut request = Request::builder().method(stream.method.clone());
+    request = if stream.http2 {
+        // The authority is in the URI there, and becomes `:authority`.
+        request.uri(format!("http://{authority}{}", stream.path))
+    } else {
+        request.uri(&stream.path).header(header::HOST, authority)
+    };
     for (name, value) in stream.headers.iter().chain(&own) {
         request = request.header(name, value);
     }

@@ -344,6 +344,7 @@ impl<S: Stack> Drive<'_, S> {
             path: stream.path.clone(),
             method: Method::from_bytes(stream.method.as_bytes()).unwrap_or_default(),
             headers,
+            http2: stream.http2,
             users: stream.users.as_ref().map(|users| load::Users {
                 count: users.count,
                 header: users.header.clone(),

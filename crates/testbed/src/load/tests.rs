@@ -23,6 +23,7 @@ fn stream(target: SocketAddr) -> Stream {
         path: "/list?page=1".to_owned(),
         method: Method::GET,
         headers: vec![("x-beta".to_owned(), "1".to_owned())],
+        http2: false,
         users: None,
         front: None,
         rate: 200,
@@ -190,5 +191,48 @@ async fn an_application_in_front_forwards_one_header_and_not_the_user() {
         let forwarded = answer.headers.get("x-lanes").map(String::as_str);
         assert_eq!(forwarded, (number < before).then_some("user-0"));
         assert_eq!(answer.headers.get("x-user"), None);
+    }
+}
+
+#[tokio::test]
+async fn http2_is_begun_without_asking() {
+    let listener = tokio::net::TcpListener::bind(ANY).await.unwrap();
+    let target = listener.local_addr().unwrap();
+    let server = tokio::spawn(async move {
+        let answer = |request: http::Request<hyper::body::Incoming>| async move {
+            let headers = [(
+                "authority",
+                request.uri().authority().map(|name| name.to_string()),
+            )];
+            let answer = Answer {
+                identity: identity(),
+                path: format!("{:?} {}", request.version(), request.uri().path()),
+                headers: headers
+                    .map(|(name, value)| (name.to_owned(), value.unwrap()))
+                    .into(),
+            };
+            let body = serde_json::to_vec(&answer).unwrap();
+            Ok::<_, std::convert::Infallible>(http::Response::new(http_body_util::Full::new(
+                Bytes::from(body),
+            )))
+        };
+        loop {
+            let (socket, _) = listener.accept().await.unwrap();
+            let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            let service = hyper::service::service_fn(answer);
+            tokio::spawn(server.serve_connection(TokioIo::new(socket), service));
+        }
+    });
+    let (sink, samples) = collect();
+    let mut stream = stream(target);
+    stream.http2 = true;
+    let load = Load::start(stream, &sink);
+    until(&samples, 4).await;
+    load.stop().await;
+    server.abort();
+    for sample in samples.lock().unwrap().iter() {
+        let answer = sample.outcome.as_ref().unwrap();
+        assert_eq!(answer.path, "HTTP/2.0 /list");
+        assert_eq!(answer.headers["authority"], "web.shop");
     }
 }

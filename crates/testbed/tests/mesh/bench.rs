@@ -232,6 +232,7 @@ impl Bench {
                         .iter()
                         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                         .collect(),
+                    http2: false,
                     users: None,
                     front: None,
                     rate: 400,

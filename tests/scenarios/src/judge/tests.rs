@@ -37,6 +37,7 @@ fn stream() -> Stream {
         path: "/".to_owned(),
         method: "GET".to_owned(),
         headers: BTreeMap::new(),
+        http2: false,
         users: None,
         front: None,
         rate: 100,

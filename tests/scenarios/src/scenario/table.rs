@@ -66,6 +66,9 @@ pub(crate) struct Stream {
     /// Method.
     #[serde(default = "get")]
     pub(crate) method: String,
+    /// True for HTTP/2.
+    #[serde(default)]
+    pub(crate) http2: bool,
     /// Headers.
     #[serde(default)]
     pub(crate) headers: BTreeMap<String, String>,
