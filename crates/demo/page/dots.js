@@ -30,7 +30,7 @@ let pending = [];
 let dots = [];
 let crosses = [];
 
-const wayOf = (lane) => (lane === "" ? "weight" : lane === "mirror" ? "mirror" : "lane");
+const wayOf = (lane) => (lane === "" ? "weight" : lane.endsWith("mirror") ? "mirror" : "lane");
 
 /** Takes one `requests` event. */
 export function addRequests({ list, copies, failed }, now) {

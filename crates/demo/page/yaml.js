@@ -27,7 +27,7 @@ export function showPolicy(policy) {
   if (policy.trim() === "") {
     const note = document.createElement("p");
     note.className = "empty";
-    note.textContent = "No policy: no header or mirror route is in force. Requests follow the weights of the VirtualService.";
+    note.textContent = "No policy: no header or mirror route is in force, and nobody is sticky. Requests follow the weights of the VirtualService.";
     panel.replaceChildren(note);
   } else {
     draw(panel, diffLines(policy, policy), shown.policy, policy);

@@ -11,6 +11,7 @@ use testbed::embedded::Embedded;
 
 use crate::shop;
 use crate::story::Images;
+use crate::users::USER_HEADER;
 
 /// Something a button does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,16 +131,36 @@ pub(crate) fn lives(process: u32) -> bool {
 
 /// Sets the image, as `kubectl argo rollouts set image` does.
 pub(crate) fn release_image(store: &Store, image: &str) -> Result<(), Refusal> {
+    let containers = with_image(store, image);
+    patch(
+        store,
+        &json!({"spec": {"template": {"spec": {"containers": containers}}}}),
+    )
+}
+
+/// The same, and from this release on users are told apart.
+pub(crate) fn release_sticky(store: &Store, image: &str) -> Result<(), Refusal> {
+    let containers = with_image(store, image);
+    let sticky = json!({"keys": [{"header": USER_HEADER}]});
+    let plugins = json!({"serin/istio": {"sticky": sticky}});
+    patch(
+        store,
+        &json!({"spec": {
+            "template": {"spec": {"containers": containers}},
+            "strategy": {"canary": {"trafficRouting": {"plugins": plugins}}},
+        }}),
+    )
+}
+
+/// The Rollout's containers, the first with that image.
+fn with_image(store: &Store, image: &str) -> Value {
     let path = "/spec/template/spec/containers";
     let live = store.get(&shop::object("rollouts")).unwrap_or_default();
     let mut containers = live.pointer(path).cloned().unwrap_or_default();
     if let Some(image_now) = containers.pointer_mut("/0/image") {
         *image_now = json!(image);
     }
-    patch(
-        store,
-        &json!({"spec": {"template": {"spec": {"containers": containers}}}}),
-    )
+    containers
 }
 
 /// Back to the stable version.

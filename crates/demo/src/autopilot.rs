@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use argo_rollouts::Rollout;
 use testbed::apiserver::Store;
 
-use crate::actions::{self, abort, image, release_image, rollout};
+use crate::actions::{self, abort, image, release_image, release_sticky, rollout};
 use crate::shop;
 use crate::story::{ABORTED, Chapter, PROMOTED};
 
@@ -58,10 +58,11 @@ impl Autopilot {
                 Chapter::StableOnly if rested => release_image(store, &shop::image(PROMOTED)),
                 // Someone has promoted the last one.
                 Chapter::Promoted if image(store) == shop::image(ABORTED) => return,
-                Chapter::Promoted if rested => release_image(store, &shop::image(ABORTED)),
-                Chapter::SecondRelease if at_half(&now) => {
+                Chapter::Promoted if rested => release_sticky(store, &shop::image(ABORTED)),
+                Chapter::StickyHalf if at_half(&now) => {
                     let half = *half.get_or_insert_with(Instant::now);
-                    if half.elapsed() < rest / 2 {
+                    // Before the step's own pause is over.
+                    if half.elapsed() < rest * 4 / 5 {
                         continue;
                     }
                     abort(store)
@@ -73,7 +74,8 @@ impl Autopilot {
     }
 }
 
+/// Half of the weight, and the step's pause has begun.
 fn at_half(rollout: &Rollout) -> bool {
     let weights = rollout.status.canary.weights.as_ref();
-    weights.is_some_and(|weights| weights.canary.weight >= 50)
+    rollout.status.phase == "Paused" && weights.is_some_and(|weights| weights.canary.weight >= 50)
 }

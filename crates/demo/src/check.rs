@@ -1,5 +1,7 @@
 //! What has to be seen in each chapter of the story. Pure: requests in, problems out.
 
+use std::collections::BTreeSet;
+
 use crate::board::{Answered, Copied};
 use crate::shop::{self, MIRRORED};
 use crate::story::{ABORTED, Chapter, PROMOTED};
@@ -25,6 +27,17 @@ pub(crate) struct Scene {
     pub(crate) others: f64,
     /// Copies, in percent of the others' requests.
     pub(crate) copies: f64,
+    /// Whether each user is at one version.
+    pub(crate) sticky: bool,
+}
+
+impl Scene {
+    const fn sticky(self) -> Self {
+        Self {
+            sticky: true,
+            ..self
+        }
+    }
 }
 
 const fn scene(
@@ -43,11 +56,12 @@ const fn scene(
         beta,
         others,
         copies,
+        sticky: false,
     }
 }
 
 /// The story.
-pub(crate) const SCENES: [Scene; 8] = [
+pub(crate) const SCENES: [Scene; 9] = [
     scene(Chapter::StableOnly, "Healthy", (1, 0), 100.0, 100.0, 0.0),
     scene(Chapter::BetaUsers, "Paused", (PROMOTED, 0), 100.0, 0.0, 0.0),
     scene(
@@ -75,7 +89,17 @@ pub(crate) const SCENES: [Scene; 8] = [
         100.0,
         10.0,
         0.0,
-    ),
+    )
+    .sticky(),
+    scene(
+        Chapter::StickyHalf,
+        "Paused",
+        (ABORTED, 50),
+        100.0,
+        50.0,
+        0.0,
+    )
+    .sticky(),
     scene(Chapter::Aborted, "Degraded", (ABORTED, 0), 0.0, 0.0, 0.0),
 ];
 
@@ -107,7 +131,14 @@ impl Scene {
         let mut part = |name: &str, wanted: f64, requests: &[&Answered]| {
             let hits = requests.iter().filter(|one| *one.image == *image).count();
             let found = share(hits, requests.len());
-            let allowed = tolerance(wanted, requests.len());
+            let users: BTreeSet<usize> = requests.iter().map(|one| one.user).collect();
+            // Who is told apart is drawn once.
+            let draws = if self.sticky {
+                users.len()
+            } else {
+                requests.len()
+            };
+            let allowed = tolerance(wanted, draws);
             if requests.is_empty() {
                 problems.push(format!("no request of {name} was answered"));
             } else if (found - wanted).abs() > allowed {
@@ -133,6 +164,9 @@ impl Scene {
                 self.copies
             ));
         }
+        if self.sticky {
+            problems.extend(flips(users, answered));
+        }
         if let Some(stray) = copied.iter().find(|copy| *copy.image != *image) {
             problems.push(format!("a copy reached {}, expected {image}", stray.image));
         }
@@ -144,6 +178,19 @@ impl Scene {
             problems,
         }
     }
+}
+
+/// Users who were at several versions.
+fn flips(users: &[User], answered: &[Answered]) -> Vec<String> {
+    let versions = |user: &User| {
+        let of_user = answered.iter().filter(|one| one.user == user.id);
+        of_user.map(|one| &*one.image).collect::<BTreeSet<&str>>()
+    };
+    users
+        .iter()
+        .filter(|user| versions(user).len() > 1)
+        .map(|user| format!("{} saw several versions: {:?}", user.name, versions(user)))
+        .collect()
 }
 
 /// In percent; none where every draw is certain.
@@ -224,6 +271,28 @@ mod tests {
         assert_eq!(
             problems(half, &requests, 0),
             ["reviews:2 answered 99.4 % of the 160 requests of beta users, expected 100 ± 0.0"]
+        );
+    }
+
+    #[test]
+    fn users_who_are_told_apart_stay_where_they_are() {
+        let half = &SCENES[7];
+        let by_user = |user: &User| {
+            if user.beta || user.id.is_multiple_of(2) {
+                3
+            } else {
+                2
+            }
+        };
+        let requests = answered(|_, user| by_user(user));
+        assert_eq!(problems(half, &requests, 0), Vec::<String>::new());
+        let requests = answered(|number, user| match (user.id, number) {
+            (4, 20) => 2,
+            _ => by_user(user),
+        });
+        assert_eq!(
+            problems(half, &requests, 0),
+            [r#"Donald saw several versions: {"reviews:2", "reviews:3"}"#]
         );
     }
 

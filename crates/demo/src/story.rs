@@ -25,8 +25,10 @@ pub(crate) enum Chapter {
     Half,
     /// All of them.
     Promoted,
-    /// It begins anew.
+    /// It begins anew, with users told apart.
     SecondRelease,
+    /// Half of the users.
+    StickyHalf,
     /// And is taken back.
     Aborted,
 }
@@ -51,7 +53,7 @@ pub(crate) struct Told {
 }
 
 impl Chapter {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::StableOnly,
         Self::BetaUsers,
         Self::Mirror,
@@ -59,6 +61,7 @@ impl Chapter {
         Self::Half,
         Self::Promoted,
         Self::SecondRelease,
+        Self::StickyHalf,
         Self::Aborted,
     ];
 
@@ -95,8 +98,14 @@ impl Chapter {
                  VirtualService is the team's again.",
             ),
             Self::SecondRelease => (
-                "The next release",
-                "The same steps again, with another version. This one will not make it.",
+                "The next one is sticky",
+                "The same steps with another version, and two lines more in the Rollout: sticky, by the header that tells \
+                 who the user is. At 10 % one user in ten is on the canary, more or less, and stays there: nobody flips.",
+            ),
+            Self::StickyHalf => (
+                "Half of the users",
+                "Those who were on the canary still are, others have joined them, and nobody goes back and forth. But this \
+                 release will not make it.",
             ),
             Self::Aborted => (
                 "Aborted",
@@ -136,10 +145,11 @@ impl Chapter {
                 Self::Promoted
             };
         }
-        if told && shop::release(&images.wanted) == ABORTED {
-            return Self::SecondRelease;
+        match step(rollout) {
+            chapter if !told || shop::release(&images.wanted) != ABORTED => chapter,
+            Self::Half => Self::StickyHalf,
+            _ => Self::SecondRelease,
         }
-        step(rollout)
     }
 }
 
@@ -215,7 +225,9 @@ mod tests {
             (moving(7), images(2, 1), true, Chapter::Tenth),
             (moving(8), images(2, 1), true, Chapter::Half),
             (done.clone(), images(2, 2), true, Chapter::Promoted),
-            (moving(8), images(3, 2), true, Chapter::SecondRelease),
+            (moving(0), images(3, 2), true, Chapter::SecondRelease),
+            (moving(7), images(3, 2), true, Chapter::SecondRelease),
+            (moving(8), images(3, 2), true, Chapter::StickyHalf),
             (moving(8), images(3, 2), false, Chapter::Half),
             (aborted, images(3, 2), true, Chapter::Aborted),
             (moving(7), images(4, 2), false, Chapter::Tenth),
@@ -234,6 +246,6 @@ mod tests {
     #[test]
     fn chapters_are_numbered_from_1() {
         let indices: Vec<usize> = Chapter::ALL.map(|chapter| chapter.told().index).into();
-        assert_eq!(indices, [1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(indices, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
     }
 }

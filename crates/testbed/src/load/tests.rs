@@ -202,7 +202,7 @@ async fn http2_is_begun_without_asking() {
         let answer = |request: http::Request<hyper::body::Incoming>| async move {
             let headers = [(
                 "authority",
-                request.uri().authority().map(|name| name.to_string()),
+                request.uri().authority().map(ToString::to_string),
             )];
             let answer = Answer {
                 identity: identity(),
