@@ -48,6 +48,7 @@ fn policy(hosts: Vec<String>, rules: Vec<Rule>) -> Policy {
 
 fn text() -> impl Strategy<Value = StringMatch> {
     prop_oneof![
+        Just(StringMatch::Present),
         "[ab]{0,2}".prop_map(StringMatch::Exact),
         "[ab]{1,2}".prop_map(StringMatch::Prefix),
         "[abAB]{0,2}".prop_map(StringMatch::ExactIgnoreCase),
@@ -71,6 +72,25 @@ fn holds(text: &StringMatch, value: &str) -> bool {
             let rest = value.strip_prefix(stem);
             rest.is_some_and(|rest| rest.bytes().all(|byte| byte == b'a'))
         }
+    }
+}
+
+/// Conditions on the header `x-user`, the query parameter `a` and the cookie `a`.
+fn conditions() -> impl Strategy<Value = [Option<StringMatch>; 3]> {
+    let text = || prop::option::weighted(0.4, text());
+    [text(), text(), text()]
+}
+
+fn entry([user, parameter, cookie]: &[Option<StringMatch>; 3]) -> Match {
+    let named = |name: &str, text: &Option<StringMatch>| {
+        let text = text.iter().cloned();
+        text.map(|text| (name.to_owned(), text)).collect()
+    };
+    Match {
+        headers: named("x-user", user),
+        query_params: named("a", parameter),
+        cookies: named("a", cookie),
+        ..Match::default()
     }
 }
 
@@ -117,28 +137,33 @@ proptest! {
 
     #[test]
     fn the_first_of_the_rules_that_match_decides(
-        texts in prop::collection::vec(text(), 0..6),
-        value in "[ab]{0,3}",
+        rules in prop::collection::vec(prop::collection::vec(conditions(), 0..3), 0..6),
+        values in [prop::option::of("[ab]{0,3}"), prop::option::of("[ab]{0,3}"), prop::option::of("[ab]{0,3}")],
     ) {
-        let rules = texts
-            .iter()
-            .enumerate()
-            .map(|(at, text)| Rule {
-                name: at.to_string(),
-                lane: Lane::Canary,
-                percent: None,
-                keys: Vec::new(),
-                matches: vec![Match {
-                    headers: [("x-user".to_owned(), text.clone())].into(),
-                    ..Match::default()
-                }],
-            })
-            .collect();
-        let compiled = compile("shop/reviews", &policy(vec!["a".to_owned()], rules)).unwrap();
-        let headers = [("x-user", value.as_str())];
+        let written = rules.iter().enumerate().map(|(at, entries)| Rule {
+            name: at.to_string(),
+            lane: Lane::Canary,
+            percent: None,
+            keys: Vec::new(),
+            matches: entries.iter().map(entry).collect(),
+        });
+        let compiled = compile("shop/reviews", &policy(vec!["a".to_owned()], written.collect())).unwrap();
+        let [user, parameter, cookie] = &values;
+        let mut headers = Vec::new();
+        headers.extend(user.clone().map(|value| ("x-user", value)));
+        headers.extend(parameter.iter().map(|value| (":path", format!("/?c={value}b&a={value}&a=c"))));
+        headers.extend(cookie.iter().map(|value| ("cookie", format!("c=a; a={value}; a=c"))));
         let request = Request::read(&headers[..], |_, _| {});
         let decision = compiled.decide(&request, &mut || 0);
-        let expected = texts.iter().position(|text| holds(text, &value)).map(|at| at.to_string());
+        // Entries are alternatives; all conditions of one have to hold.
+        let matches = |entry: &[Option<StringMatch>; 3]| {
+            entry.iter().zip(&values).all(|(text, value)| {
+                text.as_ref()
+                    .is_none_or(|text| value.as_ref().is_some_and(|value| holds(text, value)))
+            })
+        };
+        let expected = rules.iter().position(|entries| entries.iter().any(matches));
+        let expected = expected.map(|at| at.to_string());
         prop_assert_eq!(
             decision.and_then(|decision| compiled.rule_name(decision.rule?)),
             expected.as_deref()

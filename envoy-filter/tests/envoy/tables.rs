@@ -76,7 +76,7 @@ fn header(name: &str, text: &Value) -> Value {
     }
 }
 
-/// A match entry as istiod translates it (`TranslateRouteMatch` there).
+/// A match entry as istiod translates it (`TranslateRouteMatch` there), with cookies as Envoy has them.
 fn native(entry: &Value) -> Value {
     let mut matches = match entry.get("path").map(kind) {
         None => json!({"prefix": "/"}),
@@ -84,15 +84,16 @@ fn native(entry: &Value) -> Value {
         Some(("prefix", value)) => json!({"prefix": value}),
         Some((_, value)) => json!({"safe_regex": {"regex": value}}),
     };
-    let mut headers: Vec<Value> = entry
-        .get("headers")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flatten()
-        .map(|(name, text)| header(name, text))
-        .collect();
+    let named = |field: &str| -> Vec<Value> {
+        let named = entry.get(field).and_then(Value::as_object);
+        let named = named.into_iter().flatten();
+        named.map(|(name, text)| header(name, text)).collect()
+    };
+    let mut headers = named("headers");
     headers.extend(entry.get("method").map(|text| header(":method", text)));
     matches["headers"] = headers.into();
+    matches["query_parameters"] = named("queryParams").into();
+    matches["cookies"] = named("cookies").into();
     matches
 }
 
