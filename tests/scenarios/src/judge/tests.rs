@@ -484,6 +484,13 @@ fn users_move_once_and_on_both_ways() {
 }
 
 #[test]
+fn users_of_one_way_are_looked_at_on_that_way() {
+    let problems = of_users(|record, _, _| record.via = Via::Sidecar);
+    let moved = problems.iter().find(|one| one.contains("moved"));
+    assert_eq!(moved, None);
+}
+
+#[test]
 fn a_user_who_flips_between_two_steps_is_named() {
     let first = std::cell::Cell::new(None::<Instant>);
     let flips = of_users(|record, user, after| {
