@@ -12,6 +12,7 @@ mod module;
 mod others;
 mod policy;
 mod process;
+mod progress;
 mod proxy;
 mod report;
 mod requests;

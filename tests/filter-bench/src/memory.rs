@@ -11,6 +11,7 @@ use crate::error::Failure;
 use crate::load::{Connection, Request};
 use crate::policy::{self, By, HOST};
 use crate::process::Process;
+use crate::progress::Progress;
 use crate::proxy::{self, CANARY, STABLE};
 use crate::statistics::median;
 
@@ -53,7 +54,9 @@ pub(crate) fn course(
     let request = Request::new("/", &[&host, "x-beta: 1"], CANARY);
     let mut connection = Connection::open(LISTENER, envoy.listener(LISTENER)?)?;
     let mut resident = Vec::with_capacity(changes);
+    let mut progress = Progress::of("memory over changes of a large policy", changes);
     for (configuration, lane) in [(second, 1), (first, 0)].into_iter().cycle().take(changes) {
+        progress.ended(resident.len());
         discovery.publish(configuration)?;
         let began = Instant::now();
         loop {

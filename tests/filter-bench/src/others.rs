@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::error::Failure;
 use crate::module::Module;
+use crate::progress::Progress;
 use crate::report::{Report, figure, spread};
 use crate::step::Step;
 use crate::{change, memory, requests, step};
@@ -65,6 +66,7 @@ fn changes(
         ">requests",
         ">failed",
     ]);
+    let changes = usize::try_from(extents.changes).unwrap_or(usize::MAX);
     for (rules, name, ready_within) in [(1, "1 rule", 20.0), (MANY, "10,000 rules", 150.0)] {
         let window = Duration::from_secs_f64(ready_within / 1e3);
         let extent = change::Extent {
@@ -73,6 +75,7 @@ fn changes(
             every: window * 4 + Duration::from_millis(200),
             window,
         };
+        Progress::of(format_args!("{name} changes under load"), changes);
         let noticed = change::measure(envoy, module, extent)?;
         let ratio = noticed.during / noticed.quiet;
         report.row(&[
@@ -121,7 +124,11 @@ fn steps(
         ]);
     };
     let every = Duration::from_millis(100);
-    let measure = |rollouts| step::measure(envoy, module, rollouts, extents.steps, every);
+    let rounds = usize::try_from(extents.steps).unwrap_or(usize::MAX);
+    let measure = |rollouts| {
+        Progress::of(format_args!("steps of {rollouts} Rollouts"), rounds);
+        step::measure(envoy, module, rollouts, extents.steps, every)
+    };
     let name = "one WasmPlugin for the mesh";
     row(name, measure(ROLLOUTS)?, PROXIES);
     let name = format!("one for each of {NAMESPACES} namespaces");

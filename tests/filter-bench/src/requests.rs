@@ -10,6 +10,7 @@ use crate::error::Failure;
 use crate::load::{Client, Request};
 use crate::policy::{self, By, HEADER, HOST, user};
 use crate::process::Process;
+use crate::progress::Progress;
 use crate::proxy::{self, CANARY, WEIGHTS};
 use crate::statistics::{Median, median};
 
@@ -177,7 +178,9 @@ pub(crate) fn measure(
         client.send(request, extent.warm_up)?;
     }
     let mut costs = Costs::default();
-    for round in 0..extent.rounds {
+    let rounds = usize::try_from(extent.rounds).unwrap_or(usize::MAX);
+    let mut progress = Progress::of("CPU time per request", rounds);
+    for (ended, round) in (1..).zip(0..extent.rounds) {
         for at in order(&cases, round) {
             let Some((case, client, request)) = cases.get_mut(at) else {
                 continue;
@@ -189,6 +192,7 @@ pub(crate) fn measure(
             let each = used.as_secs_f64() * 1e6 / f64::from(sent.max(1));
             costs.0.entry(case.clone()).or_default().push(each);
         }
+        progress.ended(ended);
     }
     Ok(costs)
 }
