@@ -1,14 +1,11 @@
 //! Users who are told apart, on a cluster: what it costs, what repairs keep, and what is left.
 
-use argo_rollouts::{
-    RemoveManagedRoutesArgs, Rollout, SetWeightAndVerifyWeightArgs, TrafficRouter, UpdateHashArgs,
-    Verified,
-};
+use argo_rollouts::{RemoveManagedRoutesArgs, Rollout, TrafficRouter, Verified};
 use rollout_plugin::router::IstioRouter;
 use serde_json::{Value, json};
 use testbed::apiserver::ObjectRef;
 
-use crate::world::{World, at, told};
+use crate::world::{World, at, hashes, told, weight_of};
 
 /// The Rollout at that weight, with users told apart by a header and no other steps than weights.
 fn put_sticky(world: &World, weight: i32, status: &Value) -> Rollout {
@@ -22,25 +19,14 @@ fn put_sticky(world: &World, weight: i32, status: &Value) -> Rollout {
     world.put_rollout(1, weight, &change)
 }
 
-fn weight(rollout: &Rollout, desired_weight: i32) -> SetWeightAndVerifyWeightArgs {
-    SetWeightAndVerifyWeightArgs {
-        rollout: rollout.clone(),
-        desired_weight,
-        ..Default::default()
-    }
-}
-
 /// As the controller reconciles in mid-canary.
 async fn reconcile(router: &IstioRouter, rollout: &Rollout, desired: i32) {
-    let hashes = UpdateHashArgs {
-        rollout: rollout.clone(),
-        canary_hash: "c2".into(),
-        stable_hash: "s1".into(),
-        ..Default::default()
-    };
-    router.update_hash(hashes).await.unwrap();
-    router.set_weight(weight(rollout, desired)).await.unwrap();
-    let verified = router.verify_weight(weight(rollout, desired)).await;
+    router.update_hash(hashes(rollout)).await.unwrap();
+    router
+        .set_weight(weight_of(rollout, desired))
+        .await
+        .unwrap();
+    let verified = router.verify_weight(weight_of(rollout, desired)).await;
     assert_eq!(verified.unwrap(), Verified::Verified);
 }
 
@@ -144,7 +130,7 @@ async fn an_abort_that_a_restart_has_cut_short_comes_to_its_end() {
         rollout: rollout.clone(),
     };
     router.remove_managed_routes(removal).await.unwrap();
-    router.set_weight(weight(&rollout, 0)).await.unwrap();
+    router.set_weight(weight_of(&rollout, 0)).await.unwrap();
     assert_eq!(world.spec("virtualservices"), before[0]);
     assert_eq!(world.spec("wasmplugins"), before[2]);
 }

@@ -210,24 +210,32 @@ pub(crate) async fn at_twenty(world: &World) -> IstioRouter {
     router
 }
 
+/// UpdateHash in mid-canary.
+pub(crate) fn hashes(rollout: &Rollout) -> UpdateHashArgs {
+    UpdateHashArgs {
+        rollout: rollout.clone(),
+        canary_hash: "c2".into(),
+        stable_hash: "s1".into(),
+        ..Default::default()
+    }
+}
+
+/// SetWeight and VerifyWeight without experiments.
+pub(crate) fn weight_of(rollout: &Rollout, desired_weight: i32) -> SetWeightAndVerifyWeightArgs {
+    SetWeightAndVerifyWeightArgs {
+        rollout: rollout.clone(),
+        desired_weight,
+        ..Default::default()
+    }
+}
+
 /// The calls that bring it there.
 pub(crate) async fn bring_to_twenty(router: &IstioRouter, rollout: &Rollout) {
     let mut first = header(0);
     first.rollout = rollout.clone();
     router.set_header_route(first).await.unwrap();
-    let hashes = UpdateHashArgs {
-        rollout: rollout.clone(),
-        canary_hash: "c2".into(),
-        stable_hash: "s1".into(),
-        ..Default::default()
-    };
-    router.update_hash(hashes).await.unwrap();
-    let weight = SetWeightAndVerifyWeightArgs {
-        rollout: rollout.clone(),
-        desired_weight: 20,
-        ..Default::default()
-    };
-    router.set_weight(weight).await.unwrap();
+    router.update_hash(hashes(rollout)).await.unwrap();
+    router.set_weight(weight_of(rollout, 20)).await.unwrap();
 }
 
 /// Which request, in one word each.
@@ -291,11 +299,7 @@ pub(crate) fn changed_rollout(step: i32, status: &Value) -> Rollout {
 }
 
 pub(crate) fn weight(step: i32, desired_weight: i32) -> SetWeightAndVerifyWeightArgs {
-    SetWeightAndVerifyWeightArgs {
-        rollout: rollout(step),
-        desired_weight,
-        ..Default::default()
-    }
+    weight_of(&rollout(step), desired_weight)
 }
 
 pub(crate) fn header(step: i32) -> SetHeaderArgs {
