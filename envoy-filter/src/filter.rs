@@ -3,7 +3,7 @@
 use crate::configure::{Proxy, configure};
 use crate::cookies::Waiting;
 use crate::decide::{Look, Space};
-use crate::host::Host;
+use crate::host::{Counter, Host, Metric};
 use crate::metrics::{Metrics, TICK_MILLISECONDS};
 use crate::plugins::{Plugin, Plugins};
 use crate::random::Random;
@@ -35,10 +35,19 @@ impl<const COOKIES: bool> Filter<COOKIES> {
         Self {
             plugins: Plugins::default(),
             metrics: Metrics::default(),
-            random: Random::seeded(),
+            random: Random::default(),
             space: Space::default(),
             waiting: Waiting::default(),
         }
+    }
+
+    /// The VM starts.
+    pub(crate) fn started(&mut self, host: &mut impl Host) {
+        // From here on the counters are among the statistics, at zero.
+        for counter in Counter::ALL {
+            host.define(Metric::Counter, counter.name());
+        }
+        self.random.seed(host);
     }
 
     /// Takes over the configuration, of `size` bytes, of the plugin that is being configured in the

@@ -1,16 +1,19 @@
 //! Random numbers for shares of requests: fast, small, and of no use for secrets.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
+use crate::host::Host;
 
 /// SplitMix64.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// Seeded from the standard library's hash keys, which in a module come from Envoy
-    /// (`random_get`), so that workers and proxies differ.
-    pub(crate) fn seeded() -> Self {
-        Self(RandomState::new().build_hasher().finish())
+    /// Begins anew where the proxy says, so that workers and proxies differ. If it says nothing, shares are right all the
+    /// same, and only the order of who is in them is one that others have too.
+    pub(crate) fn seed(&mut self, host: &mut impl Host) {
+        let mut bytes = [0; 8];
+        if host.random(&mut bytes) {
+            self.0 = u64::from_le_bytes(bytes);
+        }
     }
 
     pub(crate) fn next(&mut self) -> u32 {
@@ -24,11 +27,13 @@ impl Random {
 
 #[cfg(test)]
 mod tests {
+    use crate::host::script::Script;
+
     use super::*;
 
     #[test]
     fn numbers_are_spread_and_seeds_differ() {
-        let mut random = Random::seeded();
+        let (mut random, mut other) = (Random::default(), Random::default());
         let mut tenths = [0u32; 10];
         for _ in 0..100_000 {
             tenths[usize::try_from((u64::from(random.next()) * 10) >> 32).unwrap()] += 1;
@@ -38,6 +43,9 @@ mod tests {
             tenths.iter().all(|count| (9_050..=10_950).contains(count)),
             "{tenths:?}"
         );
-        assert_ne!(Random::seeded().next(), Random::seeded().next());
+        let mut host = Script::default();
+        random.seed(&mut host);
+        other.seed(&mut host);
+        assert_ne!(random.next(), other.next());
     }
 }

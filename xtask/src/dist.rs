@@ -13,7 +13,7 @@ use crate::run::{self, cargo};
 use crate::wasm::{self, Variant};
 
 /// The target that Envoy's Wasm runtimes load.
-pub(crate) const WASM_TARGET: &str = "wasm32-wasip1";
+pub(crate) const WASM_TARGET: &str = "wasm32-unknown-unknown";
 /// The plugin's file name; also the name of its binary target.
 pub(crate) const PLUGIN: &str = "serin";
 /// `sha256sum --check` reads it.

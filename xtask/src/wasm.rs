@@ -81,7 +81,7 @@ pub(crate) fn build(variant: Variant) -> Result<PathBuf, Failure> {
     run::step(&format!("building {}", variant.file()), || {
         run::run(
             cargo()
-                .env("CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS", flags())
+                .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", flags())
                 .args(["build", "--package", "envoy-filter", "--target"])
                 .args([dist::WASM_TARGET, "--profile", "filter"])
                 .args(["--features", features]),

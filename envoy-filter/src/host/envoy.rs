@@ -37,6 +37,15 @@ thread_local! {
     static ANSWER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
+/// Envoy calls nothing while it is being called, so the filter is always there.
+fn with_filter(act: impl FnOnce(&mut Filter<COOKIES>)) {
+    FILTER.with(|filter| {
+        if let Ok(mut filter) = filter.try_borrow_mut() {
+            act(&mut filter);
+        }
+    });
+}
+
 /// Above this a buffer is given back after use. Header maps are smaller, configurations may not be.
 const KEPT_BYTES: usize = 64 * 1024;
 
@@ -62,21 +71,14 @@ extern "C" fn serin_on_memory_allocate(size: usize) -> *mut u8 {
 
 #[unsafe(no_mangle)]
 extern "C" fn serin_on_vm_start(_root: u32, _size: usize) -> u32 {
-    // From here on the counters are among the statistics, at zero.
-    for counter in Counter::ALL {
-        Envoy.define(Metric::Counter, counter.name());
-    }
+    with_filter(|filter| filter.started(&mut Envoy));
     TRUE
 }
 
 /// Always true: false would make Envoy refuse the whole update, even with FAIL_OPEN.
 #[unsafe(no_mangle)]
 extern "C" fn serin_on_configure(root: u32, size: usize) -> u32 {
-    FILTER.with(|filter| {
-        if let Ok(mut filter) = filter.try_borrow_mut() {
-            filter.configure(&mut Envoy, root, size);
-        }
-    });
+    with_filter(|filter| filter.configure(&mut Envoy, root, size));
     ANSWER.with(|answer| {
         if let Ok(mut answer) = answer.try_borrow_mut()
             && answer.capacity() > KEPT_BYTES
@@ -93,51 +95,31 @@ extern "C" fn serin_on_context_create(_context: u32, parent: u32) {
     if parent == 0 {
         return;
     }
-    FILTER.with(|filter| {
-        if let Ok(mut filter) = filter.try_borrow_mut() {
-            filter.begun(parent);
-        }
-    });
+    with_filter(|filter| filter.begun(parent));
 }
 
 /// Of a request, or of a configuration that nothing uses any more.
 #[unsafe(no_mangle)]
 extern "C" fn serin_on_delete(context: u32) {
-    FILTER.with(|filter| {
-        if let Ok(mut filter) = filter.try_borrow_mut() {
-            filter.deleted(&mut Envoy, context);
-        }
-    });
+    with_filter(|filter| filter.deleted(&mut Envoy, context));
 }
 
 /// The timer of a configuration.
 #[unsafe(no_mangle)]
 extern "C" fn serin_on_tick(_root: u32) {
-    FILTER.with(|filter| {
-        if let Ok(mut filter) = filter.try_borrow_mut() {
-            filter.tick(&mut Envoy);
-        }
-    });
+    with_filter(|filter| filter.tick(&mut Envoy));
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn serin_on_request_headers(context: u32, _headers: u32, _end_of_stream: u32) -> u32 {
-    FILTER.with(|filter| {
-        if let Ok(mut filter) = filter.try_borrow_mut() {
-            filter.request(&mut Envoy, context);
-        }
-    });
+    with_filter(|filter| filter.request(&mut Envoy, context));
     CONTINUE
 }
 
 #[cfg(feature = "cookies")]
 #[unsafe(no_mangle)]
 extern "C" fn serin_on_response_headers(context: u32, _headers: u32, _end_of_stream: u32) -> u32 {
-    FILTER.with(|filter| {
-        if let Ok(mut filter) = filter.try_borrow_mut() {
-            filter.response(&mut Envoy, context);
-        }
-    });
+    with_filter(|filter| filter.response(&mut Envoy, context));
     CONTINUE
 }
 
