@@ -249,7 +249,8 @@ fn held(
         let pairs = headers.pairs().filter(|(other, _)| *other == name);
         Held::of(policy, pairs.map(|(_, value)| value))
     };
-    let entry = if list.is_empty() {
+    // Whether the list is looked at must not depend on which headers a request happens to have beside it.
+    let entry = if list.is_empty() || !policy.carries_lanes() {
         Held::Nothing
     } else {
         Held::of(policy, lanes::values(list, policy.carried_name()))

@@ -3,6 +3,7 @@
 use crate::configure::{Proxy, configure};
 use crate::cookies::Waiting;
 use crate::decide::{Look, Space};
+use crate::glance::Glance;
 use crate::host::{Counter, Host, Metric};
 use crate::metrics::{Metrics, TICK_MILLISECONDS};
 use crate::plugins::{Plugin, Plugins};
@@ -26,6 +27,7 @@ pub(crate) struct Filter<const COOKIES: bool> {
     plugins: Plugins,
     metrics: Metrics,
     random: Random,
+    glance: Glance,
     space: Space,
     waiting: Waiting,
 }
@@ -36,6 +38,7 @@ impl<const COOKIES: bool> Filter<COOKIES> {
             plugins: Plugins::default(),
             metrics: Metrics::default(),
             random: Random::default(),
+            glance: Glance::default(),
             space: Space::default(),
             waiting: Waiting::default(),
         }
@@ -105,13 +108,15 @@ impl<const COOKIES: bool> Filter<COOKIES> {
             plugins,
             metrics,
             random,
+            glance,
             space,
             waiting,
         } = self;
         let Some(plugin) = current(plugins, &mut space.plugin_name, host) else {
             return;
         };
-        if plugin.policies.is_empty() && !plugin.edge {
+        // At an edge lane headers are removed, whatever the policies say.
+        if !plugin.edge && glance.sees_nothing(&plugin.policies, host) {
             return;
         }
         space.begin::<COOKIES>(plugin.edge);

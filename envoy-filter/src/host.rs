@@ -13,6 +13,9 @@ pub(crate) trait Host {
     /// ([`crate::header_map::HeaderMap`]). Valid until the next call.
     fn request_headers(&mut self) -> Option<&[u8]>;
 
+    /// Whether the current request has the header `name`, with whichever value.
+    fn has_request_header(&mut self, name: &[u8]) -> bool;
+
     /// Sets one request header, in place of all its values.
     fn set_request_header(&mut self, name: &str, value: &str) -> bool;
 

@@ -16,6 +16,7 @@ mod configure;
 mod cookies;
 mod decide;
 mod filter;
+mod glance;
 mod header_map;
 mod host;
 mod json;

@@ -5,7 +5,8 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::config::{Issue, StickyKey};
 use crate::error::{Fault, PolicyError};
 use crate::names;
-use crate::request::{Headers, Request, name_bit};
+use crate::needed::Needed;
+use crate::request::{COOKIE, Headers, Request, name_bit};
 
 /// The longest salt and key together that are hashed without an allocation.
 const USUAL: usize = 240;
@@ -98,6 +99,17 @@ impl Keys {
             Key::Cookie(name, Some(issue)) => Some((&**name, issue)),
             _ => None,
         })
+    }
+
+    /// Adds headers of which a request has one if it has any key.
+    pub(crate) fn needs(&self, needed: &mut Needed) {
+        for key in &self.0 {
+            match key {
+                Key::Header(name) if !name.starts_with(b":") => needed.header(name),
+                Key::Cookie(_, None) => needed.header(COOKIE),
+                _ => needed.nothing(),
+            }
+        }
     }
 
     /// The bucket, of `0..of`, of the first key that the request has with a value that isn't empty; if it

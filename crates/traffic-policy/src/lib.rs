@@ -33,6 +33,7 @@ mod key;
 mod lane;
 mod matcher;
 mod names;
+mod needed;
 mod place;
 mod policy;
 mod request;

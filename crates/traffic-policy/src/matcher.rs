@@ -12,11 +12,12 @@ use crate::config::{Match, Rule};
 use crate::error::{Fault, PolicyError};
 use crate::key::{Keys, Surroundings};
 use crate::lane::Lane;
-use crate::request::{Headers, Request};
+use crate::needed::Needed;
+use crate::request::{COOKIE, Headers, Request};
 
 pub use pattern::MAX_PATTERN_BYTES;
 
-use condition::Condition;
+use condition::{Condition, Part};
 use index::Index;
 use text::TextFault;
 
@@ -74,6 +75,13 @@ impl MatchRules {
 
     pub(crate) fn get(&self, number: u32) -> Option<&MatchRule> {
         self.rules.get(usize::try_from(number).ok()?)
+    }
+
+    /// Adds headers of which a request has one if any rule matches.
+    pub(crate) fn needs(&self, needed: &mut Needed) {
+        for entry in &self.entries {
+            entry.needs(needed);
+        }
     }
 
     /// The first rule of which `request` satisfies an entry: entries are alternatives, as the entries of
@@ -175,6 +183,23 @@ impl MatchEntry {
             rule,
             conditions: conditions.into(),
         })
+    }
+
+    /// Adds a header without which no request satisfies this.
+    fn needs(&self, needed: &mut Needed) {
+        let headers = self
+            .conditions
+            .iter()
+            .filter_map(|condition| match &condition.part {
+                // Every request has those that begin with a colon, by whichever name.
+                Part::Header(name) if !name.starts_with(b":") => Some(&**name),
+                Part::Cookie(_) => Some(COOKIE),
+                _ => None,
+            });
+        match headers.min() {
+            Some(header) => needed.header(header),
+            None => needed.nothing(),
+        }
     }
 
     fn matches<H: Headers + ?Sized>(&self, request: &Request<'_, H>) -> bool {

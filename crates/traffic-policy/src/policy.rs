@@ -7,6 +7,7 @@ use crate::host::MatchHost;
 use crate::key::Surroundings;
 use crate::lane::{LANE_HEADER_PREFIX, Lane, lane_header, lane_route_prefix, lane_value};
 use crate::matcher::MatchRules;
+use crate::needed::Needed;
 use crate::place::{ChosenRoute, Places, split_key};
 use crate::request::{Headers, Request};
 use crate::sticky::Split;
@@ -185,6 +186,18 @@ impl CompiledPolicy {
     pub fn lane_of(&self, value: &[u8]) -> Option<Lane> {
         let matches = |lane: &Lane| self.lane_value(*lane).as_bytes() == value;
         Lane::ALL.into_iter().find(matches)
+    }
+
+    /// Adds headers of which a request has one if this policy has a say in it. Lanes that came with a request stand anyway,
+    /// and those that no lane route matches lead nowhere.
+    pub(crate) fn needs(&self, needed: &mut Needed) {
+        self.rules.needs(needed);
+        if let Some(sticky) = &self.sticky {
+            sticky.keys.needs(needed);
+        }
+        if self.carries_lanes() {
+            needed.lanes();
+        }
     }
 
     /// The name of a rule by its number in a [`Decision`].

@@ -48,11 +48,16 @@ impl<'a, H: Headers + ?Sized> Request<'a, H> {
         };
         for (name, value) in headers.iter() {
             request.names |= name_bit(name);
+            // Most headers are none of those, which one byte tells.
+            if name.first() != Some(&b':') {
+                other(name, value);
+                continue;
+            }
             match name {
                 b":authority" => request.authority = value,
                 b":method" => request.method = Some(value),
                 b":path" => request.target = Some(value),
-                _ => other(name, value),
+                _ => {}
             }
         }
         request
@@ -130,10 +135,11 @@ fn first<'a>(
         .map(|(_, value)| value)
 }
 
-const COOKIE: &[u8] = b"cookie";
+/// The header that cookies come in.
+pub(crate) const COOKIE: &[u8] = b"cookie";
 
 /// One of 64 bits for a header's name. Different names may share one.
-#[inline]
+#[inline(always)]
 pub(crate) fn name_bit(name: &[u8]) -> u64 {
     // The beginnings of names are alike (`x-`), so the ends and the length have to tell them apart.
     let [.., before, last] = name else {

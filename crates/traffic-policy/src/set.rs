@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use crate::host::{Found, HostIndex, Say, name_of, short_forms};
+use crate::needed::Needed;
 use crate::policy::CompiledPolicy;
 
 /// Space that [`PolicySet::candidates`] uses again for each request, so that none allocates once it
@@ -31,6 +32,7 @@ pub struct Candidate<'p> {
 pub struct PolicySet {
     policies: Vec<Rc<CompiledPolicy>>,
     hosts: HostIndex,
+    needed: Needed,
 }
 
 impl PolicySet {
@@ -42,7 +44,9 @@ impl PolicySet {
     pub fn new(policies: Vec<impl Into<Rc<CompiledPolicy>>>, domain: Option<&str>) -> Self {
         let policies: Vec<Rc<CompiledPolicy>> = policies.into_iter().map(Into::into).collect();
         let mut hosts = HostIndex::default();
+        let mut needed = Needed::default();
         for (policy, number) in policies.iter().zip(0u32..) {
+            policy.needs(&mut needed);
             let placed = policy.names_virtual_services();
             let of_hosts = if placed { Say::Placed } else { Say::Anywhere };
             let own = policy.hosts.iter().map(|host| (host, of_hosts));
@@ -58,7 +62,17 @@ impl PolicySet {
                 }
             }
         }
-        Self { policies, hosts }
+        Self {
+            policies,
+            hosts,
+            needed,
+        }
+    }
+
+    /// Headers, in lower case, of which a request has one if any policy has a say in it, be it by a rule, a key or a lane
+    /// that is carried along. `None` if a request may be decided about whatever headers it has.
+    pub fn needed_headers(&self) -> Option<&[Box<[u8]>]> {
+        self.needed.headers()
     }
 
     /// How many policies there are.

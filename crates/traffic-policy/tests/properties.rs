@@ -148,6 +148,8 @@ proptest! {
             matches: entries.iter().map(entry).collect(),
         });
         let compiled = compile("shop/reviews", &policy(vec!["a".to_owned()], written.collect())).unwrap();
+        let set = PolicySet::new(vec![compiled], None);
+        let compiled = set.get(0).unwrap();
         let [user, parameter, cookie] = &values;
         let mut headers = Vec::new();
         headers.extend(user.clone().map(|value| ("x-user", value)));
@@ -168,6 +170,10 @@ proptest! {
             decision.and_then(|decision| compiled.rule_name(decision.rule?)),
             expected.as_deref()
         );
+        if let Some(needed) = set.needed_headers() && decision.is_some() {
+            let has = |name: &[u8]| headers.iter().any(|(other, _)| other.as_bytes() == name);
+            prop_assert!(needed.iter().any(|name| has(name)), "{:?}", needed);
+        }
     }
 
     #[test]

@@ -91,7 +91,7 @@ impl Bench {
 }
 
 #[test]
-fn a_hit_takes_one_read_two_attributes_and_one_write() {
+fn a_hit_takes_a_question_one_read_two_attributes_and_one_write() {
     let mut bench = Bench::new(SIDECAR)
         .configure("p", REVIEWS)
         .on_route("primary", "reviews");
@@ -99,6 +99,7 @@ fn a_hit_takes_one_read_two_attributes_and_one_write() {
     assert_eq!(
         calls,
         [
+            "has x-beta",
             "read headers",
             "get xds.route_metadata.filter_metadata.istio.config",
             "get xds.route_name",
@@ -108,18 +109,38 @@ fn a_hit_takes_one_read_two_attributes_and_one_write() {
 }
 
 #[test]
-fn a_miss_takes_one_read() {
+fn a_miss_takes_one_question() {
     let mut bench = Bench::new(SIDECAR)
         .configure("p", REVIEWS)
         .on_route("primary", "reviews");
-    assert_eq!(
-        bench.send("reviews:9080", &[("x-beta", "2")]),
-        ["read headers"]
+    assert_eq!(bench.send("reviews:9080", &[]), ["has x-beta"]);
+    assert_eq!(bench.send("ratings:9080", &[("x-b", "1")]), ["has x-beta"]);
+}
+
+#[test]
+fn a_miss_that_has_the_header_takes_one_read_more() {
+    let mut bench = Bench::new(SIDECAR)
+        .configure("p", REVIEWS)
+        .on_route("primary", "reviews");
+    let asked_and_read = ["has x-beta", "read headers"];
+    assert_eq!(bench.send("reviews", &[("x-beta", "2")]), asked_and_read);
+    // The next ones are likely to have it too.
+    for _ in 0..7 {
+        assert_eq!(bench.send("reviews", &[]), ["read headers"]);
+    }
+    assert_eq!(bench.send("ratings", &[("x-beta", "1")]), asked_and_read);
+}
+
+#[test]
+fn requests_that_any_header_may_decide_about_are_read_at_once() {
+    let by_path = REVIEWS.replace(
+        r#""headers": {"x-beta": {"exact": "1"}}"#,
+        r#""path": {"prefix": "/a"}"#,
     );
-    assert_eq!(
-        bench.send("ratings:9080", &[("x-beta", "1")]),
-        ["read headers"]
-    );
+    let mut bench = Bench::new(SIDECAR).configure("p", &by_path);
+    assert_eq!(bench.send("reviews", &[]), ["read headers"]);
+    let mut edge = Bench::new(GATEWAY).configure("p", REVIEWS);
+    assert_eq!(edge.send("reviews", &[]), ["read headers"]);
 }
 
 #[test]
@@ -197,7 +218,7 @@ fn in_the_mesh_a_lane_stands() {
         .on_route("primary", "reviews");
     let calls = bench.send("reviews", &[(LANE, "stable"), ("x-beta", "1")]);
     assert_eq!(bench.lane(), Some("stable"));
-    assert_eq!(calls, ["read headers"]);
+    assert_eq!(calls, ["has x-beta", "read headers"]);
 }
 
 #[test]
@@ -296,6 +317,7 @@ fn a_hit_on_an_unnamed_managed_route_takes_one_attribute_less() {
     assert_eq!(
         calls,
         [
+            "has x-beta",
             "read headers",
             "get xds.route_metadata.filter_metadata.istio.config",
             "set x-rollout-lane.shop.reviews: canary"

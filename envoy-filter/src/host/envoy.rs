@@ -11,9 +11,10 @@ use std::ptr;
 
 use calls::{
     proxy_add_header_map_value, proxy_define_metric, proxy_get_buffer_bytes,
-    proxy_get_header_map_pairs, proxy_get_property, proxy_get_shared_data, proxy_increment_metric,
-    proxy_log, proxy_record_metric, proxy_remove_header_map_value, proxy_replace_header_map_value,
-    proxy_set_property, proxy_set_shared_data, proxy_set_tick_period_milliseconds, random_get,
+    proxy_get_header_map_pairs, proxy_get_header_map_value, proxy_get_property,
+    proxy_get_shared_data, proxy_increment_metric, proxy_log, proxy_record_metric,
+    proxy_remove_header_map_value, proxy_replace_header_map_value, proxy_set_property,
+    proxy_set_shared_data, proxy_set_tick_period_milliseconds, random_get,
 };
 
 use super::{Counter, Host, Metric};
@@ -150,6 +151,13 @@ impl Envoy {
 impl Host for Envoy {
     fn request_headers(&mut self) -> Option<&[u8]> {
         self.answer(|data, size| unsafe { proxy_get_header_map_pairs(REQUEST_HEADERS, data, size) })
+    }
+
+    fn has_request_header(&mut self, name: &[u8]) -> bool {
+        let found = self.answer(|data, size| unsafe {
+            proxy_get_header_map_value(REQUEST_HEADERS, name.as_ptr(), name.len(), data, size)
+        });
+        found.is_some()
     }
 
     fn set_request_header(&mut self, name: &str, value: &str) -> bool {

@@ -46,6 +46,12 @@ impl Host for Script {
         Some(&self.answer)
     }
 
+    fn has_request_header(&mut self, name: &[u8]) -> bool {
+        let name = str::from_utf8(name).unwrap();
+        self.calls.push(format!("has {name}"));
+        self.header(name).is_some()
+    }
+
     fn set_request_header(&mut self, name: &str, value: &str) -> bool {
         self.calls.push(format!("set {name}: {value}"));
         self.headers.retain(|(other, _)| other != name);

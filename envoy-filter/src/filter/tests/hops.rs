@@ -34,7 +34,7 @@ fn at_an_entry_host_the_lane_is_decided_ahead_whatever_the_route() {
 
 #[test]
 fn in_the_mesh_an_entry_becomes_the_lane_header_on_a_managed_route() {
-    let mut there = bench(SIDECAR, "");
+    let mut there = bench(SIDECAR, ENTRY);
     let calls = there.send(
         "reviews",
         &[
@@ -51,16 +51,25 @@ fn in_the_mesh_an_entry_becomes_the_lane_header_on_a_managed_route() {
         there.proxy.header(LIST),
         Some("shop.cart=stable, shop.reviews=stable")
     );
-    let mut elsewhere = bench(SIDECAR, "").on_route("other", "reviews");
+    let mut elsewhere = bench(SIDECAR, ENTRY).on_route("other", "reviews");
     elsewhere.send("reviews", &[(LIST, "shop.reviews=stable")]);
     assert_eq!(elsewhere.lane(), None);
+    // Of a policy whose lanes aren't carried it says nothing, whatever else the request has.
+    for headers in [&[][..], &[("x-beta", "2")]] {
+        let mut alone = bench(SIDECAR, "");
+        alone.send(
+            "reviews",
+            &[&[(LIST, "shop.reviews=stable")], headers].concat(),
+        );
+        assert_eq!(alone.lane(), None);
+    }
     // On its way, at an entry host within the mesh.
     let mut between = bench(SIDECAR, ENTRY);
     let calls = between.send(
         "shop.example.com",
         &[(LIST, "shop.reviews=stable"), ("x-beta", "1")],
     );
-    assert_eq!(calls, ["read headers"]);
+    assert_eq!(calls, ["has x-beta", "read headers"]);
 }
 
 #[test]

@@ -5,6 +5,13 @@ unsafe extern "C" {
     pub(super) fn proxy_log(level: u32, line: *const u8, size: usize) -> u32;
     pub(super) fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize)
     -> u32;
+    pub(super) fn proxy_get_header_map_value(
+        map: u32,
+        name: *const u8,
+        name_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> u32;
     pub(super) fn proxy_replace_header_map_value(
         map: u32,
         name: *const u8,
