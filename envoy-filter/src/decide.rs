@@ -44,6 +44,8 @@ pub(crate) struct Space {
 struct Hit {
     policy: u32,
     lane: Option<(Lane, By)>,
+    /// Decided for all who come after: no lane.
+    weights: bool,
     at_host: bool,
     at_entry: bool,
     /// What the request's lane header says, at a host.
@@ -106,14 +108,17 @@ impl Space {
         {
             let (header, entry) = held(candidate, headers, lane_headers, list);
             let mut given = self.known.given(random);
+            let mut weights = false;
             let lane = match (header, entry) {
                 (Held::Right(_), _) => continue,
                 (_, Held::Right(_)) if !candidate.at_host => continue,
-                (_, Held::Right(lane)) => Some((lane, By::Carried)),
+                (_, Held::Right(lane)) => lane.map(|lane| (lane, By::Carried)),
                 _ => {
                     let decision = candidate.policy.decide(&request, &mut given);
-                    decision
-                        .map(|Decision { lane, rule }| (lane, rule.map_or(By::Sticky, By::Rule)))
+                    weights = candidate.at_entry && decision.is_some_and(|one| one.lane.is_none());
+                    decision.and_then(|Decision { lane, rule }| {
+                        Some((lane?, rule.map_or(By::Sticky, By::Rule)))
+                    })
                 }
             };
             let by_new_cookie = COOKIES && given.issued;
@@ -121,13 +126,15 @@ impl Space {
             let hit = Hit {
                 policy: candidate.number,
                 lane,
+                weights,
                 at_host: candidate.at_host,
                 at_entry: candidate.at_entry,
                 header,
                 entry,
                 issued: by_new_cookie,
             };
-            if hit.lane.is_some() || hit.issued || [header, entry].contains(&Held::Wrong) {
+            if hit.lane.is_some() || weights || hit.issued || [header, entry].contains(&Held::Wrong)
+            {
                 self.hits.push(hit);
             }
         }
@@ -203,8 +210,9 @@ impl Space {
             }
             let ahead = (stands && policy.carries_lanes()) || hit.at_entry;
             let carried = hit.lane.filter(|(_, by)| ahead && *by != By::Carried);
-            if carried.is_some() || hit.entry == Held::Wrong {
-                let value = carried.map(|(lane, _)| policy.lane_value(lane));
+            if carried.is_some() || hit.weights || hit.entry == Held::Wrong {
+                let lane = carried.map(|(lane, _)| lane);
+                let value = (hit.weights || lane.is_some()).then(|| policy.carried_value(lane));
                 lanes::put(&mut self.list, policy.carried_name(), value);
                 list_changed = true;
             }
@@ -247,13 +255,15 @@ fn held(
     } else {
         let name = policy.lane_header().as_bytes();
         let pairs = headers.pairs().filter(|(other, _)| *other == name);
-        Held::of(policy, pairs.map(|(_, value)| value))
+        let lane = |value| policy.lane_of(value).map(Some);
+        Held::of(pairs.map(|(_, value)| value), lane)
     };
     // Whether the list is looked at must not depend on which headers a request happens to have beside it.
     let entry = if list.is_empty() || !policy.carries_lanes() {
         Held::Nothing
     } else {
-        Held::of(policy, lanes::values(list, policy.carried_name()))
+        let values = lanes::values(list, policy.carried_name());
+        Held::of(values, |value| policy.carried_lane(value))
     };
     (header, entry)
 }

@@ -9,6 +9,7 @@ use crate::metrics::{Metrics, TICK_MILLISECONDS};
 use crate::plugins::{Plugin, Plugins};
 use crate::random::Random;
 use crate::report;
+use crate::surroundings::Known;
 
 /// Attributes, in Envoy's words.
 const NODE_ID: &str = "xds\0node\0id";
@@ -96,9 +97,10 @@ impl<const COOKIES: bool> Filter<COOKIES> {
         }
         if self.plugins.deleted(context) {
             self.metrics.deleted(host, context);
-            self.metrics.changed();
-            // Envoy's timer for it would go on forever.
+            // Envoy's timer for it would go on forever, and those that are left may have none.
             host.tick_every(0);
+            self.metrics.changed();
+            self.metrics.announce(host, &self.plugins);
         }
     }
 
@@ -125,9 +127,13 @@ impl<const COOKIES: bool> Filter<COOKIES> {
             space.believe(host);
             look = space.look::<COOKIES>(plugin, random, host);
         }
-        if look == Look::Wants {
+        // What is known leads to another question once at most for each that there is.
+        for _ in 0..Known::QUESTIONS {
+            if look != Look::Wants {
+                break;
+            }
             space.get::<COOKIES>(host);
-            space.look::<COOKIES>(plugin, random, host);
+            look = space.look::<COOKIES>(plugin, random, host);
         }
         space.write::<COOKIES>(plugin, host, metrics, |name, cookie| {
             waiting.add(context, name, cookie);

@@ -1,26 +1,27 @@
 //! The one header that applications forward, `x-rollout-lanes: shop.reviews=canary,shop.cart=stable.s3cret`: a list of entries,
 //! one for each Rollout. What is no entry stays as it is.
 
-use traffic_policy::{CompiledPolicy, Lane};
+use traffic_policy::Lane;
 
 /// What a request says of one Rollout's lane, in its lane header or in the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Held {
     Nothing,
-    Right(Lane),
+    /// `None`: it is for the weights to decide.
+    Right(Option<Lane>),
     /// Not what the policy writes: it is asked, and its answer stands instead.
     Wrong,
 }
 
 impl Held {
-    /// Of all values that there are. More than one is wrong, since nobody writes two.
+    /// Of all values that there are, read by `lane`. More than one is wrong, since nobody writes two.
     pub(crate) fn of<'a>(
-        policy: &CompiledPolicy,
         mut values: impl Iterator<Item = &'a [u8]>,
+        lane: impl FnOnce(&'a [u8]) -> Option<Option<Lane>>,
     ) -> Self {
         match (values.next(), values.next()) {
             (None, _) => Self::Nothing,
-            (Some(value), None) => policy.lane_of(value).map_or(Self::Wrong, Self::Right),
+            (Some(value), None) => lane(value).map_or(Self::Wrong, Self::Right),
             (Some(_), Some(_)) => Self::Wrong,
         }
     }
@@ -58,23 +59,31 @@ fn split(part: &[u8]) -> Option<(&[u8], &[u8])> {
 
 #[cfg(test)]
 mod tests {
+    use traffic_policy::CompiledPolicy;
+
     use super::*;
 
     fn policy() -> CompiledPolicy {
-        let json = r#"{"hosts": ["a"], "secret": "s"}"#;
+        let json = r#"{"hosts": ["a"], "secret": "s", "sticky": {"keys": [{"header": "a"}], "salt": "s", "canary": 1}}"#;
         traffic_policy::compile("shop/a", &serde_json::from_str(json).unwrap()).unwrap()
     }
 
     #[test]
     fn one_entry_with_the_right_value_is_believed() {
-        let held = |list: &str| Held::of(&policy(), values(list.as_bytes(), "shop.a"));
-        assert_eq!(held("shop.a=canary.s"), Held::Right(Lane::Canary));
+        let held = |list: &str| {
+            let values = values(list.as_bytes(), "shop.a");
+            Held::of(values, |value| policy().carried_lane(value))
+        };
+        assert_eq!(held("shop.a=canary.s"), Held::Right(Some(Lane::Canary)));
+        assert_eq!(held("shop.a=weights.s"), Held::Right(None));
         assert_eq!(
             held(" shop.b=x , shop.a=stable.s,,"),
-            Held::Right(Lane::Stable)
+            Held::Right(Some(Lane::Stable))
         );
         for wrong in [
             "shop.a=canary",
+            "shop.a=weights",
+            "shop.a=mirror.s",
             "shop.a=canary.t",
             "shop.a=",
             "shop.a=canary.s,shop.a=canary.s",

@@ -44,6 +44,9 @@ impl Ask {
 }
 
 impl Known {
+    /// How many there are: the source, and a new cookie's value.
+    pub(crate) const QUESTIONS: usize = 2;
+
     /// Another request. `source`: addresses are the client's; `cookies`: new ones can be issued.
     pub(crate) fn begin(&mut self, source: bool, cookies: bool) {
         let ask = |may: bool| if may { Ask::NotYet } else { Ask::Never };

@@ -64,11 +64,19 @@ pub fn lane_header(namespace: &str, name: &str) -> String {
 /// What stands for `lane` in the headers that carry it, and what its lane routes match: `canary`, or
 /// `canary.<secret>` where the policy has a secret.
 pub fn lane_value(lane: Lane, secret: Option<&str>) -> String {
+    header_value(lane.as_str(), secret)
+}
+
+/// The same for any word.
+pub(crate) fn header_value(word: &str, secret: Option<&str>) -> String {
     match secret {
-        Some(secret) => format!("{lane}.{secret}"),
-        None => lane.to_string(),
+        Some(secret) => [word, ".", secret].concat(),
+        None => word.to_owned(),
     }
 }
+
+/// The word for no lane in [`LANES_HEADER`]: it was decided that the weights decide.
+pub(crate) const WEIGHTS: &str = "weights";
 
 /// How the name of every lane route begins, whichever Rollout's it is.
 pub const LANE_ROUTE_PREFIX: &str = "serin-";

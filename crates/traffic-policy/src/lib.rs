@@ -5,7 +5,7 @@
 //! plugin, the command line and the playground share this crate, so that they can't disagree.
 //!
 //! ```
-//! use traffic_policy::{HostSpace, PolicySet, Request, compile, config::Policy};
+//! use traffic_policy::{HostSpace, Lane, PolicySet, Request, compile, config::Policy};
 //!
 //! let policy: Policy = serde_json::from_str(
 //!     r#"{"hosts": ["reviews.shop.svc.cluster.local"],
@@ -18,7 +18,7 @@
 //! for candidate in policies.candidates(request.authority(), &mut HostSpace::default()) {
 //!     let policy = candidate.policy;
 //!     let decision = policy.decide(&request, &mut || 0);
-//!     assert_eq!(decision.map(|decision| policy.lane_value(decision.lane)), Some("canary"));
+//!     assert_eq!(decision.and_then(|decision| decision.lane), Some(Lane::Canary));
 //!     assert_eq!(policy.lane_header(), "x-rollout-lane.shop.reviews");
 //! }
 //! # Ok::<(), Box<dyn std::error::Error>>(())

@@ -77,6 +77,12 @@ impl MatchRules {
         self.rules.get(usize::try_from(number).ok()?)
     }
 
+    /// True if any rule's share goes to that lane.
+    pub(crate) fn lead_to(&self, lane: Lane) -> bool {
+        let leads = |rule: &MatchRule| rule.lane == lane && rule.percent > 0;
+        self.rules.iter().any(leads)
+    }
+
     /// Adds headers of which a request has one if any rule matches.
     pub(crate) fn needs(&self, needed: &mut Needed) {
         for entry in &self.entries {

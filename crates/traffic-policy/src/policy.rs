@@ -5,7 +5,9 @@ use crate::error::{Fault, PolicyError};
 use crate::generation::generation;
 use crate::host::MatchHost;
 use crate::key::Surroundings;
-use crate::lane::{LANE_HEADER_PREFIX, Lane, lane_header, lane_route_prefix, lane_value};
+use crate::lane::{
+    LANE_HEADER_PREFIX, Lane, WEIGHTS, header_value, lane_header, lane_route_prefix,
+};
 use crate::matcher::MatchRules;
 use crate::needed::Needed;
 use crate::place::{ChosenRoute, Places, split_key};
@@ -32,14 +34,16 @@ pub struct CompiledPolicy {
     sticky: Option<Split>,
     /// What stands in headers for each of [`Lane::ALL`].
     values: [Box<str>; Lane::ALL.len()],
+    /// What stands in [`crate::LANES_HEADER`] for no lane.
+    weights: Box<str>,
     issue: Option<(Box<str>, Issue)>,
 }
 
 /// What a policy says of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Decision {
-    /// Where the request goes.
-    pub lane: Lane,
+    /// Where the request goes. `None`: where the weights send it, since a rule that matches has left it out of its share.
+    pub lane: Option<Lane>,
     /// The number of the rule that says so ([`CompiledPolicy::rule_name`]). `None`: the key does
     /// ([`crate::config::Sticky`]).
     pub rule: Option<u32>,
@@ -91,7 +95,8 @@ pub fn compile(rollout: &str, policy: &Policy) -> Result<CompiledPolicy, PolicyE
         issue: issued(rollout, &rules, sticky.as_ref())?,
         rules,
         sticky,
-        values: Lane::ALL.map(|lane| lane_value(lane, policy.secret.as_deref()).into()),
+        values: Lane::ALL.map(|lane| header_value(lane.as_str(), policy.secret.as_deref()).into()),
+        weights: header_value(WEIGHTS, policy.secret.as_deref()).into(),
     })
 }
 
@@ -200,6 +205,34 @@ impl CompiledPolicy {
         }
     }
 
+    /// What stands for a decision in [`crate::LANES_HEADER`]: as [`Self::lane_value`], or `weights` in the lane's place.
+    pub fn carried_value(&self, lane: Option<Lane>) -> &str {
+        lane.map_or(&self.weights, |lane| self.lane_value(lane))
+    }
+
+    /// The decision of an entry's value, which has to be what [`Self::carried_value`] gives, if the policy still leads there:
+    /// who keeps an entry longer than the policy is not led where nobody is led any more.
+    pub fn carried_lane(&self, value: &[u8]) -> Option<Option<Lane>> {
+        if value == self.weights.as_bytes() {
+            return Some(None);
+        }
+        let lane = self.lane_of(value)?;
+        self.leads_to(lane).then_some(Some(lane))
+    }
+
+    /// True if any request may be given `lane`.
+    fn leads_to(&self, lane: Lane) -> bool {
+        let by_rule = |lane| self.rules.lead_to(lane);
+        match lane {
+            Lane::Canary | Lane::Stable => {
+                let by_key = self.sticky.as_ref();
+                by_rule(lane) || by_key.is_some_and(|sticky| sticky.leads_to(lane))
+            }
+            Lane::Mirror => by_rule(lane),
+            Lane::StableMirror => self.sticky.is_some() && by_rule(Lane::Mirror),
+        }
+    }
+
     /// The name of a rule by its number in a [`Decision`].
     pub fn rule_name(&self, rule: u32) -> Option<&str> {
         Some(&self.rules.get(rule)?.name)
@@ -210,7 +243,7 @@ impl CompiledPolicy {
         self.issue.as_ref().map(|(name, issue)| (&**name, issue))
     }
 
-    /// The lane of one request, or `None` where the weights decide. The host has been looked at
+    /// The lane of one request, or `None` where the policy has no say. The host has been looked at
     /// already ([`crate::PolicySet::candidates`]); the route has not ([`Self::may_set_lane_on`]).
     ///
     /// The first rule that matches is the last one looked at. If it has a `percent`, the request's key
@@ -226,9 +259,8 @@ impl CompiledPolicy {
         request: &Request<'_, H>,
         surroundings: &mut impl Surroundings,
     ) -> Option<Decision> {
-        let rule = self
-            .rules
-            .first(request)
+        let matched = self.rules.first(request);
+        let rule = matched
             .filter(|(_, rule)| rule.draws(request, surroundings))
             .map(|(number, rule)| (rule.lane, number));
         let by_key = |surroundings: &mut _| {
@@ -242,9 +274,21 @@ impl CompiledPolicy {
                 None => (Lane::Mirror, Some(rule)),
             },
             Some((lane, rule)) => (lane, Some(rule)),
-            None => (by_key(surroundings)?, None),
+            None => match by_key(surroundings) {
+                Some(lane) => (lane, None),
+                None => {
+                    let (rule, _) = matched?;
+                    return Some(Decision {
+                        lane: None,
+                        rule: Some(rule),
+                    });
+                }
+            },
         };
-        Some(Decision { lane, rule })
+        Some(Decision {
+            lane: Some(lane),
+            rule,
+        })
     }
 
     /// True if lanes are set on routes of certain VirtualServices only.

@@ -47,6 +47,15 @@ impl Split {
         })
     }
 
+    /// True if there are buckets of that lane.
+    pub(crate) fn leads_to(&self, lane: Lane) -> bool {
+        match lane {
+            Lane::Canary => self.canary > 0,
+            Lane::Stable => self.canary < self.of,
+            Lane::Mirror | Lane::StableMirror => false,
+        }
+    }
+
     /// Canary or stable; `None` for a request without a key.
     pub(crate) fn lane<H: Headers + ?Sized>(
         &self,

@@ -34,7 +34,7 @@ fn decide(policy: &CompiledPolicy, user: &str) -> Option<Decision> {
 
 /// Who sees the canary.
 fn canaries(policy: &CompiledPolicy, users: &[String]) -> Vec<bool> {
-    let lane = |user: &String| decide(policy, user).unwrap().lane;
+    let lane = |user: &String| decide(policy, user).unwrap().lane.unwrap();
     let is_canary = |lane| match lane {
         Lane::Canary => true,
         Lane::Stable => false,

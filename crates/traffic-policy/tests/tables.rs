@@ -41,7 +41,7 @@ fn decide(policies: &PolicySet, headers: &[(String, String)]) -> Option<(Lane, S
     let mut candidates = policies.candidates(request.authority(), &mut space);
     let policy = candidates.next()?.policy;
     let decision = policy.decide(&request, &mut || u32::MAX)?;
-    Some((decision.lane, policy.rule_name(decision.rule?)?.to_owned()))
+    Some((decision.lane?, policy.rule_name(decision.rule?)?.to_owned()))
 }
 
 fn policies(name: &str, rules: Vec<Rule>) -> PolicySet {

@@ -102,7 +102,7 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(decision, decide(&policies.whole, &headers));
     // The first of the rules that takes the request; one that is not drawn ends the search, so nothing
     // can be said of rules behind one with a share.
-    let Some(Decision { lane, rule: Some(rule) }) = decision else {
+    let Some(Decision { lane: Some(lane), rule: Some(rule) }) = decision else {
         return;
     };
     let number = usize::try_from(rule).expect("a number of a rule");
@@ -110,6 +110,7 @@ fuzz_target!(|data: &[u8]| {
     assert!(before.iter().all(|single| decide(single, &headers).is_none()));
     let alone = policies.single.get(number).map(|single| decide(single, &headers));
     let alone = alone.flatten().expect("the rule takes it by itself too").lane;
+    let alone = alone.expect("a lane");
     assert!(alone == lane || (alone == Lane::Mirror && lane == Lane::StableMirror));
     let value = policies.whole.lane_value(lane);
     assert_eq!(policies.whole.lane_of(value.as_bytes()), Some(lane));

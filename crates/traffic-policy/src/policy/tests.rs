@@ -10,7 +10,7 @@ fn decide(policy: &CompiledPolicy, headers: &[(&str, &str)], random: u32) -> Opt
     let request = Request::read(headers, |_, _| {});
     policy
         .decide(&request, &mut || random)
-        .map(|decision| decision.lane)
+        .and_then(|decision| decision.lane)
 }
 
 const MIRROR_35: &str = r#"{"hosts": ["a"], "rules": [
@@ -91,11 +91,15 @@ fn what_no_rule_sends_anywhere_is_split_by_key() {
         // What a rule leaves out is split as if there was no rule.
         (&[alice, mirrored], left, Some(Lane::Canary), None),
         (&[bob, mirrored], left, Some(Lane::Stable), None),
-        (&[mirrored], left, None, None),
+        (&[mirrored], left, None, Some("shadow")),
     ] {
         let request = Request::read(headers, |_, _| {});
         let decision = policy.decide(&request, &mut || random);
-        assert_eq!(decision.map(|decision| decision.lane), lane, "{headers:?}");
+        assert_eq!(
+            decision.and_then(|decision| decision.lane),
+            lane,
+            "{headers:?}"
+        );
         let by = decision.and_then(|decision| policy.rule_name(decision.rule?));
         assert_eq!(by, rule, "{headers:?}");
     }

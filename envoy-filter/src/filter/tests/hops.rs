@@ -5,6 +5,10 @@ use super::*;
 const LIST: &str = "x-rollout-lanes";
 const ENTRY: &str = r#""entryHosts": ["shop.example.com"], "#;
 
+/// So that there are stable ones too.
+const STICKY: &str =
+    r#""sticky": {"keys": [{"header": "x-user-id"}], "salt": "s", "canary": 50}, "#;
+
 /// The policy of [`REVIEWS`] with more fields.
 fn with(fields: &str) -> String {
     REVIEWS.replacen(r#""hosts""#, &format!(r#"{fields} "hosts""#), 1)
@@ -34,7 +38,8 @@ fn at_an_entry_host_the_lane_is_decided_ahead_whatever_the_route() {
 
 #[test]
 fn in_the_mesh_an_entry_becomes_the_lane_header_on_a_managed_route() {
-    let mut there = bench(SIDECAR, ENTRY);
+    let carried = [ENTRY, STICKY].concat();
+    let mut there = bench(SIDECAR, &carried);
     let calls = there.send(
         "reviews",
         &[
@@ -51,7 +56,7 @@ fn in_the_mesh_an_entry_becomes_the_lane_header_on_a_managed_route() {
         there.proxy.header(LIST),
         Some("shop.cart=stable, shop.reviews=stable")
     );
-    let mut elsewhere = bench(SIDECAR, ENTRY).on_route("other", "reviews");
+    let mut elsewhere = bench(SIDECAR, &carried).on_route("other", "reviews");
     elsewhere.send("reviews", &[(LIST, "shop.reviews=stable")]);
     assert_eq!(elsewhere.lane(), None);
     // Of a policy whose lanes aren't carried it says nothing, whatever else the request has.
@@ -64,7 +69,7 @@ fn in_the_mesh_an_entry_becomes_the_lane_header_on_a_managed_route() {
         assert_eq!(alone.lane(), None);
     }
     // On its way, at an entry host within the mesh.
-    let mut between = bench(SIDECAR, ENTRY);
+    let mut between = bench(SIDECAR, &carried);
     let calls = between.send(
         "shop.example.com",
         &[(LIST, "shop.reviews=stable"), ("x-beta", "1")],
@@ -169,7 +174,7 @@ fn a_second_plugin_at_an_edge_adds_to_the_list_of_the_first() {
 
 #[test]
 fn with_a_secret_it_stands_behind_every_lane_and_nothing_else_is_believed() {
-    let fields = format!(r#"{ENTRY} "secret": "s3cret","#);
+    let fields = format!(r#"{ENTRY} {STICKY} "secret": "s3cret","#);
     let mut bench = bench(SIDECAR, &fields);
     bench.send("reviews", &[("x-beta", "1")]);
     assert_eq!(bench.lane(), Some("canary.s3cret"));
@@ -206,11 +211,61 @@ fn with_a_secret_it_stands_behind_every_lane_and_nothing_else_is_believed() {
 }
 
 #[test]
+fn a_share_that_is_drawn_at_the_entry_is_drawn_once() {
+    let share = with(ENTRY).replace(
+        r#""lane": "canary","#,
+        r#""lane": "canary", "percent": 50,"#,
+    );
+    let mut entry = Bench::new(GATEWAY).configure("p", &share);
+    let mut carried = [0; 2];
+    for _ in 0..200 {
+        entry.send("shop.example.com", &[("x-beta", "1")]);
+        let list = entry.proxy.header(LIST).map(str::to_owned).unwrap();
+        let at = ["shop.reviews=weights", "shop.reviews=canary"]
+            .iter()
+            .position(|one| *one == list);
+        carried[at.unwrap()] += 1;
+        // Further in nobody draws again.
+        let mut there = Bench::new(SIDECAR)
+            .configure("p", &share)
+            .on_route("primary", "reviews");
+        there.send("reviews", &[(LIST, &list), ("x-beta", "1")]);
+        assert_eq!(there.lane(), (at == Some(1)).then_some("canary"));
+        assert_eq!(there.proxy.header(LIST), Some(&*list));
+    }
+    assert!(carried.iter().all(|count| *count > 50), "{carried:?}");
+    // Who is not asked about has nothing carried.
+    entry.send("shop.example.com", &[]);
+    assert_eq!(entry.proxy.header(LIST), None);
+}
+
+#[test]
+fn an_entry_is_no_longer_believed_where_the_policy_leads_nobody_there() {
+    let mut bench = bench(SIDECAR, &[ENTRY, &STICKY.replace("50", "0")].concat());
+    let mirror = [
+        (LIST, "shop.reviews=mirror,shop.cart=x"),
+        ("x-user-id", "1"),
+    ];
+    bench.send("reviews", &mirror);
+    assert_eq!(bench.lane(), Some("stable"), "the policy is asked");
+    assert_eq!(
+        bench.proxy.header(LIST),
+        Some("shop.cart=x,shop.reviews=stable")
+    );
+    // The rule of all who have the header leads to the canary.
+    bench.send(
+        "reviews",
+        &[(LIST, "shop.reviews=canary"), ("x-user-id", "1")],
+    );
+    assert_eq!(bench.lane(), Some("canary"));
+}
+
+#[test]
 fn without_a_secret_a_word_that_is_no_lane_is_not_believed() {
     let mut bench = bench(SIDECAR, "");
     bench.send("reviews", &[(LANE, "unknown"), ("x-beta", "1")]);
     assert_eq!(bench.lane(), Some("canary"));
-    bench.send("reviews", &[(LANE, "unknown")]);
+    bench.send("reviews", &[(LANE, "unknown"), ("x-beta", "2")]);
     assert_eq!(bench.lane(), None);
 }
 
