@@ -1,7 +1,7 @@
 //! One request: what its headers say, what the policies of its host decide, and what is written.
 
 use traffic_policy::{
-    Candidate, Decision, HostSpace, LANE_HEADER_PREFIX, LANES_HEADER, Lane, Request,
+    Candidate, Carried, Decision, HostSpace, LANE_HEADER_PREFIX, LANES_HEADER, Lane, Request,
 };
 
 use crate::cookies;
@@ -43,9 +43,7 @@ pub(crate) struct Space {
 #[derive(Debug, Clone, Copy)]
 struct Hit {
     policy: u32,
-    lane: Option<(Lane, By)>,
-    /// Decided for all who come after: no lane.
-    weights: bool,
+    outcome: Outcome,
     at_host: bool,
     at_entry: bool,
     /// What the request's lane header says, at a host.
@@ -54,6 +52,41 @@ struct Hit {
     entry: Held,
     /// The decision is by a cookie that the response has to set.
     issued: bool,
+}
+
+/// What becomes of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// Nothing that anybody would have to be told.
+    Nothing,
+    /// No lane, which those who come after are told.
+    Weights,
+    Lane(Lane, By),
+}
+
+impl Outcome {
+    /// Of what a policy says.
+    fn of(decision: Option<Decision>, at_entry: bool) -> Self {
+        match decision {
+            Some(Decision {
+                lane: Some(lane),
+                rule,
+            }) => Self::Lane(lane, rule.map_or(By::Sticky, By::Rule)),
+            Some(Decision { lane: None, .. }) if at_entry => Self::Weights,
+            Some(_) | None => Self::Nothing,
+        }
+    }
+
+    /// What to carry ahead, if anything.
+    fn news(self, lane_goes_ahead: bool) -> Option<Carried> {
+        match self {
+            Self::Weights => Some(Carried::Weights),
+            Self::Lane(lane, by) if lane_goes_ahead && by != By::Carried => {
+                Some(Carried::Lane(lane))
+            }
+            Self::Nothing | Self::Lane(..) => None,
+        }
+    }
 }
 
 /// What a look at the headers has led to.
@@ -108,33 +141,29 @@ impl Space {
         {
             let (header, entry) = held(candidate, headers, lane_headers, list);
             let mut given = self.known.given(random);
-            let mut weights = false;
-            let lane = match (header, entry) {
+            let outcome = match (header, entry) {
                 (Held::Right(_), _) => continue,
                 (_, Held::Right(_)) if !candidate.at_host => continue,
-                (_, Held::Right(lane)) => lane.map(|lane| (lane, By::Carried)),
+                (_, Held::Right(Carried::Weights)) => Outcome::Nothing,
+                (_, Held::Right(Carried::Lane(lane))) => Outcome::Lane(lane, By::Carried),
                 _ => {
                     let decision = candidate.policy.decide(&request, &mut given);
-                    weights = candidate.at_entry && decision.is_some_and(|one| one.lane.is_none());
-                    decision.and_then(|Decision { lane, rule }| {
-                        Some((lane?, rule.map_or(By::Sticky, By::Rule)))
-                    })
+                    Outcome::of(decision, candidate.at_entry)
                 }
             };
             let by_new_cookie = COOKIES && given.issued;
             issued |= by_new_cookie;
             let hit = Hit {
                 policy: candidate.number,
-                lane,
-                weights,
+                outcome,
                 at_host: candidate.at_host,
                 at_entry: candidate.at_entry,
                 header,
                 entry,
                 issued: by_new_cookie,
             };
-            if hit.lane.is_some() || weights || hit.issued || [header, entry].contains(&Held::Wrong)
-            {
+            let changes = outcome != Outcome::Nothing || hit.issued;
+            if changes || [header, entry].contains(&Held::Wrong) {
                 self.hits.push(hit);
             }
         }
@@ -189,11 +218,11 @@ impl Space {
                 continue;
             };
             let here = hit.at_host
-                && (hit.lane.is_some() || hit.issued)
+                && (matches!(hit.outcome, Outcome::Lane(..)) || hit.issued)
                 && policy.may_set_lane_on(&mut route);
             let host = route.host();
             let mut stands = false;
-            if let Some((lane, by)) = hit.lane.filter(|_| here) {
+            if let (Outcome::Lane(lane, by), true) = (hit.outcome, here) {
                 let key = Key {
                     root: plugin.root,
                     policy: hit.policy,
@@ -209,10 +238,9 @@ impl Space {
                 host.remove_request_header(policy.lane_header().as_bytes());
             }
             let ahead = (stands && policy.carries_lanes()) || hit.at_entry;
-            let carried = hit.lane.filter(|(_, by)| ahead && *by != By::Carried);
-            if carried.is_some() || hit.weights || hit.entry == Held::Wrong {
-                let lane = carried.map(|(lane, _)| lane);
-                let value = (hit.weights || lane.is_some()).then(|| policy.carried_value(lane));
+            let news = hit.outcome.news(ahead);
+            if news.is_some() || hit.entry == Held::Wrong {
+                let value = news.map(|news| policy.carried_value(news));
                 lanes::put(&mut self.list, policy.carried_name(), value);
                 list_changed = true;
             }
@@ -255,7 +283,7 @@ fn held(
     } else {
         let name = policy.lane_header().as_bytes();
         let pairs = headers.pairs().filter(|(other, _)| *other == name);
-        let lane = |value| policy.lane_of(value).map(Some);
+        let lane = |value| policy.lane_of(value).map(Carried::Lane);
         Held::of(pairs.map(|(_, value)| value), lane)
     };
     // Whether the list is looked at must not depend on which headers a request happens to have beside it.
@@ -263,7 +291,7 @@ fn held(
         Held::Nothing
     } else {
         let values = lanes::values(list, policy.carried_name());
-        Held::of(values, |value| policy.carried_lane(value))
+        Held::of(values, |value| policy.carried(value))
     };
     (header, entry)
 }

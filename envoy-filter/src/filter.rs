@@ -70,6 +70,7 @@ impl<const COOKIES: bool> Filter<COOKIES> {
         report::faults(host, &name, &configured);
         self.plugins.configured(root, name, configured);
         self.metrics.changed();
+        self.alone(host, root);
         let mut plugins = self.plugins.in_force();
         // Without a policy there is nothing to tell, unless something has to be taken back.
         if plugins.any(|plugin| !plugin.policies.is_empty()) || self.metrics.has_announced() {
@@ -77,31 +78,49 @@ impl<const COOKIES: bool> Filter<COOKIES> {
         }
     }
 
-    /// Some time has passed: the proxy is told what was counted, and which policies are in force.
-    pub(crate) fn tick(&mut self, host: &mut impl Host) {
+    /// Some time has passed in the context `root`: the proxy is told what was counted, and which policies are in force.
+    pub(crate) fn tick(&mut self, host: &mut impl Host, root: u32) {
         self.metrics.flush(host);
+        self.alone(host, root);
         self.metrics.announce(host, &self.plugins);
     }
 
     /// A request begins, under the configuration of the context `root`.
-    pub(crate) fn begun(&mut self, root: u32) {
+    pub(crate) fn begun(&mut self, host: &mut impl Host, root: u32) {
         if self.plugins.begun(root) {
+            self.metrics.changed();
+            // It may have had no timer, and that of the other one ends.
+            host.tick_every(TICK_MILLISECONDS);
+        }
+    }
+
+    /// Leaves one timer to the plugin whose configuration in the context `root` is in force, and forgets what is gone. That
+    /// is asked for now and then, since to be told would cost a callback for each request.
+    fn alone(&mut self, host: &mut impl Host, root: u32) {
+        let Some(name) = self.plugins.name_in_force(root) else {
+            return;
+        };
+        let mut gone = Vec::new();
+        for (other, same_plugin) in self.plugins.others(root, name) {
+            if !host.act_as(other) {
+                gone.push(other);
+            } else if same_plugin {
+                host.tick_every(0);
+            }
+        }
+        host.act_as(root);
+        for other in gone {
+            self.plugins.deleted(other);
+            self.metrics.deleted(host, other);
             self.metrics.changed();
         }
     }
 
-    /// A context is gone.
-    pub(crate) fn deleted(&mut self, host: &mut impl Host, context: u32) {
-        if COOKIES {
-            self.waiting.take(context);
-        }
-        if self.plugins.deleted(context) {
-            self.metrics.deleted(host, context);
-            // Envoy's timer for it would go on forever, and those that are left may have none.
-            host.tick_every(0);
-            self.metrics.changed();
-            self.metrics.announce(host, &self.plugins);
-        }
+    /// The request's context is gone.
+    // The module without cookies has no entry point for that.
+    #[cfg_attr(not(feature = "cookies"), allow(dead_code))]
+    pub(crate) fn deleted(&mut self, context: u32) {
+        self.waiting.take(context);
     }
 
     /// Decides about the request of `context` and writes its lanes. Leaves it as it is where anything is missing.

@@ -55,22 +55,25 @@ pub(crate) struct Pairs<'a> {
 impl<'a> Iterator for Pairs<'a> {
     type Item = (&'a [u8], &'a [u8]);
 
-    // Called for each header of each request; a module built for size would not.
+    // For each header of each request, and the compiler is told to build for size.
+    #[allow(clippy::inline_always)]
     #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
-        let ([a, b, c, d, e, f, g, h], lengths) = self.lengths.split_first_chunk::<8>()?;
+        let (both, lengths) = self.lengths.split_first_chunk::<8>()?;
         self.lengths = lengths;
-        let name = self.take([*a, *b, *c, *d])?;
-        let value = self.take([*e, *f, *g, *h])?;
+        let both = u64::from_le_bytes(*both);
+        let name = self.take(both & u64::from(u32::MAX))?;
+        let value = self.take(both >> 32)?;
         Some((name, value))
     }
 }
 
 impl<'a> Pairs<'a> {
     /// The next string of `length` bytes, without its NUL.
+    #[allow(clippy::inline_always)]
     #[inline(always)]
-    fn take(&mut self, length: [u8; 4]) -> Option<&'a [u8]> {
-        let length = usize::try_from(u32::from_le_bytes(length)).ok()?;
+    fn take(&mut self, length: u64) -> Option<&'a [u8]> {
+        let length = usize::try_from(length).ok()?;
         let (string, rest) = self.content.split_at_checked(length)?;
         self.content = rest.get(1..)?;
         Some(string)

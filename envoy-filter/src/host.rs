@@ -60,8 +60,13 @@ pub(crate) trait Host {
     /// Sets a gauge.
     fn record(&mut self, metric: u32, value: u32);
 
-    /// Has the proxy call the context that it is calling now every so many milliseconds; never if 0.
+    /// Has the proxy call the configuration's context that it is calling now, or that of the request, every so many
+    /// milliseconds; never if 0.
     fn tick_every(&mut self, milliseconds: u32);
+
+    /// What is asked from now on, until the proxy calls again, is asked for `context`. False if there is none of that
+    /// number any more.
+    fn act_as(&mut self, context: u32) -> bool;
 
     /// One line in the proxy's log, as a warning.
     fn warn(&mut self, line: &str);

@@ -1,27 +1,26 @@
 //! The one header that applications forward, `x-rollout-lanes: shop.reviews=canary,shop.cart=stable.s3cret`: a list of entries,
 //! one for each Rollout. What is no entry stays as it is.
 
-use traffic_policy::Lane;
+use traffic_policy::Carried;
 
 /// What a request says of one Rollout's lane, in its lane header or in the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Held {
     Nothing,
-    /// `None`: it is for the weights to decide.
-    Right(Option<Lane>),
+    Right(Carried),
     /// Not what the policy writes: it is asked, and its answer stands instead.
     Wrong,
 }
 
 impl Held {
-    /// Of all values that there are, read by `lane`. More than one is wrong, since nobody writes two.
+    /// Of all values that there are, read by `right`. More than one is wrong, since nobody writes two.
     pub(crate) fn of<'a>(
         mut values: impl Iterator<Item = &'a [u8]>,
-        lane: impl FnOnce(&'a [u8]) -> Option<Option<Lane>>,
+        right: impl FnOnce(&'a [u8]) -> Option<Carried>,
     ) -> Self {
         match (values.next(), values.next()) {
             (None, _) => Self::Nothing,
-            (Some(value), None) => lane(value).map_or(Self::Wrong, Self::Right),
+            (Some(value), None) => right(value).map_or(Self::Wrong, Self::Right),
             (Some(_), Some(_)) => Self::Wrong,
         }
     }
@@ -59,7 +58,7 @@ fn split(part: &[u8]) -> Option<(&[u8], &[u8])> {
 
 #[cfg(test)]
 mod tests {
-    use traffic_policy::CompiledPolicy;
+    use traffic_policy::{CompiledPolicy, Lane};
 
     use super::*;
 
@@ -72,13 +71,16 @@ mod tests {
     fn one_entry_with_the_right_value_is_believed() {
         let held = |list: &str| {
             let values = values(list.as_bytes(), "shop.a");
-            Held::of(values, |value| policy().carried_lane(value))
+            Held::of(values, |value| policy().carried(value))
         };
-        assert_eq!(held("shop.a=canary.s"), Held::Right(Some(Lane::Canary)));
-        assert_eq!(held("shop.a=weights.s"), Held::Right(None));
+        assert_eq!(
+            held("shop.a=canary.s"),
+            Held::Right(Carried::Lane(Lane::Canary))
+        );
+        assert_eq!(held("shop.a=weights.s"), Held::Right(Carried::Weights));
         assert_eq!(
             held(" shop.b=x , shop.a=stable.s,,"),
-            Held::Right(Some(Lane::Stable))
+            Held::Right(Carried::Lane(Lane::Stable))
         );
         for wrong in [
             "shop.a=canary",

@@ -66,11 +66,22 @@ impl Plugins {
         other
     }
 
-    /// A context is gone; nobody comes back to it. True if it was a plugin's.
-    pub(crate) fn deleted(&mut self, context: u32) -> bool {
-        let before = self.0.len();
-        self.0.retain(|plugin| plugin.root != context);
-        self.0.len() < before
+    /// A plugin's context is gone; nobody comes back to it.
+    pub(crate) fn deleted(&mut self, root: u32) {
+        self.0.retain(|plugin| plugin.root != root);
+    }
+
+    /// The name of the plugin whose configuration in the context `root` is in force; `None` if it isn't.
+    pub(crate) fn name_in_force(&self, root: u32) -> Option<&[u8]> {
+        let plugin = self.0.iter().find(|plugin| plugin.root == root)?;
+        let last = self.named(&plugin.name)?;
+        (last.root == root).then_some(&plugin.name)
+    }
+
+    /// The contexts of all but `root`, each with whether it is of the plugin `name` too.
+    pub(crate) fn others(&self, root: u32, name: &[u8]) -> impl Iterator<Item = (u32, bool)> {
+        let others = self.0.iter().filter(move |plugin| plugin.root != root);
+        others.map(move |plugin| (plugin.root, plugin.name == *name))
     }
 
     /// The plugins in force, one of each name.
@@ -134,9 +145,12 @@ mod tests {
             (edge(&plugins, b"p"), edge(&plugins, b"q")),
             (Some(true), Some(true))
         );
-        assert!(plugins.deleted(1));
+        assert_eq!(plugins.name_in_force(1), Some(&b"p"[..]));
+        assert_eq!(plugins.name_in_force(3), None);
+        let others: Vec<_> = plugins.others(1, b"p").collect();
+        assert_eq!(others, [(2, false), (3, true)]);
+        plugins.deleted(1);
         assert_eq!(edge(&plugins, b"p"), Some(false));
-        assert!(!plugins.deleted(77));
         assert!(!plugins.begun(77));
         assert_eq!(plugins.0.len(), 2);
     }

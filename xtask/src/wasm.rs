@@ -35,7 +35,7 @@ impl Variant {
     const fn more(self) -> (&'static str, &'static [&'static str]) {
         match self {
             Self::Plain => ("", &[]),
-            Self::Cookies => ("cookies", &["proxy_on_response_headers"]),
+            Self::Cookies => ("cookies", &["proxy_on_response_headers", "proxy_on_delete"]),
         }
     }
 }
@@ -49,7 +49,6 @@ const CALLBACKS: &[&str] = &[
     "proxy_on_vm_start",
     "proxy_on_configure",
     "proxy_on_context_create",
-    "proxy_on_delete",
     "proxy_on_request_headers",
     "proxy_on_tick",
     "proxy_on_memory_allocate",

@@ -75,7 +75,16 @@ pub(crate) fn header_value(word: &str, secret: Option<&str>) -> String {
     }
 }
 
-/// The word for no lane in [`LANES_HEADER`]: it was decided that the weights decide.
+/// What an entry in [`LANES_HEADER`] says of one Rollout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carried {
+    /// The lane that was decided.
+    Lane(Lane),
+    /// It was decided that the weights decide: the word `weights` in the lane's place.
+    Weights,
+}
+
+/// The word for [`Carried::Weights`].
 pub(crate) const WEIGHTS: &str = "weights";
 
 /// How the name of every lane route begins, whichever Rollout's it is.

@@ -44,8 +44,8 @@ pub use error::{Fault, PolicyError};
 pub use generation::generation;
 pub use key::Surroundings;
 pub use lane::{
-    LANE_HEADER_PREFIX, LANE_ROUTE_PREFIX, LANES_HEADER, Lane, lane_header, lane_route_prefix,
-    lane_value,
+    Carried, LANE_HEADER_PREFIX, LANE_ROUTE_PREFIX, LANES_HEADER, Lane, lane_header,
+    lane_route_prefix, lane_value,
 };
 pub use matcher::MAX_PATTERN_BYTES;
 pub use place::ChosenRoute;

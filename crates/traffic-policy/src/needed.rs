@@ -55,8 +55,9 @@ mod tests {
         let json = format!(r#"{{"hosts": ["a"], {fields}}}"#);
         let policy = compile("shop/a", &serde_json::from_str(&json).unwrap()).unwrap();
         let set = PolicySet::new(vec![policy], None);
-        let text = |name: &Box<[u8]>| String::from_utf8(name.to_vec()).unwrap();
-        Some(set.needed_headers()?.iter().map(text).collect())
+        let text = |name: &[u8]| String::from_utf8(name.to_vec()).unwrap();
+        let names = set.needed_headers()?.iter();
+        Some(names.map(|name| text(name)).collect())
     }
 
     fn rule(matches: &str) -> String {

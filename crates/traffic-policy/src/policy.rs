@@ -6,7 +6,7 @@ use crate::generation::generation;
 use crate::host::MatchHost;
 use crate::key::Surroundings;
 use crate::lane::{
-    LANE_HEADER_PREFIX, Lane, WEIGHTS, header_value, lane_header, lane_route_prefix,
+    Carried, LANE_HEADER_PREFIX, Lane, WEIGHTS, header_value, lane_header, lane_route_prefix,
 };
 use crate::matcher::MatchRules;
 use crate::needed::Needed;
@@ -206,18 +206,21 @@ impl CompiledPolicy {
     }
 
     /// What stands for a decision in [`crate::LANES_HEADER`]: as [`Self::lane_value`], or `weights` in the lane's place.
-    pub fn carried_value(&self, lane: Option<Lane>) -> &str {
-        lane.map_or(&self.weights, |lane| self.lane_value(lane))
+    pub fn carried_value(&self, carried: Carried) -> &str {
+        match carried {
+            Carried::Lane(lane) => self.lane_value(lane),
+            Carried::Weights => &self.weights,
+        }
     }
 
     /// The decision of an entry's value, which has to be what [`Self::carried_value`] gives, if the policy still leads there:
     /// who keeps an entry longer than the policy is not led where nobody is led any more.
-    pub fn carried_lane(&self, value: &[u8]) -> Option<Option<Lane>> {
+    pub fn carried(&self, value: &[u8]) -> Option<Carried> {
         if value == self.weights.as_bytes() {
-            return Some(None);
+            return Some(Carried::Weights);
         }
         let lane = self.lane_of(value)?;
-        self.leads_to(lane).then_some(Some(lane))
+        self.leads_to(lane).then_some(Carried::Lane(lane))
     }
 
     /// True if any request may be given `lane`.
@@ -274,21 +277,17 @@ impl CompiledPolicy {
                 None => (Lane::Mirror, Some(rule)),
             },
             Some((lane, rule)) => (lane, Some(rule)),
-            None => match by_key(surroundings) {
-                Some(lane) => (lane, None),
-                None => {
-                    let (rule, _) = matched?;
-                    return Some(Decision {
-                        lane: None,
-                        rule: Some(rule),
-                    });
+            None => match (by_key(surroundings), matched) {
+                (Some(lane), _) => (lane, None),
+                (None, Some((rule, _))) => {
+                    let (lane, rule) = (None, Some(rule));
+                    return Some(Decision { lane, rule });
                 }
+                (None, None) => return None,
             },
         };
-        Some(Decision {
-            lane: Some(lane),
-            rule,
-        })
+        let lane = Some(lane);
+        Some(Decision { lane, rule })
     }
 
     /// True if lanes are set on routes of certain VirtualServices only.

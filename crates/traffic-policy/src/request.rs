@@ -139,6 +139,8 @@ fn first<'a>(
 pub(crate) const COOKIE: &[u8] = b"cookie";
 
 /// One of 64 bits for a header's name. Different names may share one.
+// For each header of each request, and the module is built for size.
+#[allow(clippy::inline_always)]
 #[inline(always)]
 pub(crate) fn name_bit(name: &[u8]) -> u64 {
     // The beginnings of names are alike (`x-`), so the ends and the length have to tell them apart.

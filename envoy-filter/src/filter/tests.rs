@@ -45,9 +45,24 @@ impl Bench {
             .insert("plugin_name".to_owned(), plugin.to_owned());
         self.proxy.configuration = json.as_bytes().to_vec();
         self.root += 1;
+        self.proxy.acting = self.root;
         self.filter
             .configure(&mut self.proxy, self.root, json.len());
         self
+    }
+
+    /// A request begins under the configuration of `root`.
+    fn begin(&mut self, root: u32) {
+        self.proxy.acting = root;
+        self.filter.begun(&mut self.proxy, root);
+    }
+
+    /// The timer of `root` has come to its end.
+    fn tick_of(&mut self, root: u32) -> Vec<String> {
+        self.proxy.calls.clear();
+        self.proxy.acting = root;
+        self.filter.tick(&mut self.proxy, root);
+        std::mem::take(&mut self.proxy.calls)
     }
 
     fn on_route(mut self, name: &str, virtual_service: &str) -> Self {
@@ -331,12 +346,18 @@ fn a_configuration_that_envoy_comes_back_to_decides_again() {
         .configure("p", REVIEWS)
         .configure("p", "{}")
         .on_route("primary", "reviews");
-    let mut lane = |change: fn(&mut Filter<true>, &mut Script)| {
-        change(&mut bench.filter, &mut bench.proxy);
+    let lane = |bench: &mut Bench| {
         bench.send("reviews", &[("x-beta", "1")]);
         bench.lane().map(str::to_owned)
     };
-    assert_eq!(lane(|_, _| {}), None);
-    assert_eq!(lane(|filter, _| filter.begun(1)).as_deref(), Some("canary"));
-    assert_eq!(lane(|filter, proxy| filter.deleted(proxy, 1)), None);
+    assert_eq!(lane(&mut bench), None);
+    bench.begin(1);
+    assert_eq!(lane(&mut bench).as_deref(), Some("canary"));
+    // It goes, and the other one is in force again.
+    bench.proxy.gone.push(1);
+    bench.begin(2);
+    bench.tick_of(2);
+    assert_eq!(lane(&mut bench), None);
+    bench.begin(1);
+    assert_eq!(lane(&mut bench), None, "it is forgotten");
 }

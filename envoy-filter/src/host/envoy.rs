@@ -13,8 +13,8 @@ use calls::{
     proxy_add_header_map_value, proxy_define_metric, proxy_get_buffer_bytes,
     proxy_get_header_map_pairs, proxy_get_header_map_value, proxy_get_property,
     proxy_get_shared_data, proxy_increment_metric, proxy_log, proxy_record_metric,
-    proxy_remove_header_map_value, proxy_replace_header_map_value, proxy_set_property,
-    proxy_set_shared_data, proxy_set_tick_period_milliseconds, random_get,
+    proxy_remove_header_map_value, proxy_replace_header_map_value, proxy_set_effective_context,
+    proxy_set_property, proxy_set_shared_data, proxy_set_tick_period_milliseconds, random_get,
 };
 
 use super::{Counter, Host, Metric};
@@ -96,19 +96,13 @@ extern "C" fn serin_on_context_create(_context: u32, parent: u32) {
     if parent == 0 {
         return;
     }
-    with_filter(|filter| filter.begun(parent));
-}
-
-/// Of a request, or of a configuration that nothing uses any more.
-#[unsafe(no_mangle)]
-extern "C" fn serin_on_delete(context: u32) {
-    with_filter(|filter| filter.deleted(&mut Envoy, context));
+    with_filter(|filter| filter.begun(&mut Envoy, parent));
 }
 
 /// The timer of a configuration.
 #[unsafe(no_mangle)]
-extern "C" fn serin_on_tick(_root: u32) {
-    with_filter(|filter| filter.tick(&mut Envoy));
+extern "C" fn serin_on_tick(root: u32) {
+    with_filter(|filter| filter.tick(&mut Envoy, root));
 }
 
 #[unsafe(no_mangle)]
@@ -122,6 +116,12 @@ extern "C" fn serin_on_request_headers(context: u32, _headers: u32, _end_of_stre
 extern "C" fn serin_on_response_headers(context: u32, _headers: u32, _end_of_stream: u32) -> u32 {
     with_filter(|filter| filter.response(&mut Envoy, context));
     CONTINUE
+}
+
+#[cfg(feature = "cookies")]
+#[unsafe(no_mangle)]
+extern "C" fn serin_on_delete(context: u32) {
+    with_filter(|filter| filter.deleted(context));
 }
 
 /// The proxy that loaded this module. Has no state; it is a type so that the borrow of an answer ends
@@ -266,6 +266,10 @@ impl Host for Envoy {
 
     fn tick_every(&mut self, milliseconds: u32) {
         unsafe { proxy_set_tick_period_milliseconds(milliseconds) };
+    }
+
+    fn act_as(&mut self, context: u32) -> bool {
+        unsafe { proxy_set_effective_context(context) == OK }
     }
 
     fn warn(&mut self, line: &str) {

@@ -20,8 +20,12 @@ pub(crate) struct Script {
     pub(crate) log: Vec<String>,
     /// Metrics by their numbers: kind, name, value.
     pub(crate) metrics: Vec<(Metric, String, u32)>,
-    /// What the timer was last set to.
-    pub(crate) tick: Option<u32>,
+    /// What the timer of each context was last set to.
+    pub(crate) ticks: BTreeMap<u32, u32>,
+    /// The context that is called, or acted as.
+    pub(crate) acting: u32,
+    /// Contexts that are no more.
+    pub(crate) gone: Vec<u32>,
     /// Calls for one request, in order.
     pub(crate) calls: Vec<String>,
     answer: Vec<u8>,
@@ -148,7 +152,15 @@ impl Host for Script {
     }
 
     fn tick_every(&mut self, milliseconds: u32) {
-        self.tick = Some(milliseconds);
+        self.ticks.insert(self.acting, milliseconds);
+    }
+
+    fn act_as(&mut self, context: u32) -> bool {
+        let is = !self.gone.contains(&context);
+        if is {
+            self.acting = context;
+        }
+        is
     }
 
     fn warn(&mut self, line: &str) {

@@ -102,9 +102,9 @@ fn at_an_edge_the_address_of_the_source_is_a_key_and_its_port_is_not() {
         let headers = [(":authority", REVIEWS)];
         let request = Request::read(&headers[..], |_, _| {});
         let decision = compiled.decide(&request, &mut At(&key)).unwrap();
-        let lane = decision.lane.unwrap();
-        assert_eq!(answer, lane.as_str(), "{key}");
-        seen[usize::from(lane == Lane::Canary)] += 1;
+        let decided = decision.lane.unwrap();
+        assert_eq!(answer, decided.as_str(), "{key}");
+        seen[usize::from(decided == Lane::Canary)] += 1;
     }
     assert!(seen.iter().all(|count| *count > 10), "{seen:?}");
     // Without such a proxy the connection's: each has another port.

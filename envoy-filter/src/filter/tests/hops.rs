@@ -274,7 +274,7 @@ fn a_lane_that_came_with_the_request_is_counted_as_carried() {
     let mut bench = bench(SIDECAR, ENTRY);
     bench.send("reviews", &[(LIST, "shop.reviews=canary")]);
     bench.send("shop.example.com", &[("x-beta", "1")]);
-    bench.filter.tick(&mut bench.proxy);
+    bench.tick_of(1);
     let counted: Vec<(&str, u32)> = bench
         .proxy
         .metrics

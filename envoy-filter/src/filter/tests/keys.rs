@@ -182,7 +182,7 @@ fn a_request_that_is_gone_leaves_no_cookie_behind() {
     let mut edge = bench(GATEWAY, COOKIE, 50);
     edge.send(HOST, &[]);
     assert_eq!(edge.filter.waiting.len(), 1);
-    edge.filter.deleted(&mut edge.proxy, CONTEXT);
+    edge.filter.deleted(CONTEXT);
     assert_eq!(edge.filter.waiting.len(), 0);
 }
 

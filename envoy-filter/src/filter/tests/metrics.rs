@@ -8,13 +8,11 @@ const GENERATION: &str = "rollout=.=shop/reviews;.;serin_policy_generation";
 
 impl Bench {
     fn tick(&mut self) -> Vec<String> {
-        self.proxy.calls.clear();
-        self.filter.tick(&mut self.proxy);
-        std::mem::take(&mut self.proxy.calls)
+        self.tick_of(self.root)
     }
 
-    fn delete(&mut self, context: u32) {
-        self.filter.deleted(&mut self.proxy, context);
+    fn timer(&self, root: u32) -> Option<u32> {
+        self.proxy.ticks.get(&root).copied()
     }
 
     fn metric(&self, name: &str) -> Option<u32> {
@@ -28,6 +26,16 @@ fn reviews() -> Bench {
     Bench::new(SIDECAR)
         .configure("p", REVIEWS)
         .on_route("primary", "reviews")
+}
+
+#[test]
+fn the_vm_begins_with_counters_at_zero_and_a_seed() {
+    let mut bench = Bench::new(SIDECAR);
+    bench.filter.started(&mut bench.proxy);
+    for counter in Counter::ALL {
+        assert_eq!(bench.metric(counter.name()), Some(0));
+    }
+    assert_eq!(bench.proxy.drawn, 1);
 }
 
 #[test]
@@ -67,13 +75,18 @@ fn a_counter_keeps_its_number_through_configurations() {
     bench.tick();
     bench.send("reviews", &[("x-beta", "1")]);
     let mut bench = bench.configure("p", &REVIEWS.replace("primary", "primary\", \"other"));
-    bench.delete(1);
+    assert_eq!(
+        (bench.timer(1), bench.timer(2)),
+        (Some(0), Some(TICK_MILLISECONDS))
+    );
+    bench.proxy.gone.push(1);
+    bench.tick();
     assert_eq!(
         bench.metric(CANARY),
         Some(2),
-        "told before the configuration is gone"
+        "told before the configuration is forgotten"
     );
-    assert_eq!(bench.proxy.tick, Some(0), "its timer too");
+    assert_eq!(bench.proxy.acting, 2);
     bench.send("reviews", &[("x-beta", "1")]);
     bench.tick();
     assert_eq!(bench.metric(CANARY), Some(3));
@@ -92,7 +105,7 @@ fn the_generation_is_that_of_the_policy_in_force() {
         Some(traffic_policy::generation(&config.rollouts["shop/reviews"]))
     };
     let mut bench = reviews();
-    assert_eq!(bench.proxy.tick, Some(TICK_MILLISECONDS));
+    assert_eq!(bench.timer(1), Some(TICK_MILLISECONDS));
     assert_eq!(bench.metric(GENERATION), None);
     bench.tick();
     assert_eq!(bench.metric(GENERATION), generation(REVIEWS));
@@ -106,12 +119,14 @@ fn the_generation_is_that_of_the_policy_in_force() {
     bench.tick();
     assert_eq!(bench.metric(GENERATION), generation(&other));
     // Envoy comes back to the first configuration.
-    bench.filter.begun(1);
-    bench.tick();
+    bench.begin(1);
+    assert_eq!(bench.timer(1), Some(TICK_MILLISECONDS));
+    bench.tick_of(1);
+    assert_eq!(bench.timer(3), Some(0));
     assert_eq!(bench.metric(GENERATION), generation(REVIEWS));
     let mut bench = bench.configure("p", "{}");
     assert_eq!(
-        bench.proxy.tick,
+        bench.timer(4),
         Some(TICK_MILLISECONDS),
         "there is a gauge to take back"
     );
@@ -123,7 +138,7 @@ fn the_generation_is_that_of_the_policy_in_force() {
 #[test]
 fn a_filter_that_never_had_a_policy_has_no_timer() {
     let bench = Bench::new(GATEWAY).configure("p", "{}").configure("p", "{");
-    assert_eq!(bench.proxy.tick, None);
+    assert!(bench.proxy.ticks.values().all(|every| *every == 0));
 }
 
 #[test]

@@ -69,6 +69,7 @@ unsafe extern "C" {
     ) -> u32;
     pub(super) fn proxy_increment_metric(id: u32, by: i64) -> u32;
     pub(super) fn proxy_record_metric(id: u32, value: u64) -> u32;
+    pub(super) fn proxy_set_effective_context(context: u32) -> u32;
     pub(super) fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
 }
 
