@@ -9,6 +9,8 @@ use tokio::sync::OwnedMutexGuard;
 
 use crate::backoff::{Failures, Row};
 use crate::cluster::reduced;
+use crate::core::ahead::{self, Checked};
+use crate::core::error::CoreError;
 use crate::core::plan::{Observed, Write};
 use crate::core::policy::observed_policy;
 use crate::core::routing::Routing;
@@ -35,6 +37,8 @@ pub(crate) struct State {
     pub(crate) memory: Memory,
     /// The last usable configuration.
     pub(crate) routing: Option<Routing>,
+    /// The steps and the configuration that have last been found good.
+    pub(crate) checked: Option<Checked>,
     /// True once a watch has shown it.
     pub(crate) watched: bool,
     /// Once it has been deleted or has left the plugin: the resourceVersion at which.
@@ -70,6 +74,22 @@ impl Entry {
     /// A poisoned lock is taken all the same: what is under it is only ever replaced.
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Checks what all steps of a canary will need, where that is not known to be good already.
+    ///
+    /// # Errors
+    /// The first field that is wrong.
+    pub(crate) fn check_ahead(
+        &self,
+        rollout: &Rollout,
+        routing: &Routing,
+    ) -> Result<(), CoreError> {
+        if !Checked::covers(self.state().checked.as_ref(), rollout, routing) {
+            let checked = ahead::check(rollout, routing)?;
+            self.state().checked = Some(checked);
+        }
+        Ok(())
     }
 
     /// Takes in a call that has ended. True if it brought a version of the Rollout that is news.

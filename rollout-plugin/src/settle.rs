@@ -35,6 +35,9 @@ pub(crate) async fn settle(
     routing: &Routing,
     call: Call<'_>,
 ) -> Result<(), CallError> {
+    if matches!(call, Call::SetRoute(_) | Call::SetWeight(_)) {
+        entry.check_ahead(rollout, routing)?;
+    }
     let (mut relisted, mut rehearsed) = (false, false);
     let mut setbacks = Setbacks::default();
     for _ in 0..MAX_TRIES {

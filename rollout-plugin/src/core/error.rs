@@ -17,6 +17,17 @@ pub enum CoreError {
         /// Which field, and what is wrong with it.
         fault: Fault,
     },
+    /// A field of the Rollout that no policy could be made of.
+    #[error("rollout {rollout}: {field}")]
+    Field {
+        /// Whose.
+        rollout: RolloutKey,
+        /// Which field.
+        field: String,
+        /// What the filter would say of it.
+        #[source]
+        source: traffic_policy::Fault,
+    },
     /// A field of an object that the Rollout names.
     #[error("{object}: {fault}")]
     Object {

@@ -6,7 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use argo_rollouts::{Rollout, SetHeaderRoute, SetMirrorRoute, StringMatch as WrittenMatch};
+use argo_rollouts::{
+    CanaryStep, Rollout, SetHeaderRoute, SetMirrorRoute, StringMatch as WrittenMatch,
+};
 use traffic_policy::Lane;
 use traffic_policy::config::{Match, Rule, StringMatch};
 
@@ -20,6 +22,16 @@ pub enum RouteStep<'a> {
     Header(&'a SetHeaderRoute),
     /// `setMirrorRoute`.
     Mirror(&'a SetMirrorRoute),
+}
+
+impl RouteStep<'_> {
+    /// Its field below `at`.
+    pub(crate) fn field(self, at: &str) -> String {
+        match self {
+            Self::Header(_) => format!("{at}.setHeaderRoute"),
+            Self::Mirror(_) => format!("{at}.setMirrorRoute"),
+        }
+    }
 }
 
 /// The rules of all steps up to the current one, in the order of `managedRoutes`, with `current` on top where a call
@@ -41,47 +53,46 @@ pub fn rules_in_force(
         fault,
     };
     let mut rules = BTreeMap::new();
-    let steps = rollout
-        .spec
-        .strategy
-        .canary
-        .as_ref()
-        .map_or(&[][..], |canary| &canary.steps);
     let reached = rollout
         .status
         .current_step_index
         .and_then(|index| usize::try_from(index).ok())
         .map_or(0, |index| index + 1);
-    for (index, step) in steps.iter().enumerate().take(reached) {
-        let at = format!("spec.strategy.canary.steps[{index}]");
-        if let Some(step) = &step.set_header_route {
-            apply(&mut rules, routing, &at, RouteStep::Header(step)).map_err(error)?;
-        }
-        if let Some(step) = &step.set_mirror_route {
-            apply(&mut rules, routing, &at, RouteStep::Mirror(step)).map_err(error)?;
-        }
+    for (index, step) in route_steps(rollout).take_while(|(index, _)| *index < reached) {
+        let at = step.field(&format!("spec.strategy.canary.steps[{index}]"));
+        apply(&mut rules, routing, &at, step).map_err(error)?;
     }
     if let Some(step) = current {
-        apply(&mut rules, routing, "the current step", step).map_err(error)?;
+        apply(&mut rules, routing, &step.field("the current step"), step).map_err(error)?;
     }
     Ok(rules.into_values().collect())
 }
 
+/// The Rollout's steps; none where it has no canary strategy.
+pub(crate) fn steps_of(rollout: &Rollout) -> &[CanaryStep] {
+    rollout.canary().map_or(&[], |canary| &canary.steps)
+}
+
+/// The header and mirror steps, each with its place among all steps.
+pub(crate) fn route_steps(rollout: &Rollout) -> impl Iterator<Item = (usize, RouteStep<'_>)> {
+    steps_of(rollout)
+        .iter()
+        .enumerate()
+        .flat_map(|(index, step)| {
+            let header = step.set_header_route.as_ref().map(RouteStep::Header);
+            let mirror = step.set_mirror_route.as_ref().map(RouteStep::Mirror);
+            let both = header.into_iter().chain(mirror);
+            both.map(move |step| (index, step))
+        })
+}
+
 /// The lanes that any of the Rollout's steps leads to, whichever is the current one, and those of its sticky users.
 pub fn lanes_of_steps(rollout: &Rollout, routing: &Routing) -> BTreeSet<Lane> {
-    let canary = rollout.spec.strategy.canary.as_ref();
-    let steps = canary.map_or(&[][..], |canary| &canary.steps);
-    let header = |step: &SetHeaderRoute| !step.matches.is_empty();
-    let mirror = |step: &SetMirrorRoute| !step.matches.is_empty();
-    let lanes = steps.iter().flat_map(|step| {
-        let canary = step.set_header_route.as_ref().is_some_and(header);
-        let mirror = step.set_mirror_route.as_ref().is_some_and(mirror);
-        [
-            canary.then_some(Lane::Canary),
-            mirror.then_some(Lane::Mirror),
-        ]
+    let lanes = route_steps(rollout).filter_map(|(_, step)| match step {
+        RouteStep::Header(step) => (!step.matches.is_empty()).then_some(Lane::Canary),
+        RouteStep::Mirror(step) => (!step.matches.is_empty()).then_some(Lane::Mirror),
     });
-    let mut lanes = lanes.flatten().collect();
+    let mut lanes = lanes.collect();
     if routing.sticky.is_some() {
         add_sticky_lanes(&mut lanes);
     }
@@ -118,11 +129,28 @@ fn apply(
     at: &str,
     step: RouteStep<'_>,
 ) -> Result<(), Fault> {
-    let (field, name) = match step {
-        RouteStep::Header(step) => ("setHeaderRoute", &step.name),
-        RouteStep::Mirror(step) => ("setMirrorRoute", &step.name),
-    };
-    let at = format!("{at}.{field}");
+    let (place, mut rule) = rule_of(step, routing, at)?;
+    if rule.matches.is_empty() {
+        rules.remove(&place);
+        return Ok(());
+    }
+    if let Some(more) = routing.routes.get(&rule.name) {
+        rule.matches.extend(more.matches.iter().cloned());
+        rule.percent = rule.percent.or(more.percent);
+        rule.keys.clone_from(&more.keys);
+    }
+    rules.insert(place, rule);
+    Ok(())
+}
+
+/// What the step itself says, and the rule's place in `managedRoutes`. `at`: the step's field.
+pub(crate) fn rule_of(
+    step: RouteStep<'_>,
+    routing: &Routing,
+    at: &str,
+) -> Result<(usize, Rule), Fault> {
+    let (RouteStep::Header(SetHeaderRoute { name, .. })
+    | RouteStep::Mirror(SetMirrorRoute { name, .. })) = step;
     let place = routing
         .managed_routes
         .iter()
@@ -137,21 +165,11 @@ fn apply(
                 ),
             )
         })?;
-    let mut rule = match step {
-        RouteStep::Header(step) => header_rule(step, &at)?,
-        RouteStep::Mirror(step) => mirror_rule(step, &at)?,
+    let rule = match step {
+        RouteStep::Header(step) => header_rule(step, at)?,
+        RouteStep::Mirror(step) => mirror_rule(step, at)?,
     };
-    if rule.matches.is_empty() {
-        rules.remove(&place);
-        return Ok(());
-    }
-    if let Some(more) = routing.routes.get(name) {
-        rule.matches.extend(more.matches.iter().cloned());
-        rule.percent = rule.percent.or(more.percent);
-        rule.keys.clone_from(&more.keys);
-    }
-    rules.insert(place, rule);
-    Ok(())
+    Ok((place, rule))
 }
 
 /// Each entry is a match of its own, so entries are ORed (argo-rollouts v1.10.1 `istio.createHeaderRoute`).

@@ -112,18 +112,10 @@ async fn an_unchanged_reconcile_makes_no_request_and_a_changed_weight_one_patch(
 async fn a_start_lists_no_more_than_it_needs() {
     let world = World::new().await;
     let mut plain = weight(2, 20);
-    plain
-        .rollout
-        .spec
-        .strategy
-        .canary
-        .as_mut()
-        .unwrap()
-        .traffic_routing
-        .as_mut()
-        .unwrap()
-        .managed_routes
-        .clear();
+    let canary = plain.rollout.spec.strategy.canary.as_mut().unwrap();
+    canary.steps.drain(..2);
+    let traffic = canary.traffic_routing.as_mut().unwrap();
+    traffic.managed_routes.clear();
     world.router().set_weight(plain).await.unwrap();
     let mut read: Vec<_> = world
         .server

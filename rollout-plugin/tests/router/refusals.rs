@@ -4,9 +4,10 @@ use argo_rollouts::{
     RemoveManagedRoutesArgs, SetHeaderArgs, SetHeaderRoute, TrafficRouter, WeightDestination,
 };
 use rollout_plugin::router::{CallError, IstioRouter};
+use serde_json::json;
 use testbed::apiserver::{Action, Fault, ObjectRef, Verb};
 
-use crate::world::{World, header, message, rollout, weight};
+use crate::world::{World, header, message, rollout, weight, weight_of};
 
 #[tokio::test]
 async fn a_policy_that_may_not_be_written_leaves_everything_as_it_was() {
@@ -135,4 +136,28 @@ async fn what_makes_no_sense_is_refused() {
         CallError::NotInitialized
     ));
     assert_eq!(world.writes(), [""; 0]);
+}
+
+/// A canary must not get as far as the step that would need it, with requests under way.
+#[tokio::test]
+async fn what_a_later_step_needs_is_checked_by_the_first_call() {
+    let world = World::new().await;
+    let config = json!({"spec": {"strategy": {"canary": {
+        "steps": [{"setWeight": 20}, rollout(0).canary().unwrap().steps[0]],
+        "trafficRouting": {"plugins": {"serin/istio": {
+            "routes": {"beta": {"match": [{"path": {"regex": "/a("}}]}},
+        }}},
+    }}}});
+    let bad = world.put_rollout(0, 0, &config);
+    let router = world.router();
+    world.server.take_requests();
+    let error = router.set_weight(weight_of(&bad, 0)).await.unwrap_err();
+    assert_eq!(
+        message(&error),
+        r#"rollout shop/reviews: spec.strategy.canary.trafficRouting.plugins["serin/istio"].routes["beta"].match[0].path.regex: "/a(" is no regular expression: found open group without closing ')'"#
+    );
+    assert_eq!(world.server.take_requests(), []);
+    // Nothing of it holds up an abort.
+    let aborted = world.put_rollout(1, 20, &json!({"status": {"abort": true}}));
+    router.set_weight(weight_of(&aborted, 0)).await.unwrap();
 }
