@@ -54,8 +54,19 @@ pub(crate) fn check(rollout: &Rollout, routing: &Routing) -> Result<Checked, Cor
             RouteStep::Mirror(_) => Place::AsInPolicy(at),
         });
     }
+    let of_steps = rules.len();
     for (name, route) in &routing.routes {
         let at = format!("{CONFIG_FIELD}.routes[{name:?}]");
+        let mut of_steps = rules.iter().take(of_steps);
+        let has_share = route.percent.is_some()
+            || of_steps.any(|rule| rule.name == *name && rule.percent.is_some());
+        if !route.keys.is_empty() && !has_share {
+            return Err(error(Fault::new(
+                format!("{at}.keys"),
+                "keys without a share that they could draw",
+                format!("routes[{name:?}].percent, or the percentage of a mirror step"),
+            )));
+        }
         rules.push(Rule {
             name: name.clone(),
             lane: Lane::Canary,

@@ -72,6 +72,14 @@ fn what_is_wrong_with_the_configuration_is_told_by_its_field() {
             json!({"laneSecret": "with space"}),
             ".laneSecret: the value, of 10 bytes, is no secret: expected",
         ),
+        (
+            json!({"routes": {"beta": {"keys": [{"header": "x"}]}}}),
+            r#".routes["beta"].keys: found keys without a share that they could draw, expected routes["beta"].percent, or the percentage of a mirror step"#,
+        ),
+        (
+            json!({"routes": {"trial": {"keys": [{"header": "x"}]}}}),
+            r#".routes["trial"].keys: found keys without a share"#,
+        ),
     ] {
         let error = found(&with(config, json!({}))).unwrap_err();
         assert!(error.starts_with(&format!("{plugin}{message}")), "{error}");
@@ -116,6 +124,12 @@ fn what_is_wrong_with_a_step_is_told_by_its_field() {
         let message = format!("rollout shop/reviews: spec.strategy.canary.{message}");
         assert!(error.starts_with(&message), "{error}");
     }
+}
+
+#[test]
+fn keys_draw_the_percentage_of_a_mirror_step_too() {
+    let config = json!({"routes": {"shadow": {"keys": [{"header": "x"}]}, "beta": {"percent": 100, "keys": [{"header": "x"}]}}});
+    found(&with(config, json!({}))).unwrap();
 }
 
 #[test]
