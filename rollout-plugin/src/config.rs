@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::Error;
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use traffic_policy::config::{Lanes, Match, StickyKey};
 
 /// The plugin's name, which is also its key in `trafficRouting.plugins`.
@@ -37,6 +39,7 @@ pub struct Config {
     #[serde(default, deserialize_with = "or_empty")]
     pub entry_hosts: Vec<String>,
     /// What makes a lane header believed ([`traffic_policy::config::Policy::secret`]).
+    #[serde(default, deserialize_with = "unshown")]
     pub lane_secret: Option<String>,
 }
 
@@ -125,4 +128,23 @@ where
     T: Deserialize<'de> + Default,
 {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// A string that no error shows: serde's own words for one that YAML has taken for a number would.
+fn unshown<'de, D>(deserializer: D) -> Result<Option<String>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    let found = match Option::<Value>::deserialize(deserializer)? {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::String(text)) => return Ok(Some(text)),
+        Some(Value::Number(_)) => "a number",
+        Some(Value::Bool(_)) => "a truth value",
+        Some(Value::Array(_)) => "a list",
+        Some(Value::Object(_)) => "a map",
+    };
+    let expected = "a string, in quotes where YAML would take it for anything else";
+    Err(D::Error::custom(format_args!(
+        "found {found}, expected {expected}"
+    )))
 }

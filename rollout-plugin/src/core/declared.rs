@@ -1,7 +1,8 @@
 //! Declared lanes: the user keeps the lane routes in the manifest, and Serin checks them and writes none.
 //!
 //! What a lane route needs is checked: its place above the managed route, that route's matches with the lane header
-//! added, and where it leads. The rest of it is the user's business. The error shows the lines as they should be.
+//! added, and where it leads. The rest of it is the user's business. The error shows the lines as they should be, but
+//! for the lane secret (`shown`).
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -10,14 +11,17 @@ use serde_json::{Value, json};
 use traffic_policy::Lane;
 
 use crate::core::error::{CoreError, Fault};
-use crate::core::flow::Flow;
 use crate::core::lane_route::LaneRoute;
 use crate::core::managed_routes::{
     ANSWERS, ManagedRoutes, Protocol, check_route, describe_destinations, route_name,
 };
-use crate::core::routing::{Routing, VirtualServiceRef};
+use crate::core::routing::{CONFIG_FIELD, Routing, VirtualServiceRef};
 use crate::core::weights::{Side, destinations, side_of};
 use crate::object::Object;
+
+use shown::{PLACEHOLDER, Shown};
+
+mod shown;
 
 /// A lane route that is missing or wrong.
 struct Problem {
@@ -42,6 +46,14 @@ pub(crate) fn check(
     let routes = Protocol::Http.routes(object);
     let mut first = None;
     let mut yaml = String::new();
+    if routing.lane_secret.is_some() {
+        // Writing to a string can't fail.
+        let _ = write!(
+            yaml,
+            "\n# for {PLACEHOLDER} put what {CONFIG_FIELD}.laneSecret of rollout {} says",
+            routing.rollout
+        );
+    }
     for &index in &managed {
         let Some(route) = routes.get(index) else {
             continue;
@@ -66,10 +78,10 @@ pub(crate) fn check(
         if problems.is_empty() {
             continue;
         }
-        // Writing to a string can't fail.
         let _ = write!(yaml, "\n# directly above {}", called(index, route));
         for Problem { fault, corrected } in problems {
-            let _ = write!(yaml, "\n- {}", Flow(&corrected));
+            let value = &corrected;
+            let _ = write!(yaml, "\n- {}", Shown { value, routing });
             first.get_or_insert(fault);
         }
     }
@@ -117,14 +129,15 @@ fn problem(
             format!("it above {managed}, which takes its requests"),
         ));
     }
+    let shown = |value: &Value| Shown { value, routing }.to_string();
     let (found, expected) = (standing.get("match"), wanted.get("match"));
     if !same_entries(found, expected) {
         faults.push(Fault::new(
             format!("spec.http[{at}].match of {name:?}"),
-            found.map_or_else(|| "nothing".to_owned(), |found| Flow(found).to_string()),
+            found.map_or_else(|| "nothing".to_owned(), shown),
             format!(
                 "the matches of {managed} with the lane header: {}",
-                Flow(expected.unwrap_or(&Value::Null))
+                shown(expected.unwrap_or(&Value::Null))
             ),
         ));
         put(&mut corrected, &wanted, &["match"]);

@@ -215,3 +215,68 @@ fn a_managed_route_without_destinations_is_refused_as_ever() {
         }
     }
 }
+
+#[test]
+fn the_lane_secret_is_shown_to_nobody() {
+    let routing = routing_of(json!({"laneSecret": "s3cret"}));
+    let route = primary(json!({}));
+    let error = problem_of(&json!([route]), &routing, &[Lane::Canary]).unwrap_err();
+    assert!(
+        error.ends_with(
+            r#" of any of the same name:
+# for <laneSecret> put what spec.strategy.canary.trafficRouting.plugins["serin/istio"].laneSecret of rollout shop/reviews says
+# directly above route "primary"
+- {name: serin-shop.reviews.canary, match: [{headers: {x-rollout-lane.shop.reviews: {exact: "canary.<laneSecret>"}}}], route: [{destination: {host: reviews, subset: canary}}]}"#
+        ),
+        "{error}"
+    );
+    let mut lane = lines(&error)[0].clone();
+    let header = |value: Value| json!([{"headers": {"X-Rollout-Lane.shop.reviews": value}}]);
+    for (written, shown) in [
+        (json!({"exact": "canary"}), "{exact: canary}"),
+        (
+            json!({"exact": "canary.0ld"}),
+            r#"{exact: "canary.<another secret>"}"#,
+        ),
+        (
+            json!({"prefix": "stable.s3cret"}),
+            r#"{prefix: "stable.<laneSecret>"}"#,
+        ),
+        (json!({"exact": "s3cret"}), r#"{exact: "<no lane>"}"#),
+        (
+            json!({"regex": "can.*[.]s3cret"}),
+            r#"{regex: "<no lane>"}"#,
+        ),
+        (
+            json!({"exact": "canary.<laneSecret>"}),
+            r#"{exact: "canary.<another secret>"}"#,
+        ),
+    ] {
+        lane["match"] = header(written);
+        let error = problem_of(&json!([lane, route]), &routing, &[Lane::Canary]).unwrap_err();
+        let found =
+            format!("found [{{headers: {{X-Rollout-Lane.shop.reviews: {shown}}}}}], expected");
+        assert!(error.contains(&found), "{error}");
+        assert!(
+            !error.contains("s3cret") && !error.contains("0ld"),
+            "{error}"
+        );
+    }
+    lane["match"] =
+        json!([{"headers": {"x-rollout-lane.shop.reviews": {"exact": "canary.s3cret"}}}]);
+    assert_eq!(
+        problem_of(&json!([lane, route]), &routing, &[Lane::Canary]),
+        Ok(())
+    );
+    // One that has been taken away is none to show either.
+    let error = problem_of(
+        &json!([lane, route]),
+        &routing_of(json!({})),
+        &[Lane::Canary],
+    )
+    .unwrap_err();
+    assert!(
+        error.contains("{exact: \"canary.<another secret>\"}"),
+        "{error}"
+    );
+}

@@ -221,3 +221,27 @@ fn hosts_at_which_lanes_are_decided_ahead_are_full_names() {
         ]
     );
 }
+
+#[test]
+fn a_lane_secret_is_shown_by_no_error() {
+    let quoted = with_config(json!({"laneSecret": "612345678901"})).unwrap();
+    assert_eq!(quoted.lane_secret.as_deref(), Some("612345678901"));
+    assert_eq!(
+        with_config(json!({"laneSecret": null}))
+            .unwrap()
+            .lane_secret,
+        None
+    );
+    for (written, found) in [
+        (json!(612_345_678_901_u64), "a number"),
+        (json!(6123e45), "a number"),
+        (json!(true), "a truth value"),
+        (json!(["612345678901"]), "a list"),
+        (json!({"secret": "612345678901"}), "a map"),
+    ] {
+        let error = with_config(json!({ "laneSecret": written })).unwrap_err();
+        let text = format!("found {found}, expected a string, in quotes");
+        assert!(error.contains(&text), "{error}");
+        assert!(!error.contains("6123"), "{error}");
+    }
+}
