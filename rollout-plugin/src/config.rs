@@ -16,7 +16,11 @@ pub const DEFAULT_WASM_PLUGIN: &str = "istio-system/serin";
 
 /// The configuration of one Rollout, as written. A field that is not known is an error that names it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(
+    rename_all = "camelCase",
+    deny_unknown_fields,
+    expecting = "the fields of Argo's istio block, wasmPlugin, lanes, sticky, routes, entryHosts, or laneSecret"
+)]
 pub struct Config {
     /// The VirtualService whose weights the Rollout moves.
     pub virtual_service: Option<VirtualServiceConfig>,
@@ -45,7 +49,11 @@ pub struct Config {
 
 /// What a canary's share is drawn by.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(
+    rename_all = "camelCase",
+    deny_unknown_fields,
+    expecting = "a map of keys and salt"
+)]
 pub struct StickyConfig {
     /// The first of these that a request has.
     pub keys: Vec<StickyKey>,
@@ -55,7 +63,11 @@ pub struct StickyConfig {
 
 /// What is added to the steps of one managed route.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(
+    rename_all = "camelCase",
+    deny_unknown_fields,
+    expecting = "a map of match, percent and keys"
+)]
 pub struct RouteConfig {
     /// Further entries, any of which will do, as long as a step has switched the route on with one of its own.
     #[serde(default, rename = "match", deserialize_with = "or_empty")]
@@ -69,7 +81,11 @@ pub struct RouteConfig {
 
 /// One VirtualService (Argo's `IstioVirtualService`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(
+    rename_all = "camelCase",
+    deny_unknown_fields,
+    expecting = "a map of name and routes"
+)]
 pub struct VirtualServiceConfig {
     /// `name`, or `name.namespace` for one of another namespace.
     pub name: String,
@@ -86,7 +102,11 @@ pub struct VirtualServiceConfig {
 
 /// TLS routes, told by what they match (Argo's `TLSRoute`). What is left out must be absent in the route too.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(
+    rename_all = "camelCase",
+    deny_unknown_fields,
+    expecting = "a map of port and sniHosts"
+)]
 pub struct TlsRouteConfig {
     /// The one port of all their match entries; 0 for none.
     #[serde(default)]
@@ -98,7 +118,11 @@ pub struct TlsRouteConfig {
 
 /// TCP routes, told by what they match (Argo's `TCPRoute`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(
+    rename_all = "camelCase",
+    deny_unknown_fields,
+    expecting = "a map of port"
+)]
 pub struct TcpRouteConfig {
     /// The one port of all their match entries; 0 for none.
     #[serde(default)]
@@ -107,7 +131,11 @@ pub struct TcpRouteConfig {
 
 /// The DestinationRule of a subset-level split (Argo's `IstioDestinationRule`); in the Rollout's namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(
+    rename_all = "camelCase",
+    deny_unknown_fields,
+    expecting = "a map of name, canarySubsetName and stableSubsetName"
+)]
 pub struct DestinationRuleConfig {
     /// Its name.
     pub name: String,

@@ -114,7 +114,11 @@ pub enum StickyKey {
 /// A cookie that the filter sets. At an edge only, and by the module that can
 /// (`serin-filter-cookies.wasm`).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "camelCase",
+    expecting = "a map of path, maxAge and sameSite"
+)]
 pub struct Issue {
     /// `Path`.
     #[serde(default = "root", skip_serializing_if = "is_root")]
@@ -141,7 +145,11 @@ pub enum SameSite {
 
 /// A [`StickyKey`] as read and written.
 #[derive(Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "camelCase",
+    expecting = "a map of header, cookie, queryParam or sourceAddress"
+)]
 struct WrittenKey {
     #[serde(skip_serializing_if = "Option::is_none")]
     header: Option<String>,
@@ -245,7 +253,11 @@ pub struct Rule {
 /// Conditions that all have to hold. Without any, every request satisfies it, as an empty
 /// `HTTPMatchRequest` does in Istio.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "camelCase",
+    expecting = "a map of headers, method, path, queryParams and cookies"
+)]
 pub struct Match {
     /// By header name, in any case. Of several values of one header, one has to match.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -293,7 +305,11 @@ pub enum StringMatch {
 
 /// As read and written.
 #[derive(Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "camelCase",
+    expecting = "a map of exact, prefix, regex or present"
+)]
 struct WrittenMatch {
     #[serde(skip_serializing_if = "Option::is_none")]
     exact: Option<String>,

@@ -17,6 +17,17 @@ pub enum CoreError {
         /// Which field, and what is wrong with it.
         fault: Fault,
     },
+    /// A field of the plugin's configuration that can't be read.
+    #[error("rollout {rollout}: {field}")]
+    Unreadable {
+        /// Whose.
+        rollout: RolloutKey,
+        /// Which field.
+        field: String,
+        /// What was found there, and what is expected.
+        #[source]
+        source: serde_json::Error,
+    },
     /// A field of the Rollout that no policy could be made of.
     #[error("rollout {rollout}: {field}")]
     Field {

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use argo_rollouts::{CanaryStrategy, Rollout};
-
+use argo_rollouts::{CanaryStrategy, Rollout, TrafficRouting};
+use serde_json::Value;
+use serde_path_to_error::{Path, Segment};
 use traffic_policy::config::Lanes;
 
 use crate::config::{
@@ -128,49 +129,37 @@ impl Routing {
     /// The field that is missing, unknown, or at odds with another.
     pub fn of(rollout: &Rollout) -> Result<Self, CoreError> {
         let key = RolloutKey::of(rollout);
-        Self::read(&key, rollout).map_err(|fault| CoreError::Rollout {
-            rollout: key,
+        let error = |fault| CoreError::Rollout {
+            rollout: key.clone(),
             fault,
-        })
+        };
+        let (canary, traffic, written) = written(rollout).map_err(error)?;
+        let config: Config = serde_path_to_error::deserialize(written).map_err(|error| {
+            let field = field(error.path());
+            CoreError::Unreadable {
+                rollout: key.clone(),
+                field,
+                source: error.into_inner(),
+            }
+        })?;
+        Self::resolve(&key, rollout, canary, traffic, &config).map_err(error)
     }
 
-    fn read(key: &RolloutKey, rollout: &Rollout) -> Result<Self, Fault> {
-        let canary =
-            rollout.spec.strategy.canary.as_ref().ok_or_else(|| {
-                Fault::new("spec.strategy.canary", "nothing", "a canary strategy")
-            })?;
-        let traffic = canary.traffic_routing.as_ref().ok_or_else(|| {
-            Fault::new(
-                "spec.strategy.canary.trafficRouting",
-                "nothing",
-                format!("plugins[{PLUGIN_NAME:?}]"),
-            )
-        })?;
-        let written = traffic
-            .plugins
-            .get(PLUGIN_NAME)
-            .ok_or_else(|| Fault::new(CONFIG_FIELD, "nothing", "the plugin's configuration"))?;
-        let config: Config = serde_path_to_error::deserialize(written).map_err(|error| {
-            let path = error.path().to_string();
-            let field = if path == "." {
-                CONFIG_FIELD.to_owned()
-            } else {
-                format!("{CONFIG_FIELD}.{path}")
-            };
-            Fault::new(
-                field,
-                error.into_inner().to_string(),
-                "the fields of Argo's istio block, wasmPlugin, lanes (managed or declared), sticky, routes, entryHosts, or laneSecret",
-            )
-        })?;
+    fn resolve(
+        key: &RolloutKey,
+        rollout: &Rollout,
+        canary: &CanaryStrategy,
+        traffic: &TrafficRouting,
+        config: &Config,
+    ) -> Result<Self, Fault> {
         let (stable_service, canary_service) = services(rollout, canary);
         let max_weight = traffic.max_traffic_weight.unwrap_or(100);
         let managed_routes = traffic.managed_routes.iter();
         let managed_routes: Vec<String> = managed_routes.map(|route| route.name.clone()).collect();
         Ok(Self {
-            virtual_services: virtual_services(key, &config)?,
-            destination_rule: destination_rule(key, &config)?,
-            wasm_plugin: wasm_plugin(&config)?,
+            virtual_services: virtual_services(key, config)?,
+            destination_rule: destination_rule(key, config)?,
+            wasm_plugin: wasm_plugin(config)?,
             canary_service,
             stable_service,
             max_weight: u32::try_from(max_weight)
@@ -184,10 +173,10 @@ impl Routing {
                     )
                 })?,
             lanes: config.lanes,
-            routes: routes(&config, &managed_routes)?,
+            routes: routes(config, &managed_routes)?,
             managed_routes,
-            sticky: sticky(&config)?,
-            entry_hosts: entry_hosts(key, &config),
+            sticky: sticky(config)?,
+            entry_hosts: entry_hosts(key, config),
             lane_secret: config.lane_secret.clone(),
             known_experiments: known_experiments(rollout),
             rollout: key.clone(),
@@ -199,6 +188,43 @@ impl Routing {
     pub fn may_need_policy(&self) -> bool {
         !self.managed_routes.is_empty() || self.sticky.is_some()
     }
+}
+
+/// The canary strategy, its traffic routing and what the user has written for the plugin.
+fn written(rollout: &Rollout) -> Result<(&CanaryStrategy, &TrafficRouting, &Value), Fault> {
+    let nothing = |field: &str, expected: &str| Fault::new(field, "nothing", expected);
+    let canary = rollout
+        .canary()
+        .ok_or_else(|| nothing("spec.strategy.canary", "a canary strategy"))?;
+    let traffic = canary.traffic_routing.as_ref().ok_or_else(|| {
+        let expected = format!("plugins[{PLUGIN_NAME:?}]");
+        nothing("spec.strategy.canary.trafficRouting", &expected)
+    })?;
+    let written = traffic
+        .plugins
+        .get(PLUGIN_NAME)
+        .ok_or_else(|| nothing(CONFIG_FIELD, "the plugin's configuration"))?;
+    Ok((canary, traffic, written))
+}
+
+/// A field of the configuration, written as those of policies are: with the user's own names in brackets.
+fn field(path: &Path) -> String {
+    /// Maps whose keys are names of the user's.
+    const NAMED: [&str; 4] = ["routes", "headers", "queryParams", "cookies"];
+    let mut is_named = false;
+    let below = path.iter().map(|segment| match segment {
+        Segment::Seq { index } => format!("[{index}]"),
+        Segment::Map { key } if std::mem::take(&mut is_named) => format!("[{key:?}]"),
+        Segment::Map { key } => {
+            is_named = NAMED.contains(&&**key);
+            format!(".{key}")
+        }
+        // The whole, or what a variant has inside.
+        Segment::Enum { .. } | Segment::Unknown => String::new(),
+    });
+    std::iter::once(CONFIG_FIELD.to_owned())
+        .chain(below)
+        .collect()
 }
 
 /// Stable and canary Service, in that order

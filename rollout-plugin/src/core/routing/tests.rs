@@ -1,5 +1,6 @@
 //! Configurations in, routings or exact messages out.
 
+use argo_rollouts::go_plugin::Chain;
 use serde_json::{Value, json};
 
 use super::*;
@@ -7,7 +8,7 @@ use crate::core::fixtures::rollout;
 
 fn with_config(config: Value) -> Result<Routing, String> {
     let change = json!({"spec": {"strategy": {"canary": {"trafficRouting": {"plugins": {"serin/istio": config}}}}}});
-    Routing::of(&rollout(change)).map_err(|error| error.to_string())
+    Routing::of(&rollout(change)).map_err(|error| Chain(&error).to_string())
 }
 
 #[test]
@@ -80,38 +81,7 @@ fn the_wasm_plugin_has_a_default() {
 fn what_is_wrong_is_named() {
     let field =
         r#"rollout shop/reviews: spec.strategy.canary.trafficRouting.plugins["serin/istio"]"#;
-    let fields = "expected the fields of Argo's istio block, wasmPlugin, lanes (managed or declared), sticky, routes, entryHosts, or laneSecret";
     for (config, message) in [
-        (
-            json!({"virtualService": {"nam": "x"}}),
-            format!(
-                "{field}.virtualService.nam: found unknown field `nam`, expected one of `name`, `routes`, `tlsRoutes`, `tcpRoutes`, {fields}"
-            ),
-        ),
-        (
-            json!({"virtualService": {"routes": 7}}),
-            format!(
-                "{field}.virtualService.routes: found invalid type: integer `7`, expected a sequence, {fields}"
-            ),
-        ),
-        (
-            json!({"virtualService": {"tlsRoutes": [{"port": 443, "sniHost": "x"}]}}),
-            format!(
-                "{field}.virtualService.tlsRoutes[0].sniHost: found unknown field `sniHost`, expected `port` or `sniHosts`, {fields}"
-            ),
-        ),
-        (
-            json!({"virtualService": {"tcpRoutes": [{"port": -1}]}}),
-            format!(
-                "{field}.virtualService.tcpRoutes[0].port: found invalid value: integer `-1`, expected u32, {fields}"
-            ),
-        ),
-        (
-            json!({"lanes": "mine"}),
-            format!(
-                "{field}.lanes: found unknown variant `mine`, expected `managed` or `declared`, {fields}"
-            ),
-        ),
         (
             json!({"virtualService": null}),
             format!("{field}.virtualService: found nothing, expected the VirtualService's name"),
@@ -145,12 +115,6 @@ fn what_is_wrong_is_named() {
             ),
         ),
         (
-            json!({"sticky": {"keys": [{"header": "x"}, {"header": "x", "cookie": "y"}]}}),
-            format!(
-                "{field}.sticky.keys[1]: found found 2 of `header`, `cookie`, `queryParam` and `sourceAddress: true`, expected one, {fields}"
-            ),
-        ),
-        (
             json!({"routes": {"betta": {}}}),
             format!(
                 "{field}.routes: found \"betta\", expected names of spec.strategy.canary.trafficRouting.managedRoutes, which has [\"beta\", \"shadow\", \"trial\"]"
@@ -160,12 +124,6 @@ fn what_is_wrong_is_named() {
             json!({"routes": {"beta": {"percent": 101}}}),
             format!("{field}.routes[\"beta\"].percent: found 101, expected a number from 0 to 100"),
         ),
-        (
-            json!({"routes": {"beta": {"match": [{"query": {}}]}}}),
-            format!(
-                "{field}.routes.beta.match[0].query: found unknown field `query`, expected one of `headers`, `method`, `path`, `queryParams`, `cookies`, {fields}"
-            ),
-        ),
     ] {
         assert_eq!(with_config(config).unwrap_err(), message);
     }
@@ -174,6 +132,134 @@ fn what_is_wrong_is_named() {
         Routing::of(&rollout(change)).unwrap_err().to_string(),
         format!("{field}: found nothing, expected the plugin's configuration")
     );
+}
+
+#[test]
+fn what_can_not_be_read_is_named() {
+    let field =
+        r#"rollout shop/reviews: spec.strategy.canary.trafficRouting.plugins["serin/istio"]"#;
+    for (config, message) in [
+        (
+            json!({"virtualService": {"nam": "x"}}),
+            format!(
+                "{field}.virtualService.nam: unknown field `nam`, expected one of `name`, `routes`, `tlsRoutes`, `tcpRoutes`"
+            ),
+        ),
+        (
+            json!({"virtualService": {"routes": 7}}),
+            format!(
+                "{field}.virtualService.routes: invalid type: integer `7`, expected a sequence"
+            ),
+        ),
+        (
+            json!({"virtualService": {"tlsRoutes": [{"port": 443, "sniHost": "x"}]}}),
+            format!(
+                "{field}.virtualService.tlsRoutes[0].sniHost: unknown field `sniHost`, expected `port` or `sniHosts`"
+            ),
+        ),
+        (
+            json!({"virtualService": {"tcpRoutes": [{"port": -1}]}}),
+            format!(
+                "{field}.virtualService.tcpRoutes[0].port: invalid value: integer `-1`, expected u32"
+            ),
+        ),
+        (
+            json!({"lanes": "mine"}),
+            format!("{field}.lanes: unknown variant `mine`, expected `managed` or `declared`"),
+        ),
+        (
+            json!({"virtualServise": {}}),
+            format!(
+                "{field}.virtualServise: unknown field `virtualServise`, expected one of `virtualService`, `virtualServices`, `destinationRule`, `wasmPlugin`, `lanes`, `sticky`, `routes`, `entryHosts`, `laneSecret`"
+            ),
+        ),
+        (
+            json!("reviews"),
+            format!(
+                "{field}: invalid type: string \"reviews\", expected the fields of Argo's istio block, wasmPlugin, lanes, sticky, routes, entryHosts, or laneSecret"
+            ),
+        ),
+        (
+            json!({"virtualService": "reviews"}),
+            format!(
+                "{field}.virtualService: invalid type: string \"reviews\", expected a map of name and routes"
+            ),
+        ),
+        (
+            json!({"destinationRule": {"stableSubsetName": null}}),
+            format!("{field}.destinationRule: missing field `stableSubsetName`"),
+        ),
+    ] {
+        assert_eq!(with_config(config).unwrap_err(), message);
+    }
+}
+
+#[test]
+fn what_can_not_be_read_of_keys_and_matches_is_named() {
+    let field =
+        r#"rollout shop/reviews: spec.strategy.canary.trafficRouting.plugins["serin/istio"]"#;
+    for (config, message) in [
+        (
+            json!({"sticky": {}}),
+            format!("{field}.sticky: missing field `keys`"),
+        ),
+        (
+            json!({"sticky": {"keys": ["x-user"]}}),
+            format!(
+                "{field}.sticky.keys[0]: invalid type: string \"x-user\", expected a map of header, cookie, queryParam or sourceAddress"
+            ),
+        ),
+        (
+            json!({"sticky": {"keys": [{"header": "x", "issue": {}}]}}),
+            format!(
+                "{field}.sticky.keys[0]: found `issue` without `cookie`, which is what is issued"
+            ),
+        ),
+        (
+            json!({"routes": {"beta": {"match": [{"headers": {"x-a": {"exact": "1", "prefix": "2"}}}]}}}),
+            format!(
+                "{field}.routes[\"beta\"].match[0].headers[\"x-a\"]: found 2 of `exact`, `prefix`, `regex` and `present: true`, expected one"
+            ),
+        ),
+        (
+            json!({"routes": {"beta": {"match": [{"path": {"regex": "a", "ignoreCase": true}}]}}}),
+            format!(
+                "{field}.routes[\"beta\"].match[0].path: found `ignoreCase` without `exact` or `prefix`; a regex says it as `(?i)`"
+            ),
+        ),
+        (
+            json!({"routes": {"beta": {"match": ["/api"]}}}),
+            format!(
+                "{field}.routes[\"beta\"].match[0]: invalid type: string \"/api\", expected a map of headers, method, path, queryParams and cookies"
+            ),
+        ),
+        (
+            json!({"routes": {"beta": {"match": [{"path": "/api"}]}}}),
+            format!(
+                "{field}.routes[\"beta\"].match[0].path: invalid type: string \"/api\", expected a map of exact, prefix, regex or present"
+            ),
+        ),
+        (
+            json!({"sticky": {"keys": [{"header": "x"}, {"header": "x", "cookie": "y"}]}}),
+            format!(
+                "{field}.sticky.keys[1]: found 2 of `header`, `cookie`, `queryParam` and `sourceAddress: true`, expected one"
+            ),
+        ),
+        (
+            json!({"routes": {"beta": {"match": [{"query": {}}]}}}),
+            format!(
+                "{field}.routes[\"beta\"].match[0].query: unknown field `query`, expected one of `headers`, `method`, `path`, `queryParams`, `cookies`"
+            ),
+        ),
+        (
+            json!({"routes": {"headers": {"match": [{"cookies": {"match": {"x": 1}}}]}}}),
+            format!(
+                "{field}.routes[\"headers\"].match[0].cookies[\"match\"].x: unknown field `x`, expected one of `exact`, `prefix`, `regex`, `present`, `ignoreCase`"
+            ),
+        ),
+    ] {
+        assert_eq!(with_config(config).unwrap_err(), message);
+    }
 }
 
 #[test]
@@ -240,7 +326,7 @@ fn a_lane_secret_is_shown_by_no_error() {
         (json!({"secret": "612345678901"}), "a map"),
     ] {
         let error = with_config(json!({ "laneSecret": written })).unwrap_err();
-        let text = format!("found {found}, expected a string, in quotes");
+        let text = format!("laneSecret: found {found}, expected a string, in quotes");
         assert!(error.contains(&text), "{error}");
         assert!(!error.contains("6123"), "{error}");
     }
