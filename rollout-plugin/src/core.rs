@@ -20,5 +20,3 @@ pub mod weights;
 pub(crate) mod fixtures;
 #[cfg(test)]
 mod properties;
-#[cfg(test)]
-pub(crate) mod users;

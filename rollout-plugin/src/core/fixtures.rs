@@ -9,6 +9,8 @@ use crate::core::plan::{Observed, Write};
 use crate::core::routing::Routing;
 use crate::object::{Kind, Object, ObjectId, POD_TEMPLATE_HASH};
 
+pub(crate) mod users;
+
 /// The Rollout `shop/reviews`: subset-level, canary `c2` over stable `s1`, with the managed routes `beta`, `shadow`
 /// and `trial`. `change` is merged over it.
 pub(crate) fn rollout(change: Value) -> Rollout {

@@ -8,13 +8,13 @@ use proptest::{collection, option, sample};
 use serde_json::{Value, json};
 
 use crate::core::destination_rule::hash_of;
+use crate::core::fixtures::users::Users;
 use crate::core::fixtures::{carry_out, observed, replica_set, rollout};
 use crate::core::plan::{
     Call, Observed, PodHashes, Standing, Versions, Weights, Write, weight_is_live, writes,
 };
 use crate::core::policy::{lanes_of, observed_policy, sticky_of};
 use crate::core::routing::Routing;
-use crate::core::users::Users;
 
 const MAXIMA: [u32; 4] = [1, 7, 100, 1000];
 const EXPERIMENTS: [&str; 3] = ["trial-a", "reviews-c2-2-1-b", "trial-c"];

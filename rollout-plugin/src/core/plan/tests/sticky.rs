@@ -1,7 +1,7 @@
 //! Users who are told apart: the policy's share moves before the weights, each user once, and nothing is left of it.
 
 use super::*;
-use crate::core::users::Users;
+use crate::core::fixtures::users::Users;
 
 /// As [`with_steps`], with users told apart by a header; a null in `config` takes the field away.
 fn with_keys(config: Value, change: Value) -> Rollout {
