@@ -175,7 +175,7 @@ impl Routing {
             lanes: config.lanes,
             routes: routes(config, &managed_routes)?,
             managed_routes,
-            sticky: sticky(config)?,
+            sticky: config.sticky.clone(),
             entry_hosts: entry_hosts(key, config),
             lane_secret: config.lane_secret.clone(),
             known_experiments: known_experiments(rollout),
@@ -343,40 +343,22 @@ fn destination_rule(
     }))
 }
 
-fn sticky(config: &Config) -> Result<Option<StickyConfig>, Fault> {
-    let found = config.sticky.clone();
-    if found.as_ref().is_some_and(|sticky| sticky.keys.is_empty()) {
-        return Err(Fault::new(
-            format!("{CONFIG_FIELD}.sticky.keys"),
-            "an empty list",
-            "at least one of header, cookie, queryParam and sourceAddress",
-        ));
-    }
-    Ok(found)
-}
-
 fn routes(
     config: &Config,
     managed_routes: &[String],
 ) -> Result<BTreeMap<String, RouteConfig>, Fault> {
-    for (name, route) in &config.routes {
-        let at = format!("{CONFIG_FIELD}.routes");
-        if !managed_routes.contains(name) {
-            return Err(Fault::new(
-                at,
-                format!("{name:?}"),
-                format!(
-                    "names of spec.strategy.canary.trafficRouting.managedRoutes, which has {managed_routes:?}"
-                ),
-            ));
-        }
-        if let Some(percent) = route.percent.filter(|percent| *percent > 100) {
-            return Err(Fault::new(
-                format!("{at}[{name:?}].percent"),
-                percent.to_string(),
-                "a number from 0 to 100",
-            ));
-        }
+    let unknown = config
+        .routes
+        .keys()
+        .find(|name| !managed_routes.contains(name));
+    if let Some(name) = unknown {
+        return Err(Fault::new(
+            format!("{CONFIG_FIELD}.routes"),
+            format!("{name:?}"),
+            format!(
+                "names of spec.strategy.canary.trafficRouting.managedRoutes, which has {managed_routes:?}"
+            ),
+        ));
     }
     Ok(config.routes.clone())
 }

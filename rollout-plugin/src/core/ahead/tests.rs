@@ -53,6 +53,14 @@ fn what_is_wrong_with_the_configuration_is_told_by_its_field() {
             r#".routes["beta"].keys[1].queryParam: "a&b" is no parameter name, expected"#,
         ),
         (
+            json!({"routes": {"beta": {"percent": 101}}}),
+            r#".routes["beta"].percent: 101 is no share, expected 0 to 100"#,
+        ),
+        (
+            json!({"sticky": {"keys": []}}),
+            ".sticky.keys: the list is empty, expected at least one key",
+        ),
+        (
             json!({"sticky": {"keys": [{"header": "x"}, {"header": "X"}]}}),
             ".sticky.keys[1]: this key is in the list already",
         ),
