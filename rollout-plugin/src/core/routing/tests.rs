@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::core::fixtures::rollout;
+use crate::object::Kind;
 
 fn with_config(config: Value) -> Result<Routing, String> {
     let change = json!({"spec": {"strategy": {"canary": {"trafficRouting": {"plugins": {"serin/istio": config}}}}}});
