@@ -74,7 +74,8 @@ pub struct RouteConfig {
     pub matches: Vec<Match>,
     /// The share of the matching requests, 0 to 100, where the step names none: a header step can't.
     pub percent: Option<u32>,
-    /// What the share is drawn by; without them by chance.
+    /// What the share is drawn by; without them by chance. The route's name is the salt, so that the same users are drawn
+    /// with each release, and by every Rollout with a route of that name.
     #[serde(default, deserialize_with = "or_empty")]
     pub keys: Vec<StickyKey>,
 }
