@@ -35,7 +35,7 @@ pub(crate) async fn settle(
     routing: &Routing,
     call: Call<'_>,
 ) -> Result<(), CallError> {
-    if matches!(call, Call::SetRoute(_) | Call::SetWeight(_)) {
+    if leads_on(rollout, call) {
         entry.check_ahead(rollout, routing)?;
     }
     let (mut relisted, mut rehearsed) = (false, false);
@@ -67,6 +67,19 @@ pub(crate) async fn settle(
         namespace: routing.rollout.namespace.clone(),
         name: routing.rollout.name.clone(),
     })
+}
+
+/// True for a call on the way to the canary. One that takes weight from it must get through, whatever later steps are
+/// like: its pods may be gone.
+fn leads_on(rollout: &Rollout, call: Call<'_>) -> bool {
+    match call {
+        Call::SetRoute(_) => true,
+        Call::SetWeight(weights) => {
+            let standing = rollout.status.canary.weights.as_ref();
+            standing.is_none_or(|standing| standing.canary.weight <= weights.canary)
+        }
+        Call::UpdateHash(_) | Call::RemoveManagedRoutes | Call::Keep(_) => false,
+    }
 }
 
 /// How often the same write may succeed in one call: another writer may undo it in between, but one that goes on doing

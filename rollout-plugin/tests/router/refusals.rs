@@ -157,7 +157,12 @@ async fn what_a_later_step_needs_is_checked_by_the_first_call() {
         r#"rollout shop/reviews: spec.strategy.canary.trafficRouting.plugins["serin/istio"].routes["beta"].match[0].path.regex: "/a(" is no regular expression: found open group without closing ')'"#
     );
     assert_eq!(world.server.take_requests(), []);
-    // Nothing of it holds up an abort.
+    // On the way to the canary it is told again and again, but nothing of it holds up the way back.
+    let config = json!({"spec": bad.spec});
+    let at_twenty = world.put_rollout(0, 20, &config);
+    assert!(router.set_weight(weight_of(&at_twenty, 30)).await.is_err());
+    assert!(router.set_weight(weight_of(&at_twenty, 20)).await.is_err());
+    router.set_weight(weight_of(&at_twenty, 0)).await.unwrap();
     let aborted = world.put_rollout(1, 20, &json!({"status": {"abort": true}}));
     router.set_weight(weight_of(&aborted, 0)).await.unwrap();
 }
