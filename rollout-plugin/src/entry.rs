@@ -85,7 +85,8 @@ impl Entry {
         rollout: &Rollout,
         routing: &Routing,
     ) -> Result<(), CoreError> {
-        if !Checked::covers(self.state().checked.as_ref(), rollout, routing) {
+        let is_good = |known: &Checked| known.covers(rollout, routing);
+        if !self.state().checked.as_ref().is_some_and(is_good) {
             let checked = ahead::check(rollout, routing)?;
             self.state().checked = Some(checked);
         }

@@ -9,6 +9,7 @@ use tracing::debug;
 use crate::cluster::{Cluster, ClusterError, Written};
 use crate::core::error::CoreError;
 use crate::core::plan::{Call, Observed, Versions, Write, writes};
+use crate::core::policy::check_edge;
 use crate::core::routing::{RolloutKey, Routing};
 use crate::core::rules::has_canary;
 use crate::entry::Entry;
@@ -35,13 +36,17 @@ pub(crate) async fn settle(
     routing: &Routing,
     call: Call<'_>,
 ) -> Result<(), CallError> {
-    if leads_on(rollout, call) {
+    let leads_on = leads_on(rollout, call);
+    if leads_on {
         entry.check_ahead(rollout, routing)?;
     }
     let (mut relisted, mut rehearsed) = (false, false);
     let mut setbacks = Setbacks::default();
     for _ in 0..MAX_TRIES {
         let (observed, _) = observe(&cluster.cache, routing, call).await?;
+        if leads_on {
+            check_edge(routing, &observed)?;
+        }
         let pending = writes(rollout, routing, &observed, call);
         if !relisted && misses_pods(rollout, routing, &observed, call, &pending) {
             // The controller's own watch may have seen them a moment before this one.
@@ -69,17 +74,18 @@ pub(crate) async fn settle(
     })
 }
 
-/// True for a call on the way to the canary. One that takes weight from it must get through, whatever later steps are
-/// like: its pods may be gone.
+/// True for a call on the way to the canary, which waits for what later steps will need. A canary's first call is one,
+/// and so it is told there. An abort is none, nor a call that takes weight from the canary, whose pods may be gone.
 fn leads_on(rollout: &Rollout, call: Call<'_>) -> bool {
-    match call {
+    let leads_on = match call {
         Call::SetRoute(_) => true,
         Call::SetWeight(weights) => {
             let standing = rollout.status.canary.weights.as_ref();
             standing.is_none_or(|standing| standing.canary.weight <= weights.canary)
         }
         Call::UpdateHash(_) | Call::RemoveManagedRoutes | Call::Keep(_) => false,
-    }
+    };
+    leads_on && has_canary(rollout)
 }
 
 /// How often the same write may succeed in one call: another writer may undo it in between, but one that goes on doing

@@ -7,7 +7,7 @@ use traffic_policy::config::{Policy, Rule, Sticky};
 
 use crate::core::error::{CoreError, Fault};
 use crate::core::routing::{CONFIG_FIELD, Routing};
-use crate::core::rules::{RouteStep, has_canary, route_steps, rule_of, steps_of};
+use crate::core::rules::{RouteStep, route_steps, rule_of, steps_of};
 
 /// What has been found good. Whoever keeps it need not have the same compiled at every call.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,20 +17,16 @@ pub(crate) struct Checked {
 }
 
 impl Checked {
-    /// True if this says of that Rollout too that its policies are good, or if it has no canary. An idle Rollout and an
-    /// abort never depend on a check.
-    pub(crate) fn covers(this: Option<&Self>, rollout: &Rollout, routing: &Routing) -> bool {
-        let is_same = |checked: &Self| {
-            let known = &checked.routing;
-            checked.steps == steps_of(rollout)
-                && known.managed_routes == routing.managed_routes
-                && known.routes == routing.routes
-                && known.sticky == routing.sticky
-                && known.entry_hosts == routing.entry_hosts
-                && known.lane_secret == routing.lane_secret
-                && known.max_weight == routing.max_weight
-        };
-        !has_canary(rollout) || this.is_some_and(is_same)
+    /// True if this says of that Rollout too that its policies are good.
+    pub(crate) fn covers(&self, rollout: &Rollout, routing: &Routing) -> bool {
+        let known = &self.routing;
+        self.steps == steps_of(rollout)
+            && known.managed_routes == routing.managed_routes
+            && known.routes == routing.routes
+            && known.sticky == routing.sticky
+            && known.entry_hosts == routing.entry_hosts
+            && known.lane_secret == routing.lane_secret
+            && known.max_weight == routing.max_weight
     }
 }
 

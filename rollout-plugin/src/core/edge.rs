@@ -28,8 +28,7 @@ pub(crate) fn of_keys<'a>(
 ///
 /// # Errors
 /// Which gateways were found.
-pub(crate) fn check(object: &Object, key: Option<&str>) -> Result<(), CoreError> {
-    let Some(key) = key else { return Ok(()) };
+pub(crate) fn check(object: &Object, key: &str) -> Result<(), CoreError> {
     let gateways = object.spec.get("gateways").and_then(Value::as_array);
     let gateways: &[Value] = gateways.map_or(&[], Vec::as_slice);
     let found = if gateways.is_empty() {

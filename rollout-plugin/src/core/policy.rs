@@ -105,9 +105,7 @@ pub fn desired_policy(
     if rules.is_empty() && sticky.is_none() {
         return Ok(None);
     }
-    let of_rules = rules.iter().flat_map(|rule| &rule.keys);
-    let keys = of_rules.chain(sticky.iter().flat_map(|sticky| &sticky.keys));
-    let edge = edge::of_keys(keys, routing);
+    check_edge(routing, observed)?;
     let mut places = Places::default();
     for (reference, object) in with_http(routing, observed)? {
         let names = virtual_service::managed_route_names(object, reference, routing)?;
@@ -115,11 +113,9 @@ pub fn desired_policy(
             let roots = delegate::roots_of(object, &observed.roots)
                 .map_err(|fault| fault.of(&object.id))?;
             for root in roots {
-                edge::check(root.object, edge)?;
                 places.add(root.object, merged_names(&root.routes, &names), observed);
             }
         } else {
-            edge::check(object, edge)?;
             places.add(object, names, observed);
         }
     }
@@ -147,6 +143,31 @@ pub fn desired_policy(
         })?;
     }
     Ok(Some(written))
+}
+
+/// Refuses VirtualServices of the mesh where the configuration tells users apart by what an edge alone knows, be it in
+/// a route that no step has switched on yet.
+///
+/// # Errors
+/// The first VirtualService that is one, with the gateways found.
+pub(crate) fn check_edge(routing: &Routing, observed: &Observed) -> Result<(), CoreError> {
+    let of_routes = routing.routes.values().flat_map(|route| &route.keys);
+    let of_sticky = routing.sticky.iter().flat_map(|sticky| &sticky.keys);
+    let Some(key) = edge::of_keys(of_routes.chain(of_sticky), routing) else {
+        return Ok(());
+    };
+    for (_, object) in with_http(routing, observed)? {
+        if delegate::is_delegate(object) {
+            let roots = delegate::roots_of(object, &observed.roots)
+                .map_err(|fault| fault.of(&object.id))?;
+            for root in roots {
+                edge::check(root.object, key)?;
+            }
+        } else {
+            edge::check(object, key)?;
+        }
+    }
+    Ok(())
 }
 
 /// Where requests reach the managed routes.

@@ -166,3 +166,27 @@ async fn what_a_later_step_needs_is_checked_by_the_first_call() {
     let aborted = world.put_rollout(1, 20, &json!({"status": {"abort": true}}));
     router.set_weight(weight_of(&aborted, 0)).await.unwrap();
 }
+
+#[tokio::test]
+async fn keys_of_the_edge_that_a_later_step_needs_are_refused_in_the_mesh_by_the_first_call() {
+    let world = World::new().await;
+    let keys = json!({"spec": {"strategy": {"canary": {
+        "steps": [{"setWeight": 20}, rollout(0).canary().unwrap().steps[0]],
+        "trafficRouting": {"plugins": {"serin/istio": {
+            "routes": {"beta": {"percent": 50, "keys": [{"sourceAddress": true}]}},
+        }}},
+    }}}});
+    let first = world.put_rollout(0, 0, &keys);
+    let router = world.router();
+    assert_eq!(
+        message(&router.set_weight(weight_of(&first, 0)).await.unwrap_err()),
+        "VirtualService shop/reviews: spec.gateways: found nothing, which means the mesh, expected no gateway but those at an edge: sourceAddress in the plugin's keys means nothing elsewhere"
+    );
+    assert_eq!(world.writes(), [""; 0]);
+    world.patch("virtualservices", &json!({"spec": {"gateways": ["edge"]}}));
+    world
+        .router()
+        .set_weight(weight_of(&first, 0))
+        .await
+        .unwrap();
+}
