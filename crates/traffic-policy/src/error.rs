@@ -131,6 +131,14 @@ pub enum Fault {
     /// A cookie that is gone at once.
     #[error("0 seconds is no age for a cookie, expected at least 1")]
     CookieAge,
+    /// A cookie to be issued whose name binds browsers to attributes that it may not have.
+    #[error("a cookie {value:?} can't be issued, expected a name that doesn't begin with {prefix}")]
+    CookiePrefix {
+        /// The name.
+        value: String,
+        /// What it begins with.
+        prefix: &'static str,
+    },
     /// Two cookies to be issued, or one in two ways.
     #[error(
         "the cookie {value:?} would be issued besides {first:?}, or otherwise, expected one for the whole policy"

@@ -75,6 +75,7 @@ impl Keys {
                 StickyKey::Cookie(name, issue) => {
                     names::cookie(name).map_err(|fault| error(".cookie", fault))?;
                     if let Some(issue) = issue {
+                        check_name(name).map_err(|fault| error(".cookie", fault))?;
                         check(issue)
                             .map_err(|(name, fault)| error(&format!(".issue.{name}"), fault))?;
                     }
@@ -146,6 +147,25 @@ impl Key {
             (Self::Cookie(name, _), Self::Cookie(other, _)) => name == other,
             _ => self == other,
         }
+    }
+}
+
+/// Browsers take cookies of these names, in any case, over https and with certain attributes alone (RFC 6265bis, section 5.7);
+/// whether a client speaks https isn't known before it is there.
+const PREFIXES: [&str; 2] = ["__Host-", "__Secure-"];
+
+/// What is wrong with the name of a cookie that is to be issued.
+fn check_name(name: &str) -> Result<(), Fault> {
+    let begins = |prefix: &&'static str| {
+        let start = name.get(..prefix.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    };
+    match PREFIXES.into_iter().find(begins) {
+        Some(prefix) => Err(Fault::CookiePrefix {
+            value: name.to_owned(),
+            prefix,
+        }),
+        None => Ok(()),
     }
 }
 

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use crate::policy::By;
 use crate::report::{Report, figure, spread};
-use crate::requests::{Asks, BETA, Costs, LUA, NATIVE, PLAIN, RULES, beside, native, rules};
+use crate::requests::{
+    Asks, BETA, Costs, EDGE, LUA, NATIVE, PLAIN, RULES, beside, native, rollouts, rules,
+};
 
 /// Adds the tables and the goals about `costs`.
 pub(crate) fn add(report: &mut Report, costs: &Costs, others: &[PathBuf]) {
@@ -30,13 +32,16 @@ fn one_rule(report: &mut Report, costs: &Costs, others: &[PathBuf]) {
             1.5,
         ),
     ];
-    let filters = std::iter::once(BETA.to_owned()).chain(others.iter().map(|path| beside(path)));
+    let filters = [BETA.to_owned(), EDGE.to_owned()];
+    let filters = filters
+        .into_iter()
+        .chain(others.iter().map(|path| beside(path)));
     for filter in filters {
         for (asks, name, most) in asked {
             let (lua, extra) = (costs.extra(LUA, asks), costs.extra(&filter, asks));
             let ratio = extra.value / lua.value;
-            let name = match filter.strip_prefix(BETA) {
-                Some("") => {
+            let name = match filter.as_str() {
+                BETA => {
                     report.goal(
                         &format!("{name}: extra CPU time of Lua's"),
                         ratio,
@@ -90,6 +95,15 @@ fn many_rules(report: &mut Report, costs: &Costs) {
             );
         }
     }
+    let listener = rollouts();
+    let matching = format!("{listener}, the one of its host matches");
+    row(
+        &format!("{listener}, no match"),
+        &listener,
+        Asks::Nobody,
+        none,
+    );
+    row(&matching, &listener, Asks::User(0), hit);
     for count in NATIVE {
         row(
             &format!("{}, no match", native(count)),

@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 
 /// The host that requests ask for.
 pub(crate) const HOST: &str = "reviews.shop.svc.cluster.local";
+/// The Rollout, and its VirtualService.
+const REVIEWS: &str = "shop/reviews";
 /// The header that the many rules look at.
 pub(crate) const HEADER: &str = "x-user";
 /// The header that carries a lane.
@@ -16,9 +18,37 @@ pub(crate) fn user(at: u32) -> String {
 
 /// One rule: requests with `x-beta: 1` take `lane`.
 pub(crate) fn beta(lane: &str) -> String {
+    reviews(beta_rules(lane)).to_string()
+}
+
+fn beta_rules(lane: &str) -> Value {
     let matches = json!([{"headers": {"x-beta": {"exact": "1"}}}]);
-    let rules = json!([{"name": "beta", "lane": lane, "match": matches}]);
-    reviews(rules).to_string()
+    json!([{"name": "beta", "lane": lane, "match": matches}])
+}
+
+/// As [`beta`], at an edge, where lane headers from outside are looked for in every request.
+pub(crate) fn beta_at_edge(lane: &str) -> String {
+    json!({"trust": "edge", "rollouts": {REVIEWS: policy(beta_rules(lane))}}).to_string()
+}
+
+/// As [`users`] by exact value with one rule, for `count` Rollouts with a host each; that of [`HOST`] is the last.
+pub(crate) fn rollouts(count: u32) -> String {
+    let rollouts: serde_json::Map<String, Value> = (1..=count)
+        .map(|at| {
+            let name = if at == count {
+                "reviews".to_owned()
+            } else {
+                format!("service-{at}")
+            };
+            let policy = json!({
+                "hosts": [format!("{name}.shop.svc.cluster.local")],
+                "virtualServices": {format!("shop/{name}"): ["primary"]},
+                "rules": [rule(By::Exact, 0, "canary")],
+            });
+            (format!("shop/{name}"), policy)
+        })
+        .collect();
+    json!({"rollouts": rollouts}).to_string()
 }
 
 /// How a generated rule looks at its header.
@@ -59,12 +89,15 @@ fn rule(by: By, at: u32, lane: &str) -> Value {
 }
 
 fn reviews(rules: Value) -> Value {
-    let policy = json!({
+    json!({"rollouts": {REVIEWS: policy(rules)}})
+}
+
+fn policy(rules: Value) -> Value {
+    json!({
         "hosts": [HOST],
-        "virtualServices": {"shop/reviews": ["primary"]},
+        "virtualServices": {REVIEWS: ["primary"]},
         "rules": rules,
-    });
-    json!({"rollouts": {"shop/reviews": policy}})
+    })
 }
 
 /// Policies of `rollouts` Rollouts in the midst of a sticky canary with a header route, over `namespaces` namespaces;

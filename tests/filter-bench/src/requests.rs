@@ -129,6 +129,16 @@ pub(crate) const LUA: &str = "Lua";
 /// The filter, with one rule for `x-beta: 1`.
 pub(crate) const BETA: &str = "filter";
 
+/// The same at an edge.
+pub(crate) const EDGE: &str = "filter at an edge";
+/// The filter with the policies of so many Rollouts, of one rule each.
+pub(crate) const ROLLOUTS: u32 = 10_000;
+
+/// The filter with the policies of [`ROLLOUTS`].
+pub(crate) fn rollouts() -> String {
+    format!("filter, {ROLLOUTS} Rollouts")
+}
+
 /// The filter with so many rules.
 pub(crate) fn rules(by: By, count: u32) -> String {
     let by = match by {
@@ -206,6 +216,8 @@ fn listeners(module: &Path, others: &[PathBuf]) -> Vec<Value> {
         proxy::listener(PLAIN, None, 0),
         proxy::listener(LUA, Some(proxy::lua()), 0),
         filter(BETA, module, &policy::beta(CANARY)),
+        filter(EDGE, module, &policy::beta_at_edge(CANARY)),
+        filter(&rollouts(), module, &policy::rollouts(ROLLOUTS)),
     ];
     for other in others {
         listeners.push(filter(&beside(other), other, &policy::beta(CANARY)));
@@ -236,7 +248,7 @@ fn clients(envoy: &Envoy, others: &[PathBuf]) -> Result<Vec<Measured>, Failure> 
     {
         add(PLAIN, asks, WEIGHTS)?;
     }
-    let filters = [LUA.to_owned(), BETA.to_owned()];
+    let filters = [LUA.to_owned(), BETA.to_owned(), EDGE.to_owned()];
     for listener in filters
         .into_iter()
         .chain(others.iter().map(|other| beside(other)))
@@ -245,6 +257,8 @@ fn clients(envoy: &Envoy, others: &[PathBuf]) -> Result<Vec<Measured>, Failure> 
         add(&listener, Asks::Many, WEIGHTS)?;
         add(&listener, Asks::Beta, CANARY)?;
     }
+    add(&rollouts(), Asks::Nobody, WEIGHTS)?;
+    add(&rollouts(), Asks::User(0), CANARY)?;
     for (by, count) in RULES {
         let listener = rules(by, count);
         add(&listener, Asks::Nobody, WEIGHTS)?;

@@ -166,6 +166,29 @@ fn a_policy_issues_one_cookie() {
 }
 
 #[test]
+fn a_cookie_that_browsers_would_refuse_is_not_issued() {
+    let with = |key: &str| {
+        let json = format!(
+            r#"{{"hosts": ["a"], "sticky": {{"keys": [{key}], "salt": "s", "canary": 5}}}}"#
+        );
+        compile("shop/a", &serde_json::from_str(&json).unwrap())
+    };
+    for (name, prefix) in [("__Host-id", "__Host-"), ("__secure-id", "__Secure-")] {
+        let refused = with(&format!(r#"{{"cookie": "{name}", "issue": {{}}}}"#)).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            format!(
+                "rollout shop/a: sticky.keys[0].cookie: a cookie \"{name}\" can't be issued, \
+                 expected a name that doesn't begin with {prefix}"
+            )
+        );
+        // One that the application issues is a key like any other.
+        assert!(with(&format!(r#"{{"cookie": "{name}"}}"#)).is_ok());
+    }
+    assert!(with(r#"{"cookie": "__Hos", "issue": {}}"#).is_ok());
+}
+
+#[test]
 fn ten_thousand_rules_are_allowed_and_no_more() {
     let rule = serde_json::json!({"name": "r", "lane": "canary"});
     let with = |rules: usize| {
