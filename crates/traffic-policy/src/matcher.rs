@@ -17,7 +17,7 @@ use crate::request::{COOKIE, Headers, Request};
 
 pub use pattern::MAX_PATTERN_BYTES;
 
-use condition::{Condition, Part};
+use condition::{Condition, Part, Walks};
 use index::Index;
 use text::TextFault;
 
@@ -208,9 +208,9 @@ impl MatchEntry {
         }
     }
 
-    fn matches<H: Headers + ?Sized>(&self, request: &Request<'_, H>) -> bool {
+    fn matches<'a, H: Headers + ?Sized>(&'a self, walks: &Walks<'a, '_, H>) -> bool {
         self.conditions
             .iter()
-            .all(|condition| condition.holds(request))
+            .all(|condition| condition.holds(walks))
     }
 }

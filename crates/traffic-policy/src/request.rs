@@ -7,6 +7,8 @@ mod searches;
 pub(crate) use pairs::{cookies, query};
 pub(crate) use searches::Searches;
 
+use std::cell::OnceCell;
+
 /// The request headers as Envoy hands them to a filter: names in lower case, pseudo headers
 /// (`:authority`, `:method`, `:path`) among them, one item per header line, in the order received.
 pub trait Headers {
@@ -31,6 +33,8 @@ pub struct Request<'a, H: ?Sized> {
     method: Option<&'a [u8]>,
     /// With query and fragment.
     target: Option<&'a [u8]>,
+    /// Once it has been asked for.
+    path: OnceCell<Option<&'a [u8]>>,
     searches: Searches,
 }
 
@@ -44,6 +48,7 @@ impl<'a, H: Headers + ?Sized> Request<'a, H> {
             authority: &[],
             method: None,
             target: None,
+            path: OnceCell::new(),
             searches: Searches::default(),
         };
         for (name, value) in headers.iter() {
@@ -74,7 +79,17 @@ impl<'a, H: Headers + ?Sized> Request<'a, H> {
 
     /// Without query and fragment.
     pub(crate) fn path(&self) -> Option<&'a [u8]> {
-        self.target.map(without_query)
+        *self.path.get_or_init(|| self.target.map(without_query))
+    }
+
+    /// How long it is with its query.
+    pub(crate) fn target_length(&self) -> usize {
+        self.target.unwrap_or_default().len()
+    }
+
+    /// How long all cookies are.
+    pub(crate) fn cookies_length(&self) -> usize {
+        self.values(COOKIE).map(<[u8]>::len).sum()
     }
 
     /// The parameters of the query, in order.

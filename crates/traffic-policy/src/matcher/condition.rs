@@ -1,5 +1,7 @@
 //! One part of a request against one condition.
 
+use std::cell::Cell;
+
 use crate::config::StringMatch;
 use crate::matcher::text::{Star, TextFault, TextMatch};
 use crate::names;
@@ -62,7 +64,8 @@ impl Condition {
     /// Of several parameters or cookies of one name the first counts (Envoy 1.40.0
     /// `source/common/router/config_utility.cc`, `QueryParameterMatcher::matches`;
     /// `source/common/http/utility.cc`, `Utility::parseCookies`).
-    pub(super) fn holds<H: Headers + ?Sized>(&self, request: &Request<'_, H>) -> bool {
+    pub(super) fn holds<'a, H: Headers + ?Sized>(&'a self, walks: &Walks<'a, '_, H>) -> bool {
+        let request = walks.request;
         let matches = |value| self.text.matches(value, request.searches());
         match &self.part {
             Part::Method => request.method().is_some_and(matches),
@@ -70,8 +73,59 @@ impl Condition {
             Part::Header(name) => {
                 request.may_have(name_bit(name)) && request.values(name).any(matches)
             }
-            Part::QueryParam(name) => request.query_param(name).is_some_and(matches),
-            Part::Cookie(name) => request.cookie(name).is_some_and(matches),
+            Part::QueryParam(name) => walks.query_param(name).is_some_and(matches),
+            Part::Cookie(name) => walks.cookie(name).is_some_and(matches),
+        }
+    }
+}
+
+/// A request whose query and cookies are walked through for one condition after the other: they can be
+/// long, and what was found for a name is there for the next condition on it.
+pub(super) struct Walks<'a, 'r, H: ?Sized> {
+    request: &'a Request<'r, H>,
+    query_param: Kept<'a, 'r>,
+    cookie: Kept<'a, 'r>,
+}
+
+/// A name, and what was found for it.
+type Kept<'a, 'r> = Cell<Option<(&'a [u8], Option<&'r [u8]>)>>;
+
+impl<'a, 'r, H: Headers + ?Sized> Walks<'a, 'r, H> {
+    pub(super) fn new(request: &'a Request<'r, H>) -> Self {
+        Self {
+            request,
+            query_param: Cell::new(None),
+            cookie: Cell::new(None),
+        }
+    }
+
+    fn query_param(&self, name: &'a [u8]) -> Option<&'r [u8]> {
+        kept(&self.query_param, name, || {
+            let walk = self.request.searches().walk(self.request.target_length());
+            walk.then(|| self.request.query_param(name))?
+        })
+    }
+
+    fn cookie(&self, name: &'a [u8]) -> Option<&'r [u8]> {
+        kept(&self.cookie, name, || {
+            let walk = self.request.searches().walk(self.request.cookies_length());
+            walk.then(|| self.request.cookie(name))?
+        })
+    }
+}
+
+/// What was found for `name`, or is now.
+fn kept<'a, 'r>(
+    kept: &Kept<'a, 'r>,
+    name: &'a [u8],
+    find: impl FnOnce() -> Option<&'r [u8]>,
+) -> Option<&'r [u8]> {
+    match kept.get() {
+        Some((other, value)) if other == name => value,
+        _ => {
+            let value = find();
+            kept.set(Some((name, value)));
+            value
         }
     }
 }

@@ -4,22 +4,23 @@
 //! that value, or that a value begins so, ends so, or has those three characters somewhere. Each entry is
 //! filed under one sign of one of its conditions, the rarest of all. A request's own signs then lead to the
 //! few entries worth a look, and only a look decides: that two signs have one hash costs a look and no more.
+//!
+//! A request is from outside, and may be made to cost much. An entry is filed under one sign, and what is
+//! filed under a sign is looked at once, however often the request shows it; see also [`Walks`].
 
+mod seen;
 mod sign;
 mod table;
 
 use std::cmp::Reverse;
 
 use crate::matcher::MatchEntry;
-use crate::matcher::condition::{Condition, Part};
+use crate::matcher::condition::{Condition, Part, Walks};
 use crate::request::{Headers, Request, name_bit};
 
+use seen::Seen;
 use sign::{Shape, Sign};
 use table::Table;
-
-/// Entries that were looked at in vain are remembered up to this number, since a request can show one sign
-/// many times.
-const REMEMBERED: usize = 16;
 
 /// The rarer the better; of equals, the one that says most.
 type Rank = (Reverse<u32>, Shape);
@@ -94,8 +95,10 @@ impl Index {
             index: self,
             entries,
             request,
+            walks: Walks::new(request),
             best: None,
-            vain: [u32::MAX; REMEMBERED],
+            seen: Seen::default(),
+            #[cfg(test)]
             looked: 0,
         };
         search.consider(self.always.iter().copied());
@@ -115,14 +118,14 @@ impl Index {
         if self.query_params != 0 {
             for (name, value) in request.query() {
                 if name_bit(name) & self.query_params != 0 {
-                    search.part(sign::query_param(name), value);
+                    search.first_of(sign::query_param(name), value);
                 }
             }
         }
         if self.cookies != 0 {
             for (name, value) in request.cookies() {
                 if name_bit(name) & self.cookies != 0 {
-                    search.part(sign::cookie(name), value);
+                    search.first_of(sign::cookie(name), value);
                 }
             }
         }
@@ -135,44 +138,66 @@ struct Search<'a, 'r, H: ?Sized> {
     index: &'a Index,
     entries: &'a [MatchEntry],
     request: &'a Request<'r, H>,
+    walks: Walks<'a, 'r, H>,
     best: Option<u32>,
-    /// Entries that the request does not satisfy, the latest.
-    vain: [u32; REMEMBERED],
-    /// How many have been.
+    /// Places in the table of entries, and behind those, in the table of shapes.
+    seen: Seen,
+    /// How many entries have been looked at.
+    #[cfg(test)]
     looked: usize,
 }
 
 impl<H: Headers + ?Sized> Search<'_, '_, H> {
     /// Looks at what is filed under the signs of one value.
     fn part(&mut self, name: u64, value: &[u8]) {
-        let shapes = self.index.shapes.find(name).map(Shape::from);
+        if let Some(start) = self.index.shapes.start(name) {
+            self.value(name, start, value);
+        }
+    }
+
+    /// As [`Self::part`], if no part of that name has been there before: of several the first counts.
+    ///
+    /// Of two names of one hash it is the first too. Such names are made on purpose, and only by who could
+    /// leave the second out.
+    fn first_of(&mut self, name: u64, value: &[u8]) {
+        if let Some(start) = self.index.shapes.start(name)
+            && self.seen.is_new(self.index.entries.len() + start)
+        {
+            self.value(name, start, value);
+        }
+    }
+
+    /// `start`: where the shapes of `name` begin.
+    fn value(&mut self, name: u64, start: usize, value: &[u8]) {
+        let shapes = self.index.shapes.numbers(start).map(Shape::from);
         sign::shown(name, shapes, value, |sign| {
-            self.consider(self.index.entries.find(sign));
+            if let Some(start) = self.index.entries.start(sign)
+                && self.seen.is_new(start)
+            {
+                self.consider(self.index.entries.numbers(start));
+            }
         });
     }
 
     /// Looks at entries, which are in their order, until one is satisfied or none could be the first.
     fn consider(&mut self, entries: impl Iterator<Item = u32>) {
         for number in entries {
-            if self.best.is_some_and(|best| best <= number) {
+            if self.best.is_some_and(|best| best <= number) || !self.request.searches().look() {
                 return;
             }
-            if self.vain.contains(&number) {
-                continue;
+            #[cfg(test)]
+            {
+                self.looked += 1;
             }
             let at = usize::try_from(number).unwrap_or(usize::MAX);
             if self
                 .entries
                 .get(at)
-                .is_some_and(|entry| entry.matches(self.request))
+                .is_some_and(|entry| entry.matches(&self.walks))
             {
                 self.best = Some(number);
                 return;
             }
-            if let Some(place) = self.vain.get_mut(self.looked % REMEMBERED) {
-                *place = number;
-            }
-            self.looked += 1;
         }
     }
 }

@@ -99,7 +99,8 @@ impl Pattern {
     }
 
     pub(super) fn matches(&self, value: &[u8], searches: &Searches) -> bool {
-        let steps = self.positions.saturating_mul(value.len());
+        // An empty value isn't for nothing either: its end is looked at.
+        let steps = self.positions.saturating_mul(value.len().max(1));
         steps <= MAX_SEARCH
             && searches.take(steps)
             && searches.with_text(value, |text| self.whole.is_match(text))

@@ -5,11 +5,20 @@ use std::cell::{Cell, RefCell};
 /// The most that all searches of one request may take together, in the unit of [`Searches::take`]: twice
 /// what a single one may.
 const MOST: usize = 1 << 23;
+/// The most bytes of queries and cookies that one request may be walked through for its conditions, at some
+/// nanosecond each. No request that isn't made for it comes near: it is a thousand walks of 16 KiB.
+const MOST_WALKED: usize = 1 << 24;
+/// What a look at an entry counts as: its conditions, and the headers that they go through. So all entries
+/// of three policies at their largest (20,000 entries) can be looked at.
+const LOOK: usize = 256;
 
 /// How much searching one request is still allowed, and the last value that had to be rewritten for it.
+///
+/// Two accounts, so that patterns which have used up theirs leave all other conditions as they are.
 #[derive(Debug)]
 pub(crate) struct Searches {
     left: Cell<usize>,
+    walks: Cell<usize>,
     text: RefCell<Text>,
 }
 
@@ -24,6 +33,7 @@ impl Default for Searches {
     fn default() -> Self {
         Self {
             left: Cell::new(MOST),
+            walks: Cell::new(MOST_WALKED),
             text: RefCell::default(),
         }
     }
@@ -33,9 +43,30 @@ impl Searches {
     /// True if a search that takes `steps` (positions of the pattern times bytes of the value) may still
     /// be made; it is counted.
     pub(crate) fn take(&self, steps: usize) -> bool {
-        let left = self.left.get().checked_sub(steps);
-        self.left.set(left.unwrap_or_default());
-        left.is_some()
+        take(&self.left, steps)
+    }
+
+    /// True if an entry may still be looked at; it is counted. One that may not is not satisfied.
+    pub(crate) fn look(&self) -> bool {
+        take(&self.walks, LOOK)
+    }
+
+    /// True if that many bytes may still be walked through for one name; they are counted. Where they may
+    /// not, the name isn't there.
+    pub(crate) fn walk(&self, bytes: usize) -> bool {
+        take(&self.walks, bytes)
+    }
+
+    /// What has been taken: of searches, and of walks.
+    #[cfg(test)]
+    pub(crate) fn taken(&self) -> (usize, usize) {
+        (MOST - self.left.get(), MOST_WALKED - self.walks.get())
+    }
+
+    /// What that many looks count as.
+    #[cfg(test)]
+    pub(crate) fn looks_as_bytes(looks: usize) -> usize {
+        looks * LOOK
     }
 
     /// `value` as text for `search`, each byte as the character of that number.
@@ -60,6 +91,13 @@ impl Searches {
         }
         search(&kept.text)
     }
+}
+
+/// True if `left` is that much; it is less then, or nothing.
+fn take(left: &Cell<usize>, much: usize) -> bool {
+    let rest = left.get().checked_sub(much);
+    left.set(rest.unwrap_or_default());
+    rest.is_some()
 }
 
 #[cfg(test)]

@@ -1,0 +1,61 @@
+//! What a request has shown already, since it can show one sign tens of thousands of times.
+
+/// As many are kept in place; hardly any request shows more signs that entries are filed under.
+const FEW: usize = 8;
+
+/// Numbers, each of which is new once.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    few: [u32; FEW],
+    count: usize,
+    /// A bit for each number. Space for it is taken only where the few are more.
+    many: Vec<u64>,
+}
+
+impl Seen {
+    /// True the first time for each number.
+    #[inline]
+    pub(super) fn is_new(&mut self, number: usize) -> bool {
+        let number = u32::try_from(number).unwrap_or(u32::MAX);
+        if self.few.iter().take(self.count).any(|few| *few == number) {
+            return false;
+        }
+        if let Some(place) = self.few.get_mut(self.count) {
+            *place = number;
+            self.count += 1;
+            return true;
+        }
+        self.mark(number)
+    }
+
+    #[cold]
+    fn mark(&mut self, number: u32) -> bool {
+        let at = usize::try_from(number / 64).unwrap_or_default();
+        let bit = 1 << (number % 64);
+        if self.many.len() <= at {
+            self.many.resize(at + 1, 0);
+        }
+        self.many.get_mut(at).is_some_and(|bits| {
+            let new = *bits & bit == 0;
+            *bits |= bit;
+            new
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_is_new_once() {
+        let mut seen = Seen::default();
+        for number in (0..1_000).rev().step_by(7) {
+            assert!(seen.is_new(number));
+            assert!(!seen.is_new(number));
+        }
+        let again: Vec<usize> = (0..1_000).filter(|number| seen.is_new(*number)).collect();
+        assert!(again.iter().all(|number| (999 - number) % 7 != 0));
+        assert_eq!(again.len(), 1_000 - 1_000_usize.div_ceil(7));
+    }
+}
