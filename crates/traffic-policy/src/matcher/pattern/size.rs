@@ -1,77 +1,63 @@
 //! How large a pattern is for a search.
 
-/// The characters, classes and groups of `pattern`, with counted repetitions written out: what a
-/// search may have to look at for each byte of a value. Counted in the pattern and not in its
-/// compiled form, whose size differs between native and Wasm: the same request must get the same
-/// decision.
-///
-/// `pattern` is one that compiles.
-pub(super) fn positions(pattern: &str) -> usize {
-    let mut groups = Vec::new();
-    // Of the group that is open, and of what a repetition would repeat.
-    let (mut sum, mut last) = (0usize, 0usize);
-    let mut rest = pattern.chars();
-    while let Some(char) = rest.next() {
-        match char {
-            '(' => {
-                groups.push(sum);
-                (sum, last) = (0, 0);
-                continue;
-            }
-            ')' => {
-                last = sum.saturating_add(1);
-                sum = groups.pop().unwrap_or_default();
-            }
-            '{' => {
-                let (count, after) = rest.as_str().split_once('}').unwrap_or_default();
-                rest = after.chars();
-                // It is there once already.
-                let more = last.saturating_mul(repetitions(count).saturating_sub(1));
-                sum = sum.saturating_add(more);
-                last = last.saturating_add(more);
-                continue;
-            }
-            '*' | '+' | '?' => continue,
-            '[' => {
-                let mut start = rest.as_str();
-                start = start.strip_prefix('^').unwrap_or(start);
-                start = start.strip_prefix(']').unwrap_or(start);
-                rest = start.chars();
-                last = 1;
-                // A class of many parts is a list too.
-                while let Some(part) = rest.next().filter(|part| *part != ']') {
-                    last = last.saturating_add(1);
-                    if part == '\\' {
-                        rest.next();
-                    }
-                }
-            }
-            '\\' => {
-                // The number in `\x{e9}` is no repetition.
-                if rest
-                    .next()
-                    .is_some_and(|char| matches!(char, 'x' | 'u' | 'U'))
-                    && let Some((_, after)) = rest
-                        .as_str()
-                        .strip_prefix('{')
-                        .and_then(|code| code.split_once('}'))
-                {
-                    rest = after.chars();
-                }
-                last = 1;
-            }
-            _ => last = 1,
-        }
-        sum = sum.saturating_add(last);
-    }
-    sum
+use super::token::{Times, Token, Tokens};
+
+/// What the counts of a pattern come to.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Size {
+    /// The characters, classes and groups, with counted repetitions written out: what a search may have to
+    /// look at for each byte of a value. Counted in the pattern and not in its compiled form, whose size
+    /// differs between native and Wasm: the same request must get the same decision.
+    pub(super) positions: usize,
+    /// The most often that something is repeated, counts within counts multiplied.
+    pub(super) repeated: usize,
 }
 
-/// The most that `{count}` repeats: `3`, `3,` or `3,5`. Without an end, one more than the least.
-fn repetitions(count: &str) -> usize {
-    let (least, most) = count.split_once(',').unwrap_or((count, count));
-    let number = |text: &str| text.trim().parse::<usize>();
-    number(most).unwrap_or_else(|_| number(least).unwrap_or_default().saturating_add(1))
+/// The size of `pattern`, which is one that compiles.
+pub(super) fn size(pattern: &str) -> Size {
+    let mut groups = Vec::new();
+    // Of the group that is open, and of what a repetition would repeat.
+    let (mut all, mut last) = (Size::default(), Size::default());
+    for token in Tokens::new(pattern) {
+        match token {
+            Token::Open(_) => {
+                groups.push(all);
+                (all, last) = (Size::default(), Size::default());
+                continue;
+            }
+            Token::Close => {
+                last = all;
+                last.positions = last.positions.saturating_add(1);
+                all = groups.pop().unwrap_or_default();
+            }
+            Token::Repeat(Times { written, counted }) => {
+                // It is there once already.
+                let more = last.positions.saturating_mul(written.saturating_sub(1));
+                all.positions = all.positions.saturating_add(more);
+                last.positions = last.positions.saturating_add(more);
+                last.repeated = last.repeated.max(1).saturating_mul(counted.max(1));
+                all.repeated = all.repeated.max(last.repeated);
+                continue;
+            }
+            // Repeats what is before it, if it is repeated.
+            Token::Flags => continue,
+            Token::Class(positions) => {
+                last = Size {
+                    positions,
+                    repeated: 1,
+                };
+            }
+            _ => {
+                last = Size {
+                    positions: 1,
+                    repeated: 1,
+                };
+            }
+        }
+        all.positions = all.positions.saturating_add(last.positions);
+        all.repeated = all.repeated.max(last.repeated);
+    }
+    all
 }
 
 #[cfg(test)]
@@ -93,12 +79,30 @@ mod tests {
             ("((a{2}){3}b){4}", 44),
             ("(){9}", 9),
             (r"\x{41}\{{2}", 3),
+            (r"\x41b", 2),
+            ("a{5}(?i){3}", 15),
+            ("(?:ab){2}", 6),
+            ("[[:alpha:]{a-z]{2}", 12),
             ("[a-z]{2}", 8),
             (r"[]({2}\]]a", 7),
             (r"\d{1000}", 1000),
             ("((a{1000}){1000}){1000}", 1_001_001_000),
         ] {
-            assert_eq!(positions(pattern), expected, "{pattern}");
+            assert_eq!(size(pattern).positions, expected, "{pattern}");
+        }
+    }
+    #[test]
+    fn counts_within_counts_are_multiplied() {
+        for (pattern, expected) in [
+            ("", 0),
+            ("ab*", 1),
+            ("a{3}b{2}", 3),
+            ("a{3,}", 3),
+            ("(a{3}|b){4}", 12),
+            ("((a{3}){0}){4}", 12),
+            ("(a+)+", 1),
+        ] {
+            assert_eq!(size(pattern).repeated, expected, "{pattern}");
         }
     }
 }
