@@ -56,6 +56,24 @@ pub enum Fault {
         /// How many there are.
         found: usize,
     },
+    /// More entries in all match lists than [`crate::MAX_ENTRIES`].
+    #[error(
+        "{found} entries in all match lists, expected at most {}",
+        crate::MAX_ENTRIES
+    )]
+    TooManyEntries {
+        /// How many there are.
+        found: usize,
+    },
+    /// More positions of patterns than [`crate::MAX_POSITIONS`].
+    #[error(
+        "{found} positions of patterns up to here (characters, repetitions written out), expected at most {} in all",
+        crate::MAX_POSITIONS
+    )]
+    TooManyPositions {
+        /// How many there are, with those of this entry.
+        found: usize,
+    },
     /// Not a host that Envoy could match.
     #[error(
         "{value:?} is no host: expected a full name or an address without port, *.suffix, prefix.* or *"

@@ -1,8 +1,8 @@
 //! Traffic policies: which lane a request takes. Pure: no I/O, no clock, no globals.
 //!
 //! Three stages: what is written ([`config`]) -> checked and compiled ([`compile`], [`PolicySet`]) ->
-//! asked once per request ([`PolicySet::candidates`], [`CompiledPolicy::decide`]). The filter, the
-//! plugin, the command line and the playground share this crate, so that they can't disagree.
+//! asked once per request ([`PolicySet::candidates`], [`CompiledPolicy::decide`]). The plugin, which
+//! writes policies, and the filter, which decides by them, share this crate, so that they can't disagree.
 //!
 //! ```
 //! use traffic_policy::{HostSpace, Lane, PolicySet, Request, compile, config::Policy};
@@ -47,7 +47,7 @@ pub use lane::{
     Carried, LANE_HEADER_PREFIX, LANE_ROUTE_PREFIX, LANES_HEADER, Lane, lane_header,
     lane_route_prefix, lane_value,
 };
-pub use matcher::MAX_PATTERN_BYTES;
+pub use matcher::{MAX_ENTRIES, MAX_PATTERN_BYTES, MAX_POSITIONS};
 pub use place::ChosenRoute;
 pub use policy::{CompiledPolicy, Decision, MAX_RULES, compile};
 pub use request::{Headers, Request};

@@ -21,6 +21,16 @@ use condition::{Condition, Part, Walks};
 use index::Index;
 use text::TextFault;
 
+/// The most entries of all match lists of one policy. Twice what [`crate::MAX_RULES`] with a match each
+/// have; a list of more values than that belongs into a header that says which of them are meant.
+pub const MAX_ENTRIES: usize = 20_000;
+/// The most positions (characters, classes and groups, with repetitions written out) of all patterns of one
+/// policy together: 40 for each of [`crate::MAX_RULES`]. A position takes 50 to 200 bytes of a module's
+/// memory once its pattern has been searched with, so that is 20 MB of usual patterns and 80 MB of the worst.
+pub const MAX_POSITIONS: usize = 400_000;
+/// What a pattern counts at least: its tables take about a kilobyte, however short it is.
+const LEAST_POSITIONS: usize = 16;
+
 /// All rules of a policy, compiled, in their order.
 #[derive(Debug)]
 pub(crate) struct MatchRules {
@@ -52,13 +62,23 @@ struct MatchEntry {
 impl MatchRules {
     pub(crate) fn compile(rollout: &str, rules: &[Rule]) -> Result<Self, PolicyError> {
         let mut compiled = Vec::with_capacity(rules.len());
-        let mut entries = Vec::with_capacity(rules.len());
+        let found = rules.iter().map(|rule| rule.matches.len()).sum();
+        if found > MAX_ENTRIES {
+            return Err(PolicyError::new(
+                rollout,
+                "rules",
+                Fault::TooManyEntries { found },
+            ));
+        }
+        let mut entries = Vec::with_capacity(found);
+        let mut positions = 0;
         for (rule, number) in rules.iter().zip(0u32..) {
             let field = format!("rules[{number}]");
             compiled.push(MatchRule::compile(rollout, &field, rule)?);
             for (at, entry) in rule.matches.iter().enumerate() {
                 let field = format!("{field}.match[{at}]");
-                entries.push(MatchEntry::compile(rollout, &field, number, entry)?);
+                let entry = MatchEntry::compile(rollout, &field, number, entry, &mut positions)?;
+                entries.push(entry);
             }
         }
         Ok(Self {
@@ -149,11 +169,30 @@ fn draw(random: u32) -> u32 {
 }
 
 impl MatchEntry {
-    fn compile(rollout: &str, field: &str, rule: u32, entry: &Match) -> Result<Self, PolicyError> {
+    /// `positions`: of all patterns so far.
+    fn compile(
+        rollout: &str,
+        field: &str,
+        rule: u32,
+        entry: &Match,
+        positions: &mut usize,
+    ) -> Result<Self, PolicyError> {
         let mut conditions = Vec::new();
         let mut add = |name: fmt::Arguments<'_>, condition: Result<Condition, TextFault>| {
             let condition =
                 condition.map_err(|fault| fault.at(rollout, &format!("{field}.{name}")))?;
+            // Here and not at the end: what is too much is not built.
+            if let Some(own) = condition.text.positions() {
+                *positions += own.max(LEAST_POSITIONS);
+            }
+            if *positions > MAX_POSITIONS {
+                let fault = Fault::TooManyPositions { found: *positions };
+                return Err(PolicyError::new(
+                    rollout,
+                    format_args!("{field}.{name}"),
+                    fault,
+                ));
+            }
             conditions.push(condition);
             Ok(())
         };
@@ -183,7 +222,7 @@ impl MatchEntry {
         }
         let (patterns, mut conditions): (Vec<_>, Vec<_>) = conditions
             .into_iter()
-            .partition(|condition| condition.text.is_pattern());
+            .partition(|condition| condition.text.positions().is_some());
         conditions.extend(patterns);
         Ok(Self {
             rule,

@@ -100,32 +100,30 @@ impl<'a, 'r, H: Headers + ?Sized> Walks<'a, 'r, H> {
     }
 
     fn query_param(&self, name: &'a [u8]) -> Option<&'r [u8]> {
-        kept(&self.query_param, name, || {
-            let walk = self.request.searches().walk(self.request.target_length());
-            walk.then(|| self.request.query_param(name))?
-        })
+        self.first(&self.query_param, name, true)
     }
 
     fn cookie(&self, name: &'a [u8]) -> Option<&'r [u8]> {
-        kept(&self.cookie, name, || {
-            let walk = self.request.searches().walk(self.request.cookies_length());
-            walk.then(|| self.request.cookie(name))?
-        })
+        self.first(&self.cookie, name, false)
     }
-}
 
-/// What was found for `name`, or is now.
-fn kept<'a, 'r>(
-    kept: &Kept<'a, 'r>,
-    name: &'a [u8],
-    find: impl FnOnce() -> Option<&'r [u8]>,
-) -> Option<&'r [u8]> {
-    match kept.get() {
-        Some((other, value)) if other == name => value,
-        _ => {
-            let value = find();
-            kept.set(Some((name, value)));
-            value
+    /// What was found for `name`, or is now: of the query's parameters, or else of the cookies.
+    fn first(&self, kept: &Kept<'a, 'r>, name: &'a [u8], query: bool) -> Option<&'r [u8]> {
+        if let Some((other, value)) = kept.get()
+            && other == name
+        {
+            return value;
         }
+        let request = self.request;
+        let value = if query {
+            let walk = request.searches().walk(request.target_length());
+            walk.then(|| request.query_param(name))
+        } else {
+            let walk = request.searches().walk(request.cookies_length());
+            walk.then(|| request.cookie(name))
+        };
+        let value = value.flatten();
+        kept.set(Some((name, value)));
+        value
     }
 }

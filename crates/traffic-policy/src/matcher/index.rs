@@ -161,10 +161,17 @@ impl<H: Headers + ?Sized> Search<'_, '_, H> {
     /// leave the second out.
     fn first_of(&mut self, name: u64, value: &[u8]) {
         if let Some(start) = self.index.shapes.start(name)
-            && self.seen.is_new(self.index.entries.len() + start)
+            && self.is_new(self.index.entries.len() + start)
         {
             self.value(name, start, value);
         }
+    }
+
+    fn is_new(&mut self, place: usize) -> bool {
+        let Index {
+            shapes, entries, ..
+        } = self.index;
+        self.seen.is_new(place, entries.len() + shapes.len())
     }
 
     /// `start`: where the shapes of `name` begin.
@@ -172,7 +179,7 @@ impl<H: Headers + ?Sized> Search<'_, '_, H> {
         let shapes = self.index.shapes.numbers(start).map(Shape::from);
         sign::shown(name, shapes, value, |sign| {
             if let Some(start) = self.index.entries.start(sign)
-                && self.seen.is_new(start)
+                && self.is_new(start)
             {
                 self.consider(self.index.entries.numbers(start));
             }

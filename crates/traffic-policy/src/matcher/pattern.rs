@@ -97,6 +97,10 @@ impl Pattern {
         Ok(Self { whole, positions })
     }
 
+    pub(super) fn positions(&self) -> usize {
+        self.positions
+    }
+
     /// What a value that matches has to contain.
     pub(super) fn literals(&self) -> Literals {
         let pattern = self.whole.as_str().strip_prefix(BEFORE);

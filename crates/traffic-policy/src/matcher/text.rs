@@ -80,8 +80,12 @@ impl TextMatch {
         }
     }
 
-    pub(super) fn is_pattern(&self) -> bool {
-        matches!(self, Self::Regex(_))
+    /// Of a pattern.
+    pub(super) fn positions(&self) -> Option<usize> {
+        match self {
+            Self::Regex(pattern) => Some(pattern.positions()),
+            _ => None,
+        }
     }
 
     pub(super) fn matches(&self, value: &[u8], searches: &Searches) -> bool {

@@ -1,6 +1,7 @@
 //! What a compiled policy says beyond the tables: shares and errors.
 
 use super::*;
+use crate::config::{Match, Rule, StringMatch};
 
 fn policy(json: &str) -> CompiledPolicy {
     compile("shop/reviews", &serde_json::from_str(json).unwrap()).unwrap()
@@ -201,4 +202,58 @@ fn ten_thousand_rules_are_allowed_and_no_more() {
         refused,
         "rollout shop/a: rules: 10001 rules, expected at most 10000"
     );
+}
+
+/// Rules with that many entries each, of that pattern.
+fn of_size(rules: usize, entries: usize, regex: &str) -> Policy {
+    let entry = Match {
+        path: Some(StringMatch::Regex(regex.to_owned())),
+        ..Match::default()
+    };
+    let rule = |at: usize| Rule {
+        name: at.to_string(),
+        lane: Lane::Canary,
+        percent: None,
+        keys: Vec::new(),
+        matches: vec![entry.clone(); entries],
+    };
+    Policy {
+        hosts: vec!["a".to_owned()],
+        rules: (0..rules).map(rule).collect(),
+        ..Policy::default()
+    }
+}
+
+#[test]
+fn a_policy_has_an_end() {
+    let usual = of_size(MAX_RULES, 1, "/api/v[0-9]+/users/[^/]+/orders");
+    assert!(compile("shop/reviews", &usual).is_ok());
+    // One entry can have many.
+    let mut wide = of_size(1, 1, "a");
+    let header = |at| {
+        (
+            format!("x-{at}"),
+            StringMatch::Regex(r"\w{1000}".to_owned()),
+        )
+    };
+    for entry in wide.rules.iter_mut().flat_map(|rule| &mut rule.matches) {
+        entry.headers = (0..500).map(header).collect();
+    }
+    let refused = compile("shop/reviews", &wide).unwrap_err().to_string();
+    assert!(refused.contains("match[0].headers[\"x-"), "{refused}");
+    for (policy, error) in [
+        (
+            of_size(2, 10_001, "a"),
+            "rules: 20002 entries in all match lists, expected at most 20000",
+        ),
+        (
+            of_size(3, 300, r"\w{1000}"),
+            "rules[1].match[100].path: 401000 positions of patterns up to here (characters, repetitions written \
+             out), expected at most 400000 in all",
+        ),
+    ] {
+        let refused = compile("shop/reviews", &policy);
+        let refused = refused.map_or_else(|error| error.to_string(), |_| "taken".to_owned());
+        assert_eq!(refused, format!("rollout shop/reviews: {error}"));
+    }
 }

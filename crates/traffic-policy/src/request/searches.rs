@@ -9,7 +9,7 @@ const MOST: usize = 1 << 23;
 /// nanosecond each. No request that isn't made for it comes near: it is a thousand walks of 16 KiB.
 const MOST_WALKED: usize = 1 << 24;
 /// What a look at an entry counts as: its conditions, and the headers that they go through. So all entries
-/// of three policies at their largest (20,000 entries) can be looked at.
+/// of three policies at their largest ([`crate::MAX_ENTRIES`]) can be looked at.
 const LOOK: usize = 256;
 
 /// How much searching one request is still allowed, and the last value that had to be rewritten for it.

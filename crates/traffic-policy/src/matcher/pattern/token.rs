@@ -80,10 +80,10 @@ impl<'p> Tokens<'p> {
     }
 
     /// What comes before the next of `ends`, and that one; both are behind then, or everything.
-    fn until(&mut self, ends: &[char]) -> (&'p str, Option<char>) {
+    fn until(&mut self, ends: &[u8]) -> (&'p str, Option<char>) {
         let rest = self.rest();
-        let (before, behind) = rest
-            .find(ends)
+        let at = rest.bytes().position(|byte| ends.contains(&byte));
+        let (before, behind) = at
             .and_then(|at| rest.split_at_checked(at))
             .unwrap_or((rest, ""));
         self.rest = behind.chars();
@@ -100,7 +100,7 @@ impl<'p> Tokens<'p> {
             'b' if self.rest().starts_with('{') => self.refuse(r"the word boundary \b{…}"),
             'u' | 'U' => self.refuse(r"the escape \u or \U (\x is known to both)"),
             'x' if self.skip('{') => {
-                let (code, _) = self.until(&['}']);
+                let (code, _) = self.until(b"}");
                 if u32::from_str_radix(code, 16).is_ok_and(|code| code > 0xff) {
                     self.refuse(r"a character beyond \xff, where characters are bytes");
                 }
@@ -156,7 +156,7 @@ impl<'p> Tokens<'p> {
     /// Behind a bracket within a class: `[:alpha:]`, since no other is known.
     fn posix(&mut self) {
         if self.skip(':') {
-            let (name, _) = self.until(&[':']);
+            let (name, _) = self.until(b":");
             self.skip(']');
             if self.any_case && matches!(name, "^lower" | "^upper") {
                 self.refuse("[:^lower:] or [:^upper:] under the flag i");
@@ -172,20 +172,24 @@ impl<'p> Tokens<'p> {
         let named = self.rest().strip_prefix('P').unwrap_or(self.rest());
         if let Some(name) = named.strip_prefix('<') {
             self.rest = name.chars();
-            let (name, _) = self.until(&['>']);
-            if name.contains(|char: char| !char.is_ascii_alphanumeric() && char != '_') {
+            let (name, _) = self.until(b">");
+            if !name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+            {
                 self.refuse("a group's name of other characters than letters, digits and _");
             }
             return Token::Open(Group::Named);
         }
-        let (flags, end) = self.until(&[':', ')']);
-        if flags.contains('x') {
-            self.refuse("the flag x");
+        let (flags, end) = self.until(b":)");
+        for flag in flags.bytes() {
+            match flag {
+                b'x' => self.refuse("the flag x"),
+                b'R' | b'u' => self.refuse("the flag R or u"),
+                b'i' => self.any_case = true,
+                _ => {}
+            }
         }
-        if flags.contains(['R', 'u']) {
-            self.refuse("the flag R or u");
-        }
-        self.any_case |= flags.contains('i');
         match (end, flags) {
             (Some(':'), "") => Token::Open(Group::Plain),
             (Some(':'), _) => Token::Open(Group::Flagged),
@@ -195,7 +199,7 @@ impl<'p> Tokens<'p> {
 
     /// Behind a brace.
     fn counted(&mut self) -> Token {
-        let (count, end) = self.until(&['}']);
+        let (count, end) = self.until(b"}");
         let (least, most) = count.split_once(',').unwrap_or((count, count));
         let (Some('}'), Some(least)) = (end, number(least)) else {
             return self.no_count();

@@ -108,14 +108,14 @@ fn walks_for_names_that_alternate_end() {
 #[test]
 fn an_empty_value_counts_too() {
     let pattern = |at: usize| StringMatch::Regex(format!("(a?b?){{{}}}[c-d]", 200 + at));
-    let entries = (0..400).map(|at| query_and_cookie(pattern(at % 20), pattern(at / 20)));
+    let entries = (0..200).map(|at| query_and_cookie(pattern(at % 20), pattern(at / 20)));
     let headers = [
         (":path", "/?tier=".to_owned()),
         ("cookie", "group=".to_owned()),
     ];
     let cost = cost(entries, &headers);
-    assert!(!cost.found && cost.looks == 400, "{cost:?}");
-    assert!(cost.steps >= 400 * 600, "{cost:?}");
+    assert!(!cost.found && cost.looks == 200, "{cost:?}");
+    assert!(cost.steps >= 200 * 600, "{cost:?}");
 }
 
 /// Patterns that have used up what they may take leave other conditions as they are.
