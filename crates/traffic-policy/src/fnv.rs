@@ -1,14 +1,23 @@
-//! FNV-1a, for keys that are from the configuration, never chosen by a client, and short; the standard library's hash guards
-//! against a danger that isn't here, at several times the cost.
+//! FNV-1a, for keys that are from the configuration and short, and for signs ([`crate::matcher`]), where a client that makes
+//! two alike wins nothing; the standard library's hash guards against a danger that isn't here, at several times the cost.
 
 use std::hash::Hasher;
+
+/// The hash of nothing.
+pub(crate) const NOTHING: u64 = 0xcbf2_9ce4_8422_2325;
+
+/// The hash of what has `hash`, with `byte` behind it.
+#[inline]
+pub(crate) fn with(hash: u64, byte: u8) -> u64 {
+    (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+}
 
 /// Gives the same number whatever the machine's word size, which the standard library's lengths and discriminants have.
 pub(crate) struct Fnv(u64);
 
 impl Default for Fnv {
     fn default() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
+        Self(NOTHING)
     }
 }
 
@@ -20,9 +29,7 @@ impl Hasher for Fnv {
     // Called from everywhere that something is hashed; inlined, it would be most of the module's code for that.
     #[inline(never)]
     fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
+        self.0 = bytes.iter().fold(self.0, |hash, byte| with(hash, *byte));
     }
 
     fn write_u8(&mut self, number: u8) {

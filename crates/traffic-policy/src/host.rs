@@ -11,11 +11,12 @@
 mod authority;
 mod short;
 
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 
 use crate::error::Fault;
 use crate::fnv::Fnv;
+use crate::sorted::sorted;
 
 pub(crate) use authority::name_of;
 pub(crate) use short::short_forms;
@@ -149,8 +150,7 @@ impl HostIndex {
         });
         // Only then can a policy be there twice.
         if lists > 1 {
-            // In a module, 5 KB smaller than the other sorts.
-            *found = BinaryHeap::from(std::mem::take(found)).into_sorted_vec();
+            *found = sorted(std::mem::take(found));
             found.dedup_by(|again, kept| {
                 let same = again.policy == kept.policy;
                 if same {

@@ -38,6 +38,7 @@ mod place;
 mod policy;
 mod request;
 mod set;
+mod sorted;
 mod sticky;
 
 pub use error::{Fault, PolicyError};

@@ -1,5 +1,6 @@
 //! Signs: what a condition needs a request to show, and what a request shows. Both are hashed alike.
 
+use crate::fnv;
 use crate::matcher::condition::Part;
 use crate::matcher::text::TextMatch;
 
@@ -180,13 +181,13 @@ pub(super) fn shown(
 }
 
 /// FNV-1a, which can be had for every beginning of a string in one pass, with its bits mixed at the end.
-/// Who chooses strings that collide gains a look at an entry.
+/// Who chooses strings that collide gains a look at an entry, or hides a parameter or a cookie of their own.
 #[derive(Clone, Copy)]
 struct Hash(u64);
 
 impl Hash {
     fn new(seed: u64) -> Self {
-        Self(0xcbf2_9ce4_8422_2325 ^ seed.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+        Self(fnv::NOTHING ^ seed.wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
     fn of(name: u64, kind: Kind) -> Self {
@@ -195,7 +196,7 @@ impl Hash {
 
     #[inline]
     fn one(self, byte: u8) -> Self {
-        Self((self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+        Self(fnv::with(self.0, byte))
     }
 
     #[inline]
