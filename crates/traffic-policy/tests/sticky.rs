@@ -127,7 +127,8 @@ fn a_rule_has_a_split_of_its_own() {
             ..Policy::default()
         };
         let policy = compile("shop/reviews", &policy).unwrap();
-        let taken = |user: &String| decide(&policy, user).is_some();
+        let taken =
+            |user: &String| decide(&policy, user).is_some_and(|decision| decision.lane.is_some());
         users.iter().map(taken).collect::<Vec<_>>()
     };
     let (some, more) = (rule(20), rule(45));
