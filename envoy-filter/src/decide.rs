@@ -229,7 +229,8 @@ impl Space {
                     by,
                     lane,
                 };
-                if host.set_request_header(policy.lane_header(), policy.lane_value(lane)) {
+                let value = policy.lane_value(lane).as_bytes();
+                if host.set_request_header(policy.lane_header(), value) {
                     (stands, wrote) = (true, true);
                     metrics.count(key, policy);
                 }
@@ -259,8 +260,7 @@ impl Space {
                     host.remove_request_header(LANES_HEADER.as_bytes());
                 }
             } else {
-                wrote |=
-                    host.set_request_header(LANES_HEADER, &String::from_utf8_lossy(&self.list));
+                wrote |= host.set_request_header(LANES_HEADER, &self.list);
             }
         }
         if wrote && plugin.edge {

@@ -17,7 +17,7 @@ pub(crate) trait Host {
     fn has_request_header(&mut self, name: &[u8]) -> bool;
 
     /// Sets one request header, in place of all its values.
-    fn set_request_header(&mut self, name: &str, value: &str) -> bool;
+    fn set_request_header(&mut self, name: &str, value: &[u8]) -> bool;
 
     /// Removes one request header with all its values.
     fn remove_request_header(&mut self, name: &[u8]) -> bool;

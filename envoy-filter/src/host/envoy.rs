@@ -160,7 +160,7 @@ impl Host for Envoy {
         found.is_some()
     }
 
-    fn set_request_header(&mut self, name: &str, value: &str) -> bool {
+    fn set_request_header(&mut self, name: &str, value: &[u8]) -> bool {
         let status = unsafe {
             proxy_replace_header_map_value(
                 REQUEST_HEADERS,

@@ -56,7 +56,8 @@ impl Host for Script {
         self.header(name).is_some()
     }
 
-    fn set_request_header(&mut self, name: &str, value: &str) -> bool {
+    fn set_request_header(&mut self, name: &str, value: &[u8]) -> bool {
+        let value = str::from_utf8(value).unwrap();
         self.calls.push(format!("set {name}: {value}"));
         self.headers.retain(|(other, _)| other != name);
         self.headers.push((name.to_owned(), value.to_owned()));
