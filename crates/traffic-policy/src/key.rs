@@ -1,5 +1,7 @@
 //! Keys: what tells one user from another, and the bucket that a key falls into.
 
+use std::fmt;
+
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::config::{Issue, StickyKey};
@@ -60,7 +62,7 @@ impl Keys {
     /// `field`: where the list stands.
     pub(crate) fn compile(
         rollout: &str,
-        field: &str,
+        field: fmt::Arguments<'_>,
         keys: &[StickyKey],
     ) -> Result<Self, PolicyError> {
         let mut compiled: Vec<Key> = Vec::with_capacity(keys.len());

@@ -1,8 +1,9 @@
 //! Traffic policies: which lane a request takes. Pure: no I/O, no clock, no globals.
 //!
 //! Three stages: what is written ([`config`]) -> checked and compiled ([`compile`], [`PolicySet`]) ->
-//! asked once per request ([`PolicySet::candidates`], [`CompiledPolicy::decide`]). The plugin, which
-//! writes policies, and the filter, which decides by them, share this crate, so that they can't disagree.
+//! asked once per request ([`PolicySet::candidates`], [`CompiledPolicy::decide`]). Compiling can be
+//! done in slices ([`Pace`]). The plugin, which writes policies, and the filter, which decides by them,
+//! share this crate, so that they can't disagree.
 //!
 //! ```
 //! use traffic_policy::{HostSpace, Lane, PolicySet, Request, compile, config::Policy};
@@ -34,6 +35,7 @@ mod lane;
 mod matcher;
 mod names;
 mod needed;
+mod pace;
 mod place;
 mod policy;
 mod request;
@@ -49,7 +51,8 @@ pub use lane::{
     lane_route_prefix, lane_value,
 };
 pub use matcher::{MAX_ENTRIES, MAX_PATTERN_BYTES, MAX_POSITIONS};
+pub use pace::{Pace, slice};
 pub use place::ChosenRoute;
-pub use policy::{CompiledPolicy, Decision, MAX_RULES, compile};
+pub use policy::{CompiledPolicy, Decision, MAX_RULES, compile, compile_in_slices};
 pub use request::{Headers, Request};
 pub use set::{Candidate, HostSpace, PolicySet};

@@ -13,6 +13,7 @@ use crate::error::{Fault, PolicyError};
 use crate::key::{Keys, Surroundings};
 use crate::lane::Lane;
 use crate::needed::Needed;
+use crate::pace::Pace;
 use crate::request::{COOKIE, Headers, Request};
 
 pub use pattern::MAX_PATTERN_BYTES;
@@ -30,6 +31,10 @@ pub const MAX_ENTRIES: usize = 20_000;
 pub const MAX_POSITIONS: usize = 400_000;
 /// What a pattern counts at least: its tables take about a kilobyte, however short it is.
 const LEAST_POSITIONS: usize = 16;
+/// What a rule takes, in units of [`Pace`].
+const RULE_UNITS: usize = 12;
+/// How many times its size compiling an entry takes.
+const COMPILE: usize = 3;
 
 /// All rules of a policy, compiled, in their order.
 #[derive(Debug)]
@@ -60,7 +65,11 @@ struct MatchEntry {
 }
 
 impl MatchRules {
-    pub(crate) fn compile(rollout: &str, rules: &[Rule]) -> Result<Self, PolicyError> {
+    pub(crate) async fn compile(
+        rollout: &str,
+        rules: &[Rule],
+        pace: &Pace,
+    ) -> Result<Self, PolicyError> {
         let mut compiled = Vec::with_capacity(rules.len());
         let found = rules.iter().map(|rule| rule.matches.len()).sum();
         if found > MAX_ENTRIES {
@@ -73,17 +82,17 @@ impl MatchRules {
         let mut entries = Vec::with_capacity(found);
         let mut positions = 0;
         for (rule, number) in rules.iter().zip(0u32..) {
-            let field = format!("rules[{number}]");
-            compiled.push(MatchRule::compile(rollout, &field, rule)?);
-            for (at, entry) in rule.matches.iter().enumerate() {
-                let field = format!("{field}.match[{at}]");
-                let entry = MatchEntry::compile(rollout, &field, number, entry, &mut positions)?;
+            compiled.push(MatchRule::compile(rollout, number, rule)?);
+            for (entry, at) in rule.matches.iter().zip(0u32..) {
+                let entry = MatchEntry::compile(rollout, (number, at), entry, &mut positions)?;
+                let units = entry.units().saturating_mul(COMPILE);
                 entries.push(entry);
+                pace.spend(units.saturating_add(RULE_UNITS)).await;
             }
         }
         Ok(Self {
             rules: compiled.into(),
-            index: Index::new(&entries),
+            index: Index::new(&entries, pace).await,
             entries: entries.into(),
         })
     }
@@ -110,6 +119,11 @@ impl MatchRules {
         }
     }
 
+    /// How many entries there are.
+    pub(crate) fn entries(&self) -> usize {
+        self.entries.len()
+    }
+
     /// The first rule of which `request` satisfies an entry: entries are alternatives, as the entries of
     /// a VirtualService route are separate Envoy routes with one action (Istio 1.29.1
     /// `pilot/pkg/networking/core/route/route.go`, `BuildHTTPRoutesForVirtualService`).
@@ -124,10 +138,11 @@ impl MatchRules {
 }
 
 impl MatchRule {
-    /// `field`: where the rule stands, as `rules[0]`.
-    fn compile(rollout: &str, field: &str, rule: &Rule) -> Result<Self, PolicyError> {
-        let error =
-            |name: &str, fault| PolicyError::new(rollout, format_args!("{field}.{name}"), fault);
+    /// `number`: its own.
+    fn compile(rollout: &str, number: u32, rule: &Rule) -> Result<Self, PolicyError> {
+        let error = |name: &str, fault| {
+            PolicyError::new(rollout, format_args!("rules[{number}].{name}"), fault)
+        };
         if rule.name.is_empty() {
             return Err(error("name", Fault::NoName));
         }
@@ -135,7 +150,7 @@ impl MatchRule {
         if percent > 100 {
             return Err(error("percent", Fault::Percent { value: percent }));
         }
-        let keys = Keys::compile(rollout, &format!("{field}.keys"), &rule.keys)?;
+        let keys = Keys::compile(rollout, format_args!("rules[{number}].keys"), &rule.keys)?;
         Ok(Self {
             name: rule.name.as_str().into(),
             lane: rule.lane,
@@ -169,31 +184,33 @@ fn draw(random: u32) -> u32 {
 }
 
 impl MatchEntry {
-    /// `positions`: of all patterns so far.
+    /// `rule`, `at`: the numbers of its rule and, in that, of its own. `positions`: of all patterns so far.
     fn compile(
         rollout: &str,
-        field: &str,
-        rule: u32,
+        (rule, at): (u32, u32),
         entry: &Match,
         positions: &mut usize,
     ) -> Result<Self, PolicyError> {
-        let mut conditions = Vec::new();
+        let mut conditions = Vec::with_capacity(entry.headers.len());
+        let mut patterns = Vec::new();
         let mut add = |name: fmt::Arguments<'_>, condition: Result<Condition, TextFault>| {
-            let condition =
-                condition.map_err(|fault| fault.at(rollout, &format!("{field}.{name}")))?;
+            let condition = condition
+                .map_err(|fault| fault.at(rollout, &format!("rules[{rule}].match[{at}].{name}")))?;
+            let Some(own) = condition.text.positions() else {
+                conditions.push(condition);
+                return Ok(());
+            };
             // Here and not at the end: what is too much is not built.
-            if let Some(own) = condition.text.positions() {
-                *positions += own.max(LEAST_POSITIONS);
-            }
+            *positions += own.max(LEAST_POSITIONS);
             if *positions > MAX_POSITIONS {
                 let fault = Fault::TooManyPositions { found: *positions };
                 return Err(PolicyError::new(
                     rollout,
-                    format_args!("{field}.{name}"),
+                    format_args!("rules[{rule}].match[{at}].{name}"),
                     fault,
                 ));
             }
-            conditions.push(condition);
+            patterns.push(condition);
             Ok(())
         };
         for (name, text) in &entry.headers {
@@ -220,9 +237,6 @@ impl MatchEntry {
                 Condition::cookie(name, text),
             )?;
         }
-        let (patterns, mut conditions): (Vec<_>, Vec<_>) = conditions
-            .into_iter()
-            .partition(|condition| condition.text.positions().is_some());
         conditions.extend(patterns);
         Ok(Self {
             rule,
@@ -245,6 +259,12 @@ impl MatchEntry {
             Some(header) => needed.header(header),
             None => needed.nothing(),
         }
+    }
+
+    /// How large it is, in units of [`Pace`].
+    fn units(&self) -> usize {
+        let texts = self.conditions.iter().map(|one| one.text.units());
+        texts.fold(0, usize::saturating_add)
     }
 
     fn matches<'a, H: Headers + ?Sized>(&'a self, walks: &Walks<'a, '_, H>) -> bool {

@@ -2,7 +2,7 @@
 
 use crate::config::{Issue, Policy};
 use crate::error::{Fault, PolicyError};
-use crate::generation::generation;
+use crate::generation;
 use crate::host::MatchHost;
 use crate::key::Surroundings;
 use crate::lane::{
@@ -10,6 +10,7 @@ use crate::lane::{
 };
 use crate::matcher::MatchRules;
 use crate::needed::Needed;
+use crate::pace::{self, Pace};
 use crate::place::{ChosenRoute, Places, split_key};
 use crate::request::{Headers, Request};
 use crate::sticky::Split;
@@ -20,6 +21,9 @@ const MAX_SECRET: usize = 128;
 /// The most rules of one Rollout. More than one object in the cluster can hold with matches of a usual length, so what is
 /// above it was not meant; compiling it would hold requests up in every worker of every proxy.
 pub const MAX_RULES: usize = 10_000;
+
+/// What compiling takes besides the rules, in units of [`Pace`].
+const POLICY_UNITS: usize = 400;
 
 /// A policy with its regular expressions built and its fields checked.
 #[derive(Debug)]
@@ -54,6 +58,18 @@ pub struct Decision {
 /// # Errors
 /// The first field that is wrong, in the order of the written policy.
 pub fn compile(rollout: &str, policy: &Policy) -> Result<CompiledPolicy, PolicyError> {
+    pace::all(compile_in_slices(rollout, policy, &Pace::at_once()))
+}
+
+/// As [`compile`], with pauses.
+///
+/// # Errors
+/// As those of [`compile`].
+pub async fn compile_in_slices(
+    rollout: &str,
+    policy: &Policy,
+    pace: &Pace,
+) -> Result<CompiledPolicy, PolicyError> {
     let Some((namespace, name)) = split_key(rollout) else {
         let value = rollout.to_owned();
         return Err(PolicyError::new(
@@ -75,7 +91,8 @@ pub fn compile(rollout: &str, policy: &Policy) -> Result<CompiledPolicy, PolicyE
         let found = policy.rules.len();
         return Err(PolicyError::new(rollout, "rules", Fault::TooMany { found }));
     }
-    let rules = MatchRules::compile(rollout, &policy.rules)?;
+    pace.spend(POLICY_UNITS).await;
+    let rules = MatchRules::compile(rollout, &policy.rules, pace).await?;
     let sticky = policy
         .sticky
         .as_ref()
@@ -87,7 +104,7 @@ pub fn compile(rollout: &str, policy: &Policy) -> Result<CompiledPolicy, PolicyE
     }
     Ok(CompiledPolicy {
         rollout: rollout.into(),
-        generation: generation(policy),
+        generation: generation::in_slices(policy, pace).await,
         header: lane_header(namespace, name).into(),
         hosts,
         entry_hosts,
@@ -234,6 +251,11 @@ impl CompiledPolicy {
             Lane::Mirror => by_rule(lane),
             Lane::StableMirror => self.sticky.is_some() && by_rule(Lane::Mirror),
         }
+    }
+
+    /// How many entries its rules have.
+    pub(crate) fn entries(&self) -> usize {
+        self.rules.entries()
     }
 
     /// The name of a rule by its number in a [`Decision`].

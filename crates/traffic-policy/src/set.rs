@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use crate::host::{Found, HostIndex, Say, name_of, short_forms};
 use crate::needed::Needed;
+use crate::pace::{self, Pace};
 use crate::policy::CompiledPolicy;
 
 /// Space that [`PolicySet::candidates`] uses again for each request, so that none allocates once it
@@ -27,6 +28,12 @@ pub struct Candidate<'p> {
     pub at_entry: bool,
 }
 
+/// What one host takes, with its short forms, in units of [`Pace`].
+const HOST_UNITS: usize = 100;
+
+/// What looking at one entry of a rule takes.
+const ENTRY_UNITS: usize = 3;
+
 /// Compiled policies and the index from host to them.
 #[derive(Debug, Default)]
 pub struct PolicySet {
@@ -42,31 +49,41 @@ impl PolicySet {
     /// names by which that asks for services; `None` at a gateway, where names are as written. A policy
     /// can be in several sets: one that stays as it was when others change.
     pub fn new(policies: Vec<impl Into<Rc<CompiledPolicy>>>, domain: Option<&str>) -> Self {
-        let policies: Vec<Rc<CompiledPolicy>> = policies.into_iter().map(Into::into).collect();
-        let mut hosts = HostIndex::default();
-        let mut needed = Needed::default();
-        for (policy, number) in policies.iter().zip(0u32..) {
-            policy.needs(&mut needed);
-            let placed = policy.names_virtual_services();
-            let of_hosts = if placed { Say::Placed } else { Say::Anywhere };
-            let own = policy.hosts.iter().map(|host| (host, of_hosts));
-            let entries = policy.entry_hosts.iter().map(|host| (host, Say::Entry));
-            for (host, say) in own.chain(entries) {
-                hosts.insert(host, number, say);
-                for form in domain
-                    .map(|domain| short_forms(host, domain))
-                    .into_iter()
-                    .flatten()
-                {
-                    hosts.insert(&form, number, say);
-                }
+        let policies = policies.into_iter().map(Into::into).collect();
+        pace::all(Self::in_slices(policies, domain, &Pace::at_once()))
+    }
+
+    /// As [`Self::new`], with pauses.
+    pub async fn in_slices(
+        policies: Vec<Rc<CompiledPolicy>>,
+        domain: Option<&str>,
+        pace: &Pace,
+    ) -> Self {
+        let mut set = Self::default();
+        for policy in policies {
+            let hosts = policy.hosts.len() + policy.entry_hosts.len();
+            let entries = policy.entries().saturating_mul(ENTRY_UNITS);
+            pace.spend(entries.saturating_add(hosts * HOST_UNITS)).await;
+            set.add(policy, domain);
+        }
+        set
+    }
+
+    fn add(&mut self, policy: Rc<CompiledPolicy>, domain: Option<&str>) {
+        let number = u32::try_from(self.policies.len()).unwrap_or(u32::MAX);
+        policy.needs(&mut self.needed);
+        let placed = policy.names_virtual_services();
+        let of_hosts = if placed { Say::Placed } else { Say::Anywhere };
+        let own = policy.hosts.iter().map(|host| (host, of_hosts));
+        let entries = policy.entry_hosts.iter().map(|host| (host, Say::Entry));
+        for (host, say) in own.chain(entries) {
+            self.hosts.insert(host, number, say);
+            let forms = domain.map(|domain| short_forms(host, domain));
+            for form in forms.into_iter().flatten() {
+                self.hosts.insert(&form, number, say);
             }
         }
-        Self {
-            policies,
-            hosts,
-            needed,
-        }
+        self.policies.push(policy);
     }
 
     /// Headers, in lower case, of which a request has one if any policy has a say in it, be it by a rule, a key or a lane

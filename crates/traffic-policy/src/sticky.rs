@@ -25,7 +25,7 @@ impl Split {
         if sticky.keys.is_empty() {
             return Err(error("keys", Fault::NoKeys));
         }
-        let keys = Keys::compile(rollout, "sticky.keys", &sticky.keys)?;
+        let keys = Keys::compile(rollout, format_args!("sticky.keys"), &sticky.keys)?;
         let salt = &sticky.salt;
         // A NUL would let two salts and keys run into one.
         if salt.is_empty() || salt.len() > MAX_SALT || salt.contains(char::is_control) {

@@ -2,10 +2,15 @@
 //! order decides among rules, and nothing that is written makes compiling or deciding panic.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
 
 use proptest::prelude::*;
 use traffic_policy::config::{Match, Policy, Rule, StringMatch};
-use traffic_policy::{HostSpace, Lane, PolicySet, Request, compile};
+use traffic_policy::{
+    CompiledPolicy, HostSpace, Lane, Pace, PolicySet, Request, compile, compile_in_slices, slice,
+};
 
 /// The precedence in its plain form: the best of all hosts that match, where better is exact, then
 /// suffix, then prefix, then `*`, and longer among the same kind.
@@ -22,6 +27,18 @@ fn rank(pattern: &str, host: &str) -> Option<(u8, usize)> {
         return matches.then_some((2, suffix.len()));
     }
     (pattern == host).then_some((3, 0))
+}
+
+/// What `work` comes to, and how many slices it took.
+fn sliced<T>(work: impl Future<Output = T>) -> (T, usize) {
+    let mut work = pin!(work);
+    let mut slices = 1;
+    loop {
+        match slice(work.as_mut()) {
+            Poll::Ready(done) => return (done, slices),
+            Poll::Pending => slices += 1,
+        }
+    }
 }
 
 fn name() -> impl Strategy<Value = String> {
@@ -202,4 +219,66 @@ proptest! {
             Err(error) => prop_assert!(error.to_string().starts_with("rollout shop/reviews: ")),
         }
     }
+}
+
+/// Everything that a request could be decided by.
+fn shown(policy: Result<CompiledPolicy, impl std::fmt::Debug>) -> String {
+    let set = policy.map(|policy| PolicySet::new(vec![policy], Some("shop.svc.cluster.local")));
+    format!("{set:?}")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn slices_come_to_the_same(
+        hosts in prop::collection::vec(host(), 0..4),
+        texts in prop::collection::vec(conditions(), 0..12),
+        units in 0..300usize,
+    ) {
+        let rules = texts.into_iter().map(|[header, query, cookie]| {
+            let named = |name: &str, text: Option<StringMatch>| text.map(|text| (name.to_owned(), text)).into_iter().collect();
+            let matches = Match {
+                headers: named("x-user", header),
+                query_params: named("a", query),
+                cookies: named("a", cookie),
+                ..Match::default()
+            };
+            Rule { name: "r".to_owned(), lane: Lane::Canary, percent: None, keys: Vec::new(), matches: vec![matches] }
+        });
+        let policy = policy(hosts, rules.collect());
+        let pace = Pace::slices_of(units);
+        let (compiled, _) = sliced(compile_in_slices("shop/a", &policy, &pace));
+        let at_once = compile("shop/a", &policy);
+        if let (Ok(compiled), Ok(at_once)) = (&compiled, &at_once) {
+            prop_assert_eq!(compiled.generation(), at_once.generation());
+        }
+        prop_assert_eq!(shown(compiled), shown(at_once));
+    }
+}
+
+#[test]
+fn a_slice_does_so_much_and_no_more() {
+    let rule = |at: usize| Rule {
+        name: "r".to_owned(),
+        lane: Lane::Canary,
+        percent: None,
+        keys: Vec::new(),
+        matches: vec![Match {
+            headers: [("x-user".to_owned(), StringMatch::Exact(at.to_string()))].into(),
+            ..Match::default()
+        }],
+    };
+    let slices = |rules: usize| {
+        let policy = policy(vec!["a".to_owned()], (0..rules).map(rule).collect());
+        let pace = Pace::slices_of(200);
+        let (compiled, slices) = sliced(compile_in_slices("shop/a", &policy, &pace));
+        let policies = vec![Rc::new(compiled.unwrap())];
+        let (set, more) = sliced(PolicySet::in_slices(policies, None, &pace));
+        assert_eq!(set.len(), 1);
+        slices + more
+    };
+    let (few, many) = (slices(100), slices(1_000));
+    assert!(few > 20, "{few}");
+    assert!((few * 8..=few * 12).contains(&many), "{few}, {many}");
 }

@@ -21,7 +21,7 @@ impl Surroundings for Edge {
 
 fn keys(json: &str) -> Keys {
     let keys: Vec<StickyKey> = serde_json::from_str(json).unwrap();
-    Keys::compile("shop/reviews", "keys", &keys).unwrap()
+    Keys::compile("shop/reviews", format_args!("keys"), &keys).unwrap()
 }
 
 /// The bucket that a request falls into, of many.

@@ -16,6 +16,7 @@ use std::cmp::Reverse;
 
 use crate::matcher::MatchEntry;
 use crate::matcher::condition::{Condition, Part, Walks};
+use crate::pace::Pace;
 use crate::request::{Headers, Request, name_bit};
 
 use seen::Seen;
@@ -41,39 +42,19 @@ pub(super) struct Index {
 }
 
 impl Index {
-    pub(super) fn new(entries: &[MatchEntry]) -> Self {
-        let mut counts = Counts::new(entries);
-        for entry in entries {
-            entry.signs(&mut |_, sign| counts.add(sign.hash));
-        }
-        let mut index = Self::default();
-        let (mut shapes, mut filed, mut always) = (Vec::new(), Vec::new(), Vec::new());
-        for (entry, number) in entries.iter().zip(0u32..) {
-            let mut best: Option<(Rank, &Part, Sign)> = None;
-            entry.signs(&mut |part, sign| {
-                let rank = (Reverse(counts.of(sign.hash)), sign.shape);
-                if best.as_ref().is_none_or(|(other, ..)| rank > *other) {
-                    best = Some((rank, part, sign));
-                }
-            });
-            let Some((_, part, sign)) = best else {
-                always.push(number);
-                continue;
-            };
-            match part {
-                Part::Header(name) => index.headers |= name_bit(name),
-                Part::QueryParam(name) => index.query_params |= name_bit(name),
-                Part::Cookie(name) => index.cookies |= name_bit(name),
-                Part::Method | Part::Path => {}
+    pub(super) async fn new(entries: &[MatchEntry], pace: &Pace) -> Self {
+        let mut filing = Filing::default();
+        for pass in [Filing::see, Filing::count, Filing::file] {
+            for (entry, number) in entries.iter().zip(0u32..) {
+                pass(&mut filing, entry, number);
+                pace.spend(entry.units()).await;
             }
-            shapes.push((sign.name, sign.shape.into()));
-            filed.push((sign.hash, number));
         }
         Self {
-            shapes: Table::new(shapes),
-            entries: Table::new(filed),
-            always: always.into(),
-            ..index
+            shapes: Table::new(filing.shapes, pace).await,
+            entries: Table::new(filing.filed, pace).await,
+            always: filing.always.into(),
+            ..filing.index
         }
     }
 
@@ -130,6 +111,61 @@ impl Index {
             }
         }
         search
+    }
+}
+
+/// An index that is being made.
+#[derive(Default)]
+struct Filing {
+    /// How many signs there are.
+    signs: usize,
+    counts: Counts,
+    shapes: Vec<(u64, u32)>,
+    filed: Vec<(u64, u32)>,
+    always: Vec<u32>,
+    /// But for its tables.
+    index: Index,
+}
+
+impl Filing {
+    /// First, with each entry: how many signs are to be told apart.
+    fn see(&mut self, entry: &MatchEntry, _: u32) {
+        entry.signs(&mut |_, _| self.signs += 1);
+    }
+
+    /// Then: how many have each sign.
+    fn count(&mut self, entry: &MatchEntry, _: u32) {
+        if self.counts.0.is_empty() {
+            self.counts = Counts::new(self.signs);
+        }
+        entry.signs(&mut |_, sign| self.counts.add(sign.hash));
+    }
+
+    /// In the end: files the entry under the best of its signs.
+    fn file(&mut self, entry: &MatchEntry, number: u32) {
+        let mut best: Option<(Rank, &Part, Sign)> = None;
+        entry.signs(&mut |part, sign| {
+            let rank = (Reverse(self.counts.of(sign.hash)), sign.shape);
+            if best.as_ref().is_none_or(|(other, ..)| rank > *other) {
+                best = Some((rank, part, sign));
+            }
+        });
+        let Some((_, part, sign)) = best else {
+            self.always.push(number);
+            return;
+        };
+        match part {
+            Part::Header(name) => self.index.headers |= name_bit(name),
+            Part::QueryParam(name) => self.index.query_params |= name_bit(name),
+            Part::Cookie(name) => self.index.cookies |= name_bit(name),
+            Part::Method | Part::Path => {}
+        }
+        let shape = (sign.name, sign.shape.into());
+        // Nearly always the same again.
+        if self.shapes.last() != Some(&shape) {
+            self.shapes.push(shape);
+        }
+        self.filed.push((sign.hash, number));
     }
 }
 
@@ -219,21 +255,19 @@ impl MatchEntry {
 }
 
 /// How many entries have a sign, near enough.
+#[derive(Default)]
 struct Counts(Vec<u32>);
 
 impl Counts {
-    /// With room to tell the signs of `entries` apart.
-    fn new(entries: &[MatchEntry]) -> Self {
-        let mut signs = 0usize;
-        for entry in entries {
-            entry.signs(&mut |_, _| signs += 1);
-        }
+    /// With room to tell so many signs apart.
+    fn new(signs: usize) -> Self {
         Self(vec![0; (signs * 2).next_power_of_two()])
     }
 
     fn at(&self, sign: u64) -> usize {
         // The length is a power of two.
-        usize::try_from(sign & u64::from(u32::MAX)).unwrap_or_default() & (self.0.len() - 1)
+        usize::try_from(sign & u64::from(u32::MAX)).unwrap_or_default()
+            & self.0.len().wrapping_sub(1)
     }
 
     fn add(&mut self, sign: u64) {

@@ -101,6 +101,12 @@ impl Pattern {
         self.positions
     }
 
+    /// How large it is, in units of [`crate::Pace`].
+    pub(super) fn units(&self) -> usize {
+        let size = self.positions.saturating_add(self.whole.as_str().len());
+        size.saturating_mul(4)
+    }
+
     /// What a value that matches has to contain.
     pub(super) fn literals(&self) -> Literals {
         let pattern = self.whole.as_str().strip_prefix(BEFORE);

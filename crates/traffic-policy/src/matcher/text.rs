@@ -88,6 +88,14 @@ impl TextMatch {
         }
     }
 
+    /// How large it is, in units of [`crate::Pace`].
+    pub(super) fn units(&self) -> usize {
+        match self {
+            Self::Regex(pattern) => pattern.units(),
+            _ => 5,
+        }
+    }
+
     pub(super) fn matches(&self, value: &[u8], searches: &Searches) -> bool {
         match self {
             Self::Present => true,

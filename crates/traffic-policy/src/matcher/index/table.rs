@@ -1,6 +1,11 @@
 //! A table from hashes to numbers, made once.
 
-use crate::sorted::sorted;
+use std::collections::BinaryHeap;
+
+use crate::pace::Pace;
+
+/// What finding the place of one pair takes, in units of [`Pace`].
+const PAIR_UNITS: usize = 8;
 
 /// Pairs in order, found by the upper bits of the hash. Several numbers may have one hash.
 #[derive(Debug, Default)]
@@ -13,9 +18,22 @@ pub(super) struct Table {
 }
 
 impl Table {
-    pub(super) fn new(pairs: Vec<(u64, u32)>) -> Self {
-        let mut pairs = sorted(pairs);
-        pairs.dedup();
+    pub(super) async fn new(pairs: Vec<(u64, u32)>, pace: &Pace) -> Self {
+        // As `sorted` does, but with pauses.
+        let mut heap = BinaryHeap::from(pairs);
+        let mut pairs = Vec::with_capacity(heap.len());
+        while let Some(pair) = heap.pop() {
+            if pairs.last() != Some(&pair) {
+                pairs.push(pair);
+            }
+            pace.spend(PAIR_UNITS).await;
+        }
+        pairs.reverse();
+        Self::of_sorted(pairs)
+    }
+
+    // Apart: what a future keeps between two pauses is slow to get at, and more of a module.
+    fn of_sorted(pairs: Vec<(u64, u32)>) -> Self {
         if pairs.is_empty() {
             return Self::default();
         }
@@ -23,8 +41,8 @@ impl Table {
         let places = (pairs.len() * 2).next_power_of_two();
         let shift = 64 - places.ilog2();
         let mut starts = Vec::with_capacity(places + 1);
-        for (pair, number) in pairs.iter().zip(0u32..) {
-            let place = usize::try_from(pair.0 >> shift).unwrap_or_default();
+        for ((hash, _), number) in pairs.iter().zip(0u32..) {
+            let place = usize::try_from(hash >> shift).unwrap_or_default();
             while starts.len() <= place {
                 starts.push(number);
             }
@@ -71,6 +89,11 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pace;
+
+    fn table(pairs: Vec<(u64, u32)>) -> Table {
+        pace::all(Table::new(pairs, &Pace::at_once()))
+    }
 
     fn find(table: &Table, hash: u64) -> Vec<u32> {
         let start = table.start(hash).into_iter();
@@ -84,7 +107,7 @@ mod tests {
             .rev()
             .map(|number| (hash(u64::from(number % 400)), number))
             .collect();
-        let table = Table::new(pairs);
+        let table = table(pairs);
         for number in 0..400u32 {
             let expected: Vec<u32> = (number..1_000).step_by(400).collect();
             assert_eq!(find(&table, hash(u64::from(number))), expected);
@@ -100,7 +123,7 @@ mod tests {
             vec![(u64::MAX, 2), (0, 1)],
             vec![(1, 3), (0, 1), (1, 2)],
         ] {
-            let table = Table::new(pairs.clone());
+            let table = table(pairs.clone());
             for hash in [0, 1, u64::MAX - 1, u64::MAX] {
                 let expected = pairs.iter().filter(|(other, _)| *other == hash);
                 let mut expected: Vec<u32> = expected.map(|(_, number)| *number).collect();
@@ -108,6 +131,6 @@ mod tests {
                 assert_eq!(find(&table, hash), expected, "{pairs:?}");
             }
         }
-        assert!(find(&Table::new(Vec::new()), 0).is_empty());
+        assert!(find(&table(Vec::new()), 0).is_empty());
     }
 }

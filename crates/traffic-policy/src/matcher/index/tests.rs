@@ -8,6 +8,7 @@ use crate::config::{Match, Rule, StringMatch};
 use crate::lane::Lane;
 use crate::matcher::MatchRules;
 use crate::matcher::condition::Walks;
+use crate::pace::{self, Pace};
 use crate::request::Request;
 
 fn rule(at: usize, matches: Vec<Match>) -> Rule {
@@ -18,6 +19,10 @@ fn rule(at: usize, matches: Vec<Match>) -> Rule {
         keys: Vec::new(),
         matches,
     }
+}
+
+fn compiled(rules: &[Rule]) -> MatchRules {
+    pace::all(MatchRules::compile("shop/reviews", rules, &Pace::at_once())).unwrap()
 }
 
 /// Few letters and short, so that conditions are met.
@@ -110,7 +115,7 @@ proptest! {
             .enumerate()
             .map(|(at, matches)| rule(at, matches))
             .collect();
-        let rules = MatchRules::compile("shop/reviews", &rules).unwrap();
+        let rules = compiled(&rules);
         for headers in requests {
             let request = Request::read(&headers[..], |_, _| {});
             let walked = rules.entries.iter().position(|entry| entry.matches(&Walks::new(&request)));
@@ -194,7 +199,7 @@ fn few_are_looked_at() {
     for (kind, write) in kinds {
         let entry = |at| rule(at, vec![write(at).0]);
         let rules: Vec<Rule> = (0..1_000).map(entry).collect();
-        let rules = MatchRules::compile("shop/reviews", &rules).unwrap();
+        let rules = compiled(&rules);
         let (_, headers) = write(999);
         let request = Request::read(&headers[..], |_, _| {});
         let search = rules.index.search(&rules.entries, &request);

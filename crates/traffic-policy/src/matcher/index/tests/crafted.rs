@@ -1,8 +1,7 @@
 //! Requests that are made to cost much.
 
-use super::rule;
+use super::{compiled, rule};
 use crate::config::{Match, StringMatch};
-use crate::matcher::MatchRules;
 use crate::request::{Request, Searches};
 
 /// What a request has cost.
@@ -22,7 +21,7 @@ fn cost(entries: impl IntoIterator<Item = Match>, headers: &[(&str, String)]) ->
         .enumerate()
         .map(|(at, entry)| rule(at, vec![entry]))
         .collect();
-    let rules = MatchRules::compile("shop/reviews", &rules).unwrap();
+    let rules = compiled(&rules);
     let request = Request::read(headers, |_, _| {});
     let search = rules.index.search(&rules.entries, &request);
     let (steps, walked) = request.searches().taken();
