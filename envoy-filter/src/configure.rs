@@ -1,13 +1,15 @@
 //! From a plugin's configuration to what requests are asked about. Whatever is wrong is left out and
 //! said, and the rest works; in place of a policy that is wrong stays the last good one of its Rollout.
 
-use std::borrow::Cow;
 use std::rc::Rc;
 
-use traffic_policy::config::{Policy, Trust};
-use traffic_policy::{CompiledPolicy, PolicySet, compile};
+use traffic_policy::config::Trust;
+use traffic_policy::{CompiledPolicy, Pace, PolicySet, compile_in_slices};
 
-use crate::json;
+use crate::json::{self, Reader};
+
+/// What it takes to forget a rule as it was written, in units of [`Pace`].
+const RULE_UNITS: usize = 20;
 
 /// The proxy that the filter runs in, from Istio's node id: `sidecar~10.1.2.3~pod.shop~shop.svc.cluster.local`
 /// (Istio 1.29.1 `pilot/pkg/model/context.go`, `ParseServiceNodeWithMetadata`).
@@ -59,23 +61,35 @@ pub(crate) enum Fault {
     Cookie(String),
 }
 
-/// Reads `json`, a plugin's configuration. Empty means default, as Istio sends it for a WasmPlugin
-/// without `pluginConfig`. `before`: the policies in force. `cookies`: they can be issued.
+/// Reads `json`, the configuration of a plugin in the proxy `node_id`. Empty means default, as Istio sends it for a
+/// WasmPlugin without `pluginConfig`. `before`: the policies in force. `cookies`: they can be issued.
 ///
 /// Each field is read on its own, so that one which is wrong, or one too many, never takes policies
 /// or `trust` with it. A `trust` that can't be read means an edge: a lane that is lost there follows
-/// the weights, where a forged one would have been believed.
-pub(crate) fn configure(
-    json: &[u8],
-    proxy: Proxy<'_>,
-    before: Option<&PolicySet>,
+/// the weights, where a forged one would have been believed. What is no JSON, wherever that is, takes all with it.
+pub(crate) async fn configure(
+    json: Vec<u8>,
+    node_id: Vec<u8>,
+    before: Option<Rc<PolicySet>>,
     cookies: bool,
+    pace: Pace,
 ) -> Configured {
-    let json = if json.is_empty() { b"{}" } else { json };
-    let fields = str::from_utf8(json)
-        .map_err(|error| error.to_string())
-        .and_then(|json| json::members(json).map_err(|error| error.to_string()));
-    let fields = match fields {
+    let json = if json.is_empty() { b"{}" } else { &json[..] };
+    let proxy = Proxy::from_node_id(&node_id);
+    let fields = match str::from_utf8(json) {
+        Ok(text) => {
+            let mut reader = Reader::new(text);
+            let fields = fields(&mut reader, before.as_deref(), &pace).await;
+            let fields = fields.and_then(|fields| reader.end().map(|()| fields));
+            fields.map_err(|error| reader.placed(error, None).to_string())
+        }
+        Err(error) => Err(error.to_string()),
+    };
+    let Fields {
+        trust,
+        policies,
+        mut faults,
+    } = match fields {
         Ok(fields) => fields,
         Err(why) => {
             return Configured {
@@ -84,19 +98,7 @@ pub(crate) fn configure(
             };
         }
     };
-    let mut faults = Vec::new();
-    let (mut trust, mut policies) = (Some(Trust::default()), Some(Vec::new()));
-    for (name, value) in fields {
-        match &*name {
-            "trust" => trust = or_fault(json::read(value), &name, &mut faults),
-            "rollouts" => {
-                policies = or_fault(json::members(value), &name, &mut faults)
-                    .map(|rollouts| compiled(rollouts, before, &mut faults));
-            }
-            _ => faults.push(Fault::Field(format!("unknown field `{name}`"))),
-        }
-    }
-    let edge = proxy.is_edge(trust.unwrap_or(Trust::Edge));
+    let edge = proxy.is_edge(trust);
     if edge && !cookies {
         faults.extend(policies.iter().flatten().filter_map(|policy| {
             let (name, _) = policy.issue()?;
@@ -104,7 +106,10 @@ pub(crate) fn configure(
             Some(Fault::Cookie(format!("rollout {rollout}: cookie {name:?}")))
         }));
     }
-    let policies = policies.map(|policies| PolicySet::new(policies, proxy.domain));
+    let policies = match policies {
+        Some(policies) => Some(PolicySet::in_slices(policies, proxy.domain, &pace).await),
+        None => None,
+    };
     Configured {
         edge: Some(edge),
         policies,
@@ -112,41 +117,129 @@ pub(crate) fn configure(
     }
 }
 
-/// The value of the field `name`; if it can't be read, `None` and a fault.
-fn or_fault<T>(read: Result<T, json::Error>, name: &str, faults: &mut Vec<Fault>) -> Option<T> {
-    read.map_err(|error| faults.push(Fault::Field(format!("{name}: {error}"))))
-        .ok()
+/// What is read of a configuration.
+struct Fields {
+    trust: Trust,
+    policies: Option<Vec<Rc<CompiledPolicy>>>,
+    faults: Vec<Fault>,
 }
 
-/// The policies that can be compiled; for each that can't, a fault, and the one in force.
-fn compiled(
-    rollouts: Vec<(Cow<'_, str>, &str)>,
+async fn fields(
+    reader: &mut Reader<'_>,
+    before: Option<&PolicySet>,
+    pace: &Pace,
+) -> Result<Fields, json::Error> {
+    let mut fields = Fields {
+        trust: Trust::default(),
+        policies: Some(Vec::new()),
+        faults: Vec::new(),
+    };
+    reader.begin(b'{', &"a map")?;
+    let mut is_first = true;
+    while reader.next_member(is_first)? {
+        is_first = false;
+        let name = reader.name()?;
+        let start = reader.start();
+        let read = match &*name {
+            "trust" => {
+                let trust = json::read(reader);
+                fields.trust = trust.as_ref().copied().unwrap_or(Trust::Edge);
+                trust.map(drop)
+            }
+            "rollouts" => match reader.begin(b'{', &"a map") {
+                Ok(()) => {
+                    let policies = policies(reader, before, &mut fields.faults, pace).await?;
+                    fields.policies = Some(policies);
+                    continue;
+                }
+                Err(error) => {
+                    fields.policies = None;
+                    Err(error)
+                }
+            },
+            _ => {
+                reader.skip(start, pace).await?;
+                fields
+                    .faults
+                    .push(Fault::Field(format!("unknown field `{name}`")));
+                continue;
+            }
+        };
+        if let Err(error) = read {
+            let why = reader.placed(error, Some(start));
+            fields.faults.push(Fault::Field(format!("{name}: {why}")));
+            reader.skip(start, pace).await?;
+        }
+    }
+    Ok(fields)
+}
+
+/// The policies that can be compiled; for each that can't, a fault, and the one in force. The reader has begun with them.
+async fn policies(
+    reader: &mut Reader<'_>,
     before: Option<&PolicySet>,
     faults: &mut Vec<Fault>,
-) -> Vec<Rc<CompiledPolicy>> {
-    let mut policies = Vec::with_capacity(rollouts.len());
-    for (rollout, policy) in rollouts {
-        match one(&rollout, policy) {
+    pace: &Pace,
+) -> Result<Vec<Rc<CompiledPolicy>>, json::Error> {
+    let mut policies = Vec::new();
+    let mut is_first = true;
+    while reader.next_member(is_first)? {
+        is_first = false;
+        let rollout = reader.name()?;
+        let start = reader.start();
+        let compiled = match json::policy(reader, pace).await {
+            Ok(policy) => {
+                let compiled = compile_in_slices(&rollout, &policy, pace).await;
+                // Many small pieces of memory, which take their time too.
+                let mut rules = policy.rules;
+                while rules.pop().is_some() {
+                    pace.spend(RULE_UNITS).await;
+                }
+                compiled.map_err(|error| error.to_string())
+            }
+            Err(error) => {
+                let why = reader.placed(error, Some(start));
+                Err(format!("rollout {rollout}: {why}"))
+            }
+        };
+        match compiled {
             Ok(policy) => policies.push(Rc::new(policy)),
             Err(fault) => {
+                // It may be no JSON at all.
+                reader.skip(start, pace).await?;
                 policies.extend(before.and_then(|before| before.of(&rollout)).cloned());
                 faults.push(Fault::Policy(fault));
             }
         }
     }
-    policies
-}
-
-/// One Rollout's policy, or the line that says what is wrong with it.
-fn one(rollout: &str, policy: &str) -> Result<CompiledPolicy, String> {
-    let policy: Policy =
-        json::read(policy).map_err(|error| format!("rollout {rollout}: {error}"))?;
-    compile(rollout, &policy).map_err(|error| error.to_string())
+    Ok(policies)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::task::Poll;
+
     use super::*;
+
+    /// What comes of a configuration, and in how many slices.
+    fn paced(json: &[u8], before: Option<Rc<PolicySet>>, pace: Pace) -> (Configured, usize) {
+        let (json, node_id) = (json.to_vec(), SIDECAR.to_vec());
+        let mut work = pin!(configure(json, node_id, before, false, pace));
+        let mut slices = 1;
+        loop {
+            match traffic_policy::slice(work.as_mut()) {
+                Poll::Ready(configured) => return (configured, slices),
+                Poll::Pending => slices += 1,
+            }
+        }
+    }
+
+    fn configured(json: &[u8], before: Option<Rc<PolicySet>>) -> Configured {
+        let (configured, slices) = paced(json, before, Pace::at_once());
+        assert_eq!(slices, 1);
+        configured
+    }
 
     #[test]
     fn a_node_id_says_what_kind_of_proxy_it_is() {
@@ -173,7 +266,7 @@ mod tests {
 
     /// Whether an edge, how many policies, and the faults, of a sidecar's configuration.
     fn read(json: &str) -> (Option<bool>, Option<usize>, Vec<Fault>) {
-        let configured = configure(json.as_bytes(), Proxy::from_node_id(SIDECAR), None, false);
+        let configured = configured(json.as_bytes(), None);
         let policies = configured.policies.map(|policies| policies.len());
         (configured.edge, policies, configured.faults)
     }
@@ -196,16 +289,13 @@ mod tests {
 
     #[test]
     fn a_bad_policy_leaves_the_last_good_one_of_its_rollout() {
-        let sidecar = Proxy::from_node_id(SIDECAR);
-        let good = configure(
+        let good = configured(
             br#"{"rollouts": {"shop/a": {"hosts": ["a"]}, "shop/b": {"hosts": ["b"]}}}"#,
-            sidecar,
             None,
-            false,
         );
-        let before = good.policies.unwrap();
+        let before = Rc::new(good.policies.unwrap());
         let bad = br#"{"rollouts": {"shop/a": {"host": []}, "shop/c": {"host": []}}}"#;
-        let after = configure(bad, sidecar, Some(&before), false);
+        let after = configured(bad, Some(Rc::clone(&before)));
         assert_eq!(after.faults.len(), 2);
         let after = after.policies.unwrap();
         let rollouts: Vec<&str> = after.iter().map(|policy| policy.rollout()).collect();
@@ -275,5 +365,68 @@ mod tests {
             assert!(matches!(faults[..], [Fault::Configuration(_)]), "{json}");
         }
         assert_eq!(read(""), (Some(false), Some(0), Vec::new()));
+    }
+
+    /// With what is wrong in all ways.
+    const ALL: &str = r#"{"trust": "edge", "odd": [{"a": 1}, "]"], "rollouts": {
+        "shop/a": {"hosts": ["a"], "rules": [{"name": "r", "lane": "canary", "match": [{"path": {"regex": "a+"}}]}]},
+        "shop/b": {"rules": [{"name": "r", "lane": "canary"}, {"name": "s", "lane": "carnay"}], "hosts": ["b"]},
+        "shop/c": {"hosts": ["c"], "rules": {}}, "shop/d": [{}, {}], "shop/e": {"hosts": []}, "shop/f": {"hosts": ["f"], "hosts": []},
+        "shop/g": {"host": ["c"]}}, "trust": "egde"}"#;
+
+    #[test]
+    fn slices_come_to_the_same() {
+        let before = br#"{"rollouts": {"shop/b": {"hosts": ["b"]}}}"#;
+        let before = Rc::new(configured(before, None).policies.unwrap());
+        let (at_once, _) = paced(ALL.as_bytes(), Some(Rc::clone(&before)), Pace::at_once());
+        assert_eq!(
+            at_once.faults.iter().map(said).collect::<Vec<_>>(),
+            [
+                "unknown field `odd`",
+                "rollout shop/b: unknown variant `carnay`, expected one of `canary`, `stable`, `mirror`, `stable-mirror` at line 1 column 74",
+                "rollout shop/c: invalid type: map, expected a sequence at line 1 column 26",
+                "rollout shop/d: invalid type: sequence, expected struct Policy at line 1 column 0",
+                "rollout shop/e: hosts: the list is empty, expected at least one host",
+                "rollout shop/f: duplicate field `hosts` at line 1 column 24",
+                "rollout shop/g: unknown field `host`, expected one of `hosts`, `virtualServices`, `lanes`, `rules`, `sticky`, `entryHosts`, `secret` at line 1 column 7",
+                "trust: unknown variant `egde`, expected one of `edge`, `mesh`, `auto` at line 1 column 6",
+            ]
+        );
+        let policies = at_once.policies.as_ref().unwrap();
+        let rollouts: Vec<&str> = policies.iter().map(|policy| policy.rollout()).collect();
+        assert_eq!(rollouts, ["shop/a", "shop/b"]);
+        for units in [0, 1, 7, 100, 1_000] {
+            let pace = Pace::slices_of(units);
+            let (slowly, slices) = paced(ALL.as_bytes(), Some(Rc::clone(&before)), pace);
+            assert_eq!(format!("{slowly:?}"), format!("{at_once:?}"));
+            assert!(slices > 2 || units > 500, "{slices}");
+        }
+    }
+
+    fn said(fault: &Fault) -> &str {
+        match fault {
+            Fault::Configuration(why)
+            | Fault::Field(why)
+            | Fault::Policy(why)
+            | Fault::Cookie(why) => why,
+        }
+    }
+
+    #[test]
+    fn what_ends_too_soon_is_nothing_at_all() {
+        for end in 1..ALL.len() {
+            let json = &ALL[..end];
+            let mut reader = Reader::new(json);
+            let start = reader.start();
+            let pace = Pace::at_once();
+            let mut skip = pin!(reader.skip(start, &pace));
+            let Poll::Ready(Err(error)) = traffic_policy::slice(skip.as_mut()) else {
+                panic!("{json}");
+            };
+            let why = error.at(json.as_bytes()).to_string();
+            let (configured, _) = paced(json.as_bytes(), None, Pace::slices_of(50));
+            assert_eq!(configured.faults, [Fault::Configuration(why)], "{json}");
+            assert!(configured.policies.is_none() && configured.edge.is_none());
+        }
     }
 }

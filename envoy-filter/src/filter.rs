@@ -1,6 +1,12 @@
 //! The filter of one VM: the plugins that are configured in it, and one request after the other.
 
-use crate::configure::{Proxy, configure};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use traffic_policy::{Pace, slice};
+
+use crate::configure::{Configured, configure};
 use crate::cookies::Waiting;
 use crate::decide::{Look, Space};
 use crate::glance::Glance;
@@ -17,6 +23,14 @@ const NODE_ID: &str = "xds\0node\0id";
 const NODE_ID_BEFORE: &str = "node\0id";
 const PLUGIN_NAME: &str = "plugin_name";
 
+/// The longest configuration that is taken over at once though there are policies to go on with: what is below takes no
+/// longer than a slice or two.
+const AT_ONCE_BYTES: usize = 16 * 1024;
+/// How much of a longer one is taken over before requests have their turn, in units of [`Pace`]: about a millisecond.
+const SLICE_UNITS: usize = 75_000;
+/// How often, in milliseconds. It comes later: Envoy's clock for timers goes in steps, of 4 ms with most kernels.
+const SLICE_EVERY: u32 = 1;
+
 /// All that lives as long as the VM.
 ///
 /// Each plugin's filter decides with its own policies, so one that is gone, or not in this listener's
@@ -31,7 +45,17 @@ pub(crate) struct Filter<const COOKIES: bool> {
     glance: Glance,
     space: Space,
     waiting: Waiting,
+    pending: Vec<Pending>,
 }
+
+/// A configuration that is being taken over.
+struct Pending {
+    /// The context that it belongs to, whose timer goes on with it.
+    root: u32,
+    work: Work,
+}
+
+type Work = Pin<Box<dyn Future<Output = Configured>>>;
 
 impl<const COOKIES: bool> Filter<COOKIES> {
     pub(crate) fn new() -> Self {
@@ -42,6 +66,7 @@ impl<const COOKIES: bool> Filter<COOKIES> {
             glance: Glance::default(),
             space: Space::default(),
             waiting: Waiting::default(),
+            pending: Vec::new(),
         }
     }
 
@@ -57,32 +82,75 @@ impl<const COOKIES: bool> Filter<COOKIES> {
     /// Takes over the configuration, of `size` bytes, of the plugin that is being configured in the
     /// context `root`. What can't be used is reported; in place of what can't be read, the last that
     /// could stays in force.
+    ///
+    /// Where policies are in force, a long one is taken over in slices ([`Self::tick`]), and they go on until it is ready. Where
+    /// there are none it is done here: a proxy that begins serves no request without its policies.
     pub(crate) fn configure(&mut self, host: &mut impl Host, root: u32, size: usize) {
         let (mut name, mut node_id) = (Vec::new(), Vec::new());
         host.property(PLUGIN_NAME, &mut name);
         if !host.property(NODE_ID, &mut node_id) {
             host.property(NODE_ID_BEFORE, &mut node_id);
         }
-        let proxy = Proxy::from_node_id(&node_id);
-        let json = host.plugin_configuration(size).unwrap_or_default();
-        let before = self.plugins.named(&name).map(|plugin| &*plugin.policies);
-        let configured = configure(json, proxy, before, COOKIES);
-        report::faults(host, &name, &configured);
-        self.plugins.configured(root, name, configured);
-        self.metrics.changed();
+        let json = host.plugin_configuration(size).unwrap_or_default().to_vec();
+        let before = self.plugins.named(&name);
+        let before = before.map(|plugin| Rc::clone(&plugin.policies));
+        let in_force = before.as_ref().is_some_and(|before| !before.is_empty());
+        let pace = if in_force && json.len() > AT_ONCE_BYTES {
+            Pace::slices_of(SLICE_UNITS)
+        } else {
+            Pace::at_once()
+        };
+        let mut work: Work = Box::pin(configure(json, node_id, before, COOKIES, pace));
+        self.plugins.begin(root, name);
         self.alone(host, root);
-        let mut plugins = self.plugins.in_force();
-        // Without a policy there is nothing to tell, unless something has to be taken back.
-        if plugins.any(|plugin| !plugin.policies.is_empty()) || self.metrics.has_announced() {
-            host.tick_every(TICK_MILLISECONDS);
+        if let Poll::Ready(configured) = slice(work.as_mut()) {
+            self.ready(host, root, configured);
+            if self.has_to_tell() {
+                host.tick_every(TICK_MILLISECONDS);
+            }
+        } else {
+            self.pending.push(Pending { root, work });
+            host.tick_every(SLICE_EVERY);
         }
     }
 
-    /// Some time has passed in the context `root`: the proxy is told what was counted, and which policies are in force.
+    /// The timer of the context `root`: its configuration is taken over by one slice more, or there is none to be taken over,
+    /// and the proxy is told what was counted, and which policies are in force.
     pub(crate) fn tick(&mut self, host: &mut impl Host, root: u32) {
-        self.metrics.flush(host);
-        self.alone(host, root);
-        self.metrics.announce(host, &self.plugins);
+        let mut all = self.pending.iter();
+        let Some(at) = all.position(|pending| pending.root == root) else {
+            self.metrics.flush(host);
+            self.alone(host, root);
+            self.metrics.announce(host, &self.plugins);
+            return;
+        };
+        let mut pending = self.pending.swap_remove(at);
+        let Poll::Ready(configured) = slice(pending.work.as_mut()) else {
+            self.pending.push(pending);
+            return;
+        };
+        self.metrics.forget(host, root);
+        self.ready(host, root, configured);
+        let told = self.has_to_tell();
+        host.tick_every(if told { TICK_MILLISECONDS } else { 0 });
+    }
+
+    /// The configuration of the context `root` is what requests are decided by from now on, if it is the one in force.
+    fn ready(&mut self, host: &mut impl Host, root: u32, configured: Configured) {
+        let Configured {
+            edge,
+            policies,
+            faults,
+        } = configured;
+        let name = self.plugins.configured(root, edge, policies);
+        report::faults(host, name, &faults);
+        self.metrics.changed();
+    }
+
+    /// Without a policy there is nothing to tell, unless something has to be taken back.
+    fn has_to_tell(&self) -> bool {
+        let mut plugins = self.plugins.in_force();
+        plugins.any(|plugin| !plugin.policies.is_empty()) || self.metrics.has_announced()
     }
 
     /// A request begins, under the configuration of the context `root`.
@@ -90,7 +158,12 @@ impl<const COOKIES: bool> Filter<COOKIES> {
         if self.plugins.begun(root) {
             self.metrics.changed();
             // It may have had no timer, and that of the other one ends.
-            host.tick_every(TICK_MILLISECONDS);
+            let is_pending = self.pending.iter().any(|pending| pending.root == root);
+            host.tick_every(if is_pending {
+                SLICE_EVERY
+            } else {
+                TICK_MILLISECONDS
+            });
         }
     }
 
@@ -111,7 +184,8 @@ impl<const COOKIES: bool> Filter<COOKIES> {
         host.act_as(root);
         for other in gone {
             self.plugins.deleted(other);
-            self.metrics.deleted(host, other);
+            self.pending.retain(|pending| pending.root != other);
+            self.metrics.forget(host, other);
             self.metrics.changed();
         }
     }
@@ -132,6 +206,7 @@ impl<const COOKIES: bool> Filter<COOKIES> {
             glance,
             space,
             waiting,
+            pending: _,
         } = self;
         let Some(plugin) = current(plugins, &mut space.plugin_name, host) else {
             return;

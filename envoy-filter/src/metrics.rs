@@ -106,8 +106,9 @@ impl Metrics {
         }
     }
 
-    /// Forgets the numbers of a configuration that is gone; what was counted under it is told before.
-    pub(crate) fn deleted(&mut self, host: &mut impl Host, root: u32) {
+    /// Forgets the numbers of a configuration that is gone, or goes on with other policies, which have other rules by these
+    /// numbers; what was counted under it is told before.
+    pub(crate) fn forget(&mut self, host: &mut impl Host, root: u32) {
         self.flush(host);
         self.counts.retain(|count| count.key.root != root);
     }

@@ -10,8 +10,6 @@ use std::rc::Rc;
 
 use traffic_policy::PolicySet;
 
-use crate::configure::Configured;
-
 /// One configuration of one plugin, ready for requests.
 #[derive(Debug)]
 pub(crate) struct Plugin {
@@ -29,16 +27,13 @@ pub(crate) struct Plugin {
 pub(crate) struct Plugins(Vec<Plugin>);
 
 impl Plugins {
-    /// Takes what was configured in the context `root`; it is in force from now on. In place of what could not be read
-    /// stays what was in force.
-    pub(crate) fn configured(&mut self, root: u32, name: Vec<u8>, configured: Configured) {
+    /// The plugin `name` is being configured in the context `root`, which is in force from now on: with what was in force,
+    /// until its own is there.
+    pub(crate) fn begin(&mut self, root: u32, name: Vec<u8>) {
         let before = self.named(&name);
-        let edge = configured
-            .edge
-            // Until something is read, the safe side.
-            .unwrap_or_else(|| before.is_none_or(|before| before.edge));
-        let policies = configured.policies.map(Rc::new);
-        let policies = policies.or_else(|| before.map(|before| Rc::clone(&before.policies)));
+        // Until something is read, the safe side.
+        let edge = before.is_none_or(|before| before.edge);
+        let policies = before.map(|before| Rc::clone(&before.policies));
         self.deleted(root);
         self.0.push(Plugin {
             name,
@@ -46,6 +41,25 @@ impl Plugins {
             edge,
             policies: policies.unwrap_or_default(),
         });
+    }
+
+    /// Takes what was configured in the context `root`. In place of what could not be read stays what is there. Gives the
+    /// plugin's name.
+    pub(crate) fn configured(
+        &mut self,
+        root: u32,
+        edge: Option<bool>,
+        policies: Option<PolicySet>,
+    ) -> &[u8] {
+        let mut plugins = self.0.iter_mut();
+        let Some(plugin) = plugins.find(|plugin| plugin.root == root) else {
+            return &[];
+        };
+        plugin.edge = edge.unwrap_or(plugin.edge);
+        if let Some(policies) = policies {
+            plugin.policies = Rc::new(policies);
+        }
+        &plugin.name
     }
 
     /// A request begins under the configuration of the context `root`, so that is the one in force. True if another was.
@@ -111,12 +125,9 @@ impl Plugins {
 mod tests {
     use super::*;
 
-    fn configured(edge: Option<bool>) -> Configured {
-        Configured {
-            edge,
-            policies: None,
-            faults: Vec::new(),
-        }
+    fn configure(plugins: &mut Plugins, root: u32, name: &[u8], edge: Option<bool>) {
+        plugins.begin(root, name.to_vec());
+        assert_eq!(plugins.configured(root, edge, None), name);
     }
 
     fn edge(plugins: &Plugins, name: &[u8]) -> Option<bool> {
@@ -126,9 +137,9 @@ mod tests {
     #[test]
     fn what_a_request_begins_under_is_in_force() {
         let mut plugins = Plugins::default();
-        plugins.configured(1, b"p".to_vec(), configured(Some(true)));
-        plugins.configured(2, b"q".to_vec(), configured(Some(true)));
-        plugins.configured(3, b"p".to_vec(), configured(Some(false)));
+        configure(&mut plugins, 1, b"p", Some(true));
+        configure(&mut plugins, 2, b"q", Some(true));
+        configure(&mut plugins, 3, b"p", Some(false));
         assert_eq!(
             (edge(&plugins, b"p"), edge(&plugins, b"q")),
             (Some(false), Some(true))
@@ -159,11 +170,11 @@ mod tests {
     fn one_plugin_with_two_configurations_is_the_only_one() {
         let mut plugins = Plugins::default();
         assert!(plugins.only().is_none());
-        plugins.configured(1, b"p".to_vec(), configured(Some(true)));
-        plugins.configured(2, b"p".to_vec(), configured(None));
+        configure(&mut plugins, 1, b"p", Some(true));
+        configure(&mut plugins, 2, b"p", None);
         assert_eq!(plugins.only().map(|plugin| plugin.root), Some(2));
         assert_eq!(edge(&plugins, b"p"), Some(true), "what was in force stays");
-        plugins.configured(3, b"q".to_vec(), configured(None));
+        configure(&mut plugins, 3, b"q", None);
         assert!(plugins.only().is_none());
         assert_eq!(edge(&plugins, b"q"), Some(true), "the safe side");
     }

@@ -5,19 +5,19 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::configure::{Configured, Fault};
+use crate::configure::Fault;
 use crate::host::{Counter, Host};
 
-/// Reports the faults of the latest configuration of the plugin `name`, unless another worker has.
-pub(crate) fn faults(host: &mut impl Host, name: &[u8], configured: &Configured) {
+/// Reports `faults`, those of the latest configuration of the plugin `name`, unless another worker has.
+pub(crate) fn faults(host: &mut impl Host, name: &[u8], faults: &[Fault]) {
     let plugin = String::from_utf8_lossy(name);
     let key = format!("serin.reported.{plugin}");
     let mut noted = Vec::new();
     let version = host.shared(&key, &mut noted);
     let mut note = Vec::new();
-    if !configured.faults.is_empty() {
+    if !faults.is_empty() {
         let mut hasher = DefaultHasher::new();
-        configured.faults.hash(&mut hasher);
+        faults.hash(&mut hasher);
         note.extend(hasher.finish().to_le_bytes());
     }
     // An empty note, when all is well again, lets the same fault be said anew. A note that another
@@ -25,7 +25,7 @@ pub(crate) fn faults(host: &mut impl Host, name: &[u8], configured: &Configured)
     if note == noted || !host.set_shared(&key, &note, version) {
         return;
     }
-    for fault in &configured.faults {
+    for fault in faults {
         let (counter, what, why) = match fault {
             Fault::Configuration(why) => (
                 Counter::ConfigurationRefused,

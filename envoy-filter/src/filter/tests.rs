@@ -3,6 +3,7 @@
 mod hops;
 mod keys;
 mod metrics;
+mod slices;
 
 use super::*;
 use crate::host::Counter;
@@ -63,6 +64,10 @@ impl Bench {
         self.proxy.acting = root;
         self.filter.tick(&mut self.proxy, root);
         std::mem::take(&mut self.proxy.calls)
+    }
+
+    fn timer(&self, root: u32) -> Option<u32> {
+        self.proxy.ticks.get(&root).copied()
     }
 
     fn on_route(mut self, name: &str, virtual_service: &str) -> Self {

@@ -19,7 +19,7 @@ impl Error {
     }
 
     /// With the place: behind `passed`, which is what was read.
-    pub(super) fn at(mut self, passed: &[u8]) -> Self {
+    pub(crate) fn at(mut self, passed: &[u8]) -> Self {
         let lines = passed.split(|byte| *byte == b'\n');
         let (line, column) = lines.fold((0, 0), |(line, _), last| (line + 1, last.len()));
         self.0 = format!("{} at line {line} column {column}", self.0);

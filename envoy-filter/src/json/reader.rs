@@ -3,36 +3,74 @@
 use std::borrow::Cow;
 
 use serde::de::Expected;
+use traffic_policy::Pace;
 
 use super::Error;
 
 /// How deep objects and arrays may nest: reading recurses, and a module's stack is small. `serde_json` stops there too.
 const MAX_DEPTH: u32 = 127;
 
+/// See [`Reader::skip_one`].
+const NOTHING_OPEN: u128 = 1;
+
 /// A text and how far it has been read.
 #[derive(Debug)]
-pub(super) struct Reader<'de> {
+pub(crate) struct Reader<'de> {
     text: &'de str,
+    at: usize,
+    depth: u32,
+    /// How far reading has been paid for.
+    paid: usize,
+}
+
+/// Where a value begins.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Start {
     at: usize,
     depth: u32,
 }
 
 impl<'de> Reader<'de> {
-    pub(super) fn new(text: &'de str) -> Self {
+    pub(crate) fn new(text: &'de str) -> Self {
         Self {
             text,
             at: 0,
             depth: 0,
+            paid: 0,
         }
     }
 
     /// What has been read.
+    #[cfg(test)]
     pub(super) fn passed(&self) -> &'de [u8] {
         self.text.as_bytes().get(..self.at).unwrap_or_default()
     }
 
+    /// Where the next value begins.
+    pub(crate) fn start(&mut self) -> Start {
+        self.peek();
+        Start {
+            at: self.at,
+            depth: self.depth,
+        }
+    }
+
+    /// With the place where `error` was found, in the text that begins at `start`; in all of it without one.
+    pub(crate) fn placed(&self, error: Error, start: Option<Start>) -> Error {
+        let start = start.map_or(0, |start| start.at);
+        let passed = self.text.as_bytes().get(start..self.at);
+        error.at(passed.unwrap_or_default())
+    }
+
+    /// Spends what has been read since the last time.
+    pub(crate) fn pay(&mut self, pace: &Pace) -> impl Future<Output = ()> {
+        let read = self.at.saturating_sub(self.paid);
+        self.paid = self.at;
+        pace.spend(read)
+    }
+
     /// Nothing but space may be left.
-    pub(super) fn end(&mut self) -> Result<(), Error> {
+    pub(crate) fn end(&mut self) -> Result<(), Error> {
         match self.peek() {
             None => Ok(()),
             Some(_) => Err(self.fault("trailing characters")),
@@ -40,7 +78,7 @@ impl<'de> Reader<'de> {
     }
 
     /// The next byte that is no space; it stays to be read.
-    pub(super) fn peek(&mut self) -> Option<u8> {
+    pub(crate) fn peek(&mut self) -> Option<u8> {
         loop {
             let next = *self.text.as_bytes().get(self.at)?;
             if !matches!(next, b' ' | b'\n' | b'\r' | b'\t') {
@@ -66,7 +104,7 @@ impl<'de> Reader<'de> {
                 Ok(string) => format!("string {string:?}").into(),
                 Err(error) => return error,
             },
-            Some(_) => match self.skipped() {
+            Some(_) => match self.plain() {
                 Ok("null") => Cow::Borrowed("null"),
                 Ok(text @ ("true" | "false")) => format!("boolean `{text}`").into(),
                 Ok(number) => format!("number `{number}`").into(),
@@ -88,7 +126,7 @@ impl<'de> Reader<'de> {
     }
 
     /// Past the `{` or `[` that begins a value.
-    pub(super) fn begin(&mut self, with: u8, expected: &dyn Expected) -> Result<(), Error> {
+    pub(crate) fn begin(&mut self, with: u8, expected: &dyn Expected) -> Result<(), Error> {
         if self.peek() != Some(with) {
             return Err(self.unexpected(expected));
         }
@@ -111,7 +149,7 @@ impl<'de> Reader<'de> {
     }
 
     /// True if one more member of an object comes, whose name is next; past the `}` if not.
-    pub(super) fn next_member(&mut self, is_first: bool) -> Result<bool, Error> {
+    pub(crate) fn next_member(&mut self, is_first: bool) -> Result<bool, Error> {
         let comes = self.next(
             is_first,
             b'}',
@@ -144,7 +182,7 @@ impl<'de> Reader<'de> {
     }
 
     /// A member's name, and past the colon.
-    pub(super) fn name(&mut self) -> Result<Cow<'de, str>, Error> {
+    pub(crate) fn name(&mut self) -> Result<Cow<'de, str>, Error> {
         let name = self.string()?;
         self.colon()?;
         Ok(name)
@@ -255,7 +293,7 @@ impl<'de> Reader<'de> {
             return Ok(None);
         }
         let from = self.at;
-        let text = self.skipped()?;
+        let text = self.plain()?;
         let number = text.parse().ok();
         if number.is_none() {
             // Whoever asked says what it is.
@@ -264,30 +302,56 @@ impl<'de> Reader<'de> {
         Ok(number)
     }
 
-    /// The text of the value that is next, checked.
-    pub(super) fn skipped(&mut self) -> Result<&'de str, Error> {
+    /// Past the value that begins at `start`, however far that has been read; it is checked.
+    pub(crate) async fn skip(&mut self, start: Start, pace: &Pace) -> Result<(), Error> {
+        (self.at, self.depth, self.paid) = (start.at, start.depth, start.at);
+        let mut open = NOTHING_OPEN;
+        while self.skip_one(&mut open)? {
+            self.pay(pace).await;
+        }
+        Ok(())
+    }
+
+    /// Past the next value or into it, and past all that ends there. `open`: a bit for each object (1) and array (0) that
+    /// is open, below the highest one; there are no more than bits. True if one of them has more.
+    fn skip_one(&mut self, open: &mut u128) -> Result<bool, Error> {
+        let mut is_first = true;
+        match self.peek() {
+            Some(b'{') => {
+                self.begin(b'{', &"a map")?;
+                *open = (*open << 1) | 1;
+            }
+            Some(b'[') => {
+                self.begin(b'[', &"a sequence")?;
+                *open <<= 1;
+            }
+            _ => {
+                self.plain()?;
+                is_first = false;
+            }
+        }
+        while *open != NOTHING_OPEN {
+            if *open & 1 == 0 {
+                if self.next_element(is_first)? {
+                    return Ok(true);
+                }
+            } else if self.next_member(is_first)? {
+                self.name()?;
+                return Ok(true);
+            }
+            *open >>= 1;
+            is_first = false;
+        }
+        Ok(false)
+    }
+
+    /// The text of the value that is next, checked, which is no object and no array.
+    fn plain(&mut self) -> Result<&'de str, Error> {
         let first = self.peek();
         let from = self.at;
         match first {
             None => return Err(Error::new("EOF while parsing a value")),
             Some(b'"') => drop(self.string()?),
-            Some(b'{') => {
-                self.begin(b'{', &"a map")?;
-                let mut is_first = true;
-                while self.next_member(is_first)? {
-                    self.name()?;
-                    self.skipped()?;
-                    is_first = false;
-                }
-            }
-            Some(b'[') => {
-                self.begin(b'[', &"a sequence")?;
-                let mut is_first = true;
-                while self.next_element(is_first)? {
-                    self.skipped()?;
-                    is_first = false;
-                }
-            }
             Some(b'-' | b'0'..=b'9') => self.number()?,
             Some(_) => {
                 if !["null", "true", "false"].iter().any(|word| self.word(word)) {

@@ -157,6 +157,37 @@ fn policies_change_under_load_without_a_failed_request() {
     assert_eq!(discovered.bench.said(), [""; 0]);
 }
 
+/// Long enough to be taken over in slices: each request has a lane of one policy or the other.
+#[test]
+fn a_long_policy_decides_until_the_next_one_is_ready() {
+    let policy = |lane: &str| {
+        let users = (0..3_000).map(|at| {
+            let matches = json!([{"headers": {"x-user": {"exact": at.to_string()}}}]);
+            json!({"name": format!("user-{at}"), "lane": "canary", "match": matches})
+        });
+        let beta = beta(lane).as_array().unwrap().clone();
+        let rules: Vec<Value> = beta.into_iter().chain(users).collect();
+        policies(&[("shop/reviews", reviews(&json!(rules)))])
+    };
+    let discovered = Discovered::start(&policy("canary"));
+    let get = || discovered.bench.get("reviews", &["x-beta: 1"]);
+    assert_eq!(get(), "canary");
+    for lane in ["stable", "canary", "stable"] {
+        discovered.publish(&policy(lane));
+        eventually("the change is in force in both workers", || {
+            let answers: Vec<String> = (0..20).map(|_| get()).collect();
+            assert!(
+                answers
+                    .iter()
+                    .all(|lane| lane == "canary" || lane == "stable"),
+                "{answers:?}"
+            );
+            answers.iter().all(|answer| answer == lane)
+        });
+    }
+    assert_eq!(discovered.bench.said(), [""; 0]);
+}
+
 /// Envoy goes on with a configuration that something still uses, and configures nothing when it comes back.
 #[test]
 fn a_policy_that_comes_back_is_in_force_while_requests_of_its_first_time_are_open() {

@@ -11,10 +11,6 @@ impl Bench {
         self.tick_of(self.root)
     }
 
-    fn timer(&self, root: u32) -> Option<u32> {
-        self.proxy.ticks.get(&root).copied()
-    }
-
     fn metric(&self, name: &str) -> Option<u32> {
         let mut metrics = self.proxy.metrics.iter();
         let found = metrics.find(|(_, other, _)| other == name);
