@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use walrus::{ExportItem, Module, ModuleConfig};
+use walrus::{ExportItem, FunctionKind, Module, ModuleConfig};
 
 use crate::dist;
 use crate::failure::Failure;
@@ -57,6 +57,15 @@ const CALLBACKS: &[&str] = &[
 /// longer chooses the route again after a header was written.
 const REQUIRED: &[&str] = &["memory", "proxy_abi_version_0_2_1"];
 
+/// What the names of the functions have in them that a panic goes through: `core::panicking`, what is said of an index that is
+/// none, and the panic handler.
+const PANICS: [&str; 4] = [
+    "4core9panicking",
+    "slice_error_fail",
+    "slice_index_fail",
+    "rust_begin_unwind",
+];
+
 /// A module that is not what the filter should be.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ModuleFault {
@@ -67,6 +76,9 @@ pub(crate) enum ModuleFault {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The functions that panic have other names than they had.
+    #[error("{} has no function named as one of {PANICS:?}", path.display())]
+    NoPanics { path: PathBuf },
     /// An export is missing.
     #[error("{} has no export `{name}`", path.display())]
     NoExport { path: PathBuf, name: &'static str },
@@ -156,6 +168,34 @@ fn prune(linked: &Path, more: &'static [&'static str]) -> Result<Vec<u8>, Failur
             .into());
         }
     }
+    if end_panics(&mut module) == 0 {
+        return Err(ModuleFault::NoPanics {
+            path: linked.to_path_buf(),
+        }
+        .into());
+    }
     walrus::passes::gc::run(&mut module);
     Ok(module.emit_wasm())
+}
+
+/// Lets a panic end the module at once, and so leaves out what would write its message: this target has nowhere to write it
+/// to, and Envoy's log has the trap. Returns how many functions that was.
+fn end_panics(module: &mut Module) -> usize {
+    let panics: Vec<_> = module
+        .funcs
+        .iter_local()
+        .filter(|(id, _)| {
+            let name = module.funcs.get(*id).name.as_deref().unwrap_or_default();
+            PANICS.iter().any(|part| name.contains(part))
+        })
+        .map(|(id, _)| id)
+        .collect();
+    for id in &panics {
+        if let FunctionKind::Local(function) = &mut module.funcs.get_mut(*id).kind {
+            let mut body = function.builder_mut().func_body();
+            body.instrs_mut().clear();
+            body.unreachable();
+        }
+    }
+    panics.len()
 }
