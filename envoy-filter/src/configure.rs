@@ -15,18 +15,32 @@ const RULE_UNITS: usize = 20;
 /// (Istio 1.29.1 `pilot/pkg/model/context.go`, `ParseServiceNodeWithMetadata`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Proxy<'a> {
-    gateway: bool,
+    kind: Kind,
     /// The DNS domain of its workload; none at a gateway, where hosts are as written.
     domain: Option<&'a str>,
+}
+
+/// What Istio's node type says (`pilot/pkg/model/context.go`, `NodeType`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Gateway,
+    /// A sidecar or a waypoint.
+    Mesh,
+    /// None of Istio's, or it could not be read.
+    Unknown,
 }
 
 impl<'a> Proxy<'a> {
     pub(crate) fn from_node_id(id: &'a [u8]) -> Self {
         let id = str::from_utf8(id).unwrap_or_default();
         let mut parts = id.split('~');
-        let gateway = parts.next() == Some("router");
-        let domain = parts.nth(2).filter(|_| !gateway);
-        Self { gateway, domain }
+        let kind = match parts.next() {
+            Some("router") => Kind::Gateway,
+            Some("sidecar" | "waypoint") => Kind::Mesh,
+            _ => Kind::Unknown,
+        };
+        let domain = parts.nth(2).filter(|_| kind == Kind::Mesh);
+        Self { kind, domain }
     }
 
     /// Whether lane headers of incoming requests are removed under `trust`.
@@ -34,7 +48,8 @@ impl<'a> Proxy<'a> {
         match trust {
             Trust::Edge => true,
             Trust::Mesh => false,
-            Trust::Auto => self.gateway,
+            // A lane that is lost follows the weights; a forged one would be believed.
+            Trust::Auto => self.kind != Kind::Mesh,
         }
     }
 }
@@ -99,6 +114,12 @@ pub(crate) async fn configure(
         }
     };
     let edge = proxy.is_edge(trust);
+    if trust == Trust::Auto && proxy.kind == Kind::Unknown {
+        let id = String::from_utf8_lossy(&node_id);
+        faults.push(Fault::Field(format!(
+            "trust: auto: the proxy's node id is {id:?}, expected one of Istio's, as sidecar~...; taken for an edge"
+        )));
+    }
     if edge && !cookies {
         faults.extend(policies.iter().flatten().filter_map(|policy| {
             let (name, _) = policy.issue()?;
@@ -252,14 +273,34 @@ mod tests {
         assert_eq!(gateway.domain, None);
         assert!(gateway.is_edge(Trust::Auto));
         assert!(!gateway.is_edge(Trust::Mesh));
-        let other = Proxy::from_node_id(b"envoy");
-        assert_eq!(
-            other,
-            Proxy {
-                gateway: false,
-                domain: None
+        assert!(!Proxy::from_node_id(b"waypoint~a~b~c").is_edge(Trust::Auto));
+        for unknown in [&b"envoy"[..], b"", b"\xff"] {
+            let proxy = Proxy::from_node_id(unknown);
+            assert_eq!(proxy.domain, None);
+            assert!(proxy.is_edge(Trust::Auto), "the safe side");
+            assert!(!proxy.is_edge(Trust::Mesh));
+        }
+    }
+
+    #[test]
+    fn a_proxy_that_is_none_of_istios_is_told_of() {
+        let faults = |json: &[u8]| {
+            let (json, node_id) = (json.to_vec(), b"envoy".to_vec());
+            let work = pin!(configure(json, node_id, None, false, Pace::at_once()));
+            match traffic_policy::slice(work) {
+                Poll::Ready(configured) => configured.faults,
+                Poll::Pending => panic!("at once"),
             }
+        };
+        assert_eq!(
+            faults(b"{}"),
+            [Fault::Field(
+                "trust: auto: the proxy's node id is \"envoy\", expected one of Istio's, as sidecar~...; \
+                 taken for an edge"
+                    .to_owned()
+            )]
         );
+        assert_eq!(faults(br#"{"trust": "mesh"}"#), []);
     }
 
     const SIDECAR: &[u8] = b"sidecar~10.1.2.3~pod.shop~shop.svc.cluster.local";
