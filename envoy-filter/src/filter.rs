@@ -84,7 +84,8 @@ impl<const COOKIES: bool> Filter<COOKIES> {
     /// could stays in force.
     ///
     /// Where policies are in force, a long one is taken over in slices ([`Self::tick`]), and they go on until it is ready. Where
-    /// there are none it is done here: a proxy that begins serves no request without its policies.
+    /// there are none it is done here: a proxy that begins serves no request without its policies. So is one that comes before
+    /// the last is ready: where changes never pause, none would ever be.
     pub(crate) fn configure(&mut self, host: &mut impl Host, root: u32, size: usize) {
         let (mut name, mut node_id) = (Vec::new(), Vec::new());
         host.property(PLUGIN_NAME, &mut name);
@@ -93,9 +94,12 @@ impl<const COOKIES: bool> Filter<COOKIES> {
         }
         let json = host.plugin_configuration(size).unwrap_or_default().to_vec();
         let before = self.plugins.named(&name);
+        let can_wait = before.is_some_and(|before| {
+            let mut pending = self.pending.iter();
+            !before.policies.is_empty() && pending.all(|pending| pending.root != before.root)
+        });
         let before = before.map(|plugin| Rc::clone(&plugin.policies));
-        let in_force = before.as_ref().is_some_and(|before| !before.is_empty());
-        let pace = if in_force && json.len() > AT_ONCE_BYTES {
+        let pace = if can_wait && json.len() > AT_ONCE_BYTES {
             Pace::slices_of(SLICE_UNITS)
         } else {
             Pace::at_once()

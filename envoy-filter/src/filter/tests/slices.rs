@@ -136,6 +136,18 @@ fn one_that_is_not_in_force_any_more_waits_until_envoy_comes_back_to_it() {
 }
 
 #[test]
+fn one_that_comes_before_the_last_is_ready_is_taken_over_at_once() {
+    let long = |lane| long("beta", lane, 1_000);
+    let mut bench = changed(&long("canary"), &long("mirror")).configure("p", &long("stable"));
+    assert_eq!(bench.timer(3), Some(TICK_MILLISECONDS));
+    assert_eq!(bench.beta().as_deref(), Some("stable"));
+    // The one after it can wait again.
+    let mut bench = bench.configure("p", &long("canary"));
+    bench.settle(4, "stable");
+    assert_eq!(bench.beta().as_deref(), Some("canary"));
+}
+
+#[test]
 fn faults_are_said_when_it_is_ready() {
     let bad = r#"{"rollouts": {"shop/bad": {"host": []}, "#;
     let second = long("beta", "stable", 1_000).replace(r#"{"rollouts": {"#, bad);
