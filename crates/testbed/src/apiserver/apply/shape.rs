@@ -46,8 +46,10 @@ fn compare_at<'a>(
     found: &mut Comparison,
 ) {
     let (before, after) = (old.and_then(filled), new.and_then(filled));
-    let names = before.into_iter().chain(after).flat_map(Map::keys);
-    for name in names {
+    // Each name once: twice at each level would be 2^n times at the nth.
+    let is_new = |name: &&String| before.is_none_or(|before| !before.contains_key(*name));
+    let new_names = after.into_iter().flat_map(Map::keys).filter(is_new);
+    for name in before.into_iter().flat_map(Map::keys).chain(new_names) {
         path.push(name);
         let (old, new) = (
             before.and_then(|map| map.get(name)),

@@ -239,3 +239,13 @@ fn tracks_other_writes_once_an_object_has_been_applied() {
         assert_eq!(owners(&found), expected, "{asked:?}");
     }
 }
+
+#[test]
+fn a_field_deep_down_is_compared_once() {
+    let nest = |value: u32| (0..40).fold(json!(value), |inner, _| json!({ "a": inner }));
+    let comparison = compare(&nest(1), &nest(2));
+    let path = vec!["a"; 40];
+    let mut modified = fields::FieldSet::default();
+    modified.insert(&path);
+    assert_eq!(comparison.modified, modified);
+}
