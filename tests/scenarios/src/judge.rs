@@ -80,6 +80,8 @@ pub(crate) struct Row {
     pub(crate) late: usize,
     /// Milliseconds from the step to the last request in the wrong lane.
     pub(crate) last_late: u128,
+    /// Milliseconds from the step's actions to the first request in its lane, where all were in the other one before.
+    pub(crate) first: Option<u128>,
     /// Requests that left the lane which was theirs before and after the step, where the step allows it for a time.
     pub(crate) strays: usize,
     /// Milliseconds from the first of them to the last.

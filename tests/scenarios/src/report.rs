@@ -34,6 +34,9 @@ pub(crate) fn scenario(outturn: &Outturn) {
         } else {
             String::new()
         };
+        let first = row.first.map_or(String::new(), |first| {
+            format!(", the first {first} ms after the actions began")
+        });
         let experiment = if row.experiment > 0.0 {
             format!(", {:.2} % an experiment", row.experiment)
         } else {
@@ -45,7 +48,7 @@ pub(crate) fn scenario(outturn: &Outturn) {
             String::new()
         };
         lines.push(format!(
-            "    {:<34} {:<10} {}: {:6.2} % canary of {:>5} (expected {:.0} ± {:.2}){copies}{experiment}{late}{strays}",
+            "    {:<34} {:<10} {}: {:6.2} % canary of {:>5} (expected {:.0} ± {:.2}){copies}{experiment}{first}{late}{strays}",
             row.step,
             row.stream,
             row.via.word(),

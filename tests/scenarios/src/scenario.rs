@@ -17,10 +17,8 @@ use crate::error::Error;
 
 pub(crate) use action::{Action, RouterName};
 pub use argo::to_built_in;
-pub(crate) use argo::{ROUTING, to_plugin};
-#[cfg(test)]
-pub(crate) use table::Users;
-pub(crate) use table::{Expect, LANES_HEADER, Step, Stream, Table, Told, Until};
+pub(crate) use argo::{PLUGIN, ROUTING, to_plugin};
+pub(crate) use table::{Expect, LANES_HEADER, Matches, Step, Stream, Table, Told, Until, Users};
 
 /// One scenario, read and checked.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use super::wait::POD;
 use super::{Drive, Stack};
 use crate::api::{Kind, ROLLOUT, at};
 use crate::error::Error;
-use crate::scenario::{Action, ROUTING, RouterName, to_built_in, to_plugin};
+use crate::scenario::{Action, PLUGIN, ROUTING, RouterName, Users, to_built_in, to_plugin};
 
 const NAMESPACE: Kind = ("v1", "Namespace");
 const DEPLOYMENT: Kind = ("apps/v1", "Deployment");
@@ -46,6 +46,11 @@ impl<S: Stack> Drive<'_, S> {
                 self.patch(rollout, &patch, false).await?;
                 self.say(&format!("{rollout}: {replicas} replicas"));
             }
+            Action::AddMatches {
+                rollout,
+                route,
+                users,
+            } => self.add_matches(rollout, route, users).await?,
             Action::DeleteCanaryPods { rollout } => self.delete_canary_pods(rollout).await?,
             Action::Move { rollout, to } => self.move_to(rollout, *to).await?,
             Action::EditRoute { .. } | Action::AddRoute { .. } => {
@@ -126,6 +131,26 @@ impl<S: Stack> Drive<'_, S> {
         };
         self.patch(rollout, &patch, true).await?;
         self.say(&format!("{rollout}: promoted"));
+        Ok(())
+    }
+
+    async fn add_matches(
+        &mut self,
+        rollout: &str,
+        route: &str,
+        users: &Users,
+    ) -> Result<(), Error> {
+        let entry = |user| json!({"headers": {&users.header: {"exact": users.value_of(user)}}});
+        let entries: Vec<Value> = (0..users.count).map(entry).collect();
+        let plugins = json!({PLUGIN: {"routes": {route: {"match": entries}}}});
+        let patch =
+            json!({"spec": {"strategy": {"canary": {"trafficRouting": {"plugins": plugins}}}}});
+        self.patch(rollout, &patch, false).await?;
+        self.say(&format!(
+            "{rollout}: {} entries for {route}, a patch of {} bytes",
+            users.count,
+            patch.to_string().len()
+        ));
         Ok(())
     }
 

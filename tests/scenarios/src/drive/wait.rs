@@ -4,12 +4,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::end::POLICIES;
 use super::{DESTINATION_RULE, Drive, Stack};
 use crate::api::{self, Kind, ROLLOUT, VIRTUAL_SERVICE, at};
 use crate::contain::contains;
 use crate::error::Error;
 use crate::judge::Versions;
-use crate::scenario::{Step, Told, Until};
+use crate::scenario::{Matches, Step, Told, Until};
 
 /// Limits what a step may take; a step that hangs is a failed scenario.
 pub(super) const STEP_LIMIT: Duration = Duration::from_secs(90);
@@ -43,7 +44,7 @@ impl<S: Stack> Drive<'_, S> {
     }
 
     /// The inner error says what is not as it should be.
-    async fn reached(&self, until: &Until) -> Result<Result<(), String>, Error> {
+    async fn reached(&mut self, until: &Until) -> Result<Result<(), String>, Error> {
         let namespace = self.scenario.name.as_str();
         let rollout = self
             .shared
@@ -117,6 +118,11 @@ impl<S: Stack> Drive<'_, S> {
         {
             return Ok(Err(found));
         }
+        if let Some(matches) = &until.matches
+            && let Err(found) = self.has_matches(&until.rollout, matches).await?
+        {
+            return Ok(Err(found));
+        }
         if let Some(wanted) = until.pods {
             let pods = self.shared.cluster.list(POD, Some(namespace)).await?;
             let prefix = format!("{}-", until.rollout);
@@ -130,6 +136,34 @@ impl<S: Stack> Drive<'_, S> {
                 return Ok(Err(format!("{count} pods")));
             }
         }
+        Ok(Ok(()))
+    }
+
+    /// The entries of a rule, in the policy as it is live.
+    async fn has_matches(
+        &mut self,
+        rollout: &str,
+        matches: &Matches,
+    ) -> Result<Result<(), String>, Error> {
+        let (namespace, name) = POLICIES;
+        let cluster = &self.shared.cluster;
+        let plugin = cluster.get(WASM_PLUGIN, namespace, name).await?;
+        let policies = at(&plugin, "/spec/pluginConfig/rollouts");
+        let policy = policies.get(format!("{}/{rollout}", self.scenario.name));
+        let rules = policy.and_then(|policy| at(policy, "/rules").as_array());
+        let mut rules = rules.into_iter().flatten();
+        let entries = rules
+            .find(|rule| at(rule, "/name") == &matches.rule)
+            .and_then(|rule| at(rule, "/match").as_array())
+            .map_or(0, Vec::len);
+        if entries != matches.count {
+            return Ok(Err(format!("{entries} entries of rule {}", matches.rule)));
+        }
+        self.say(&format!(
+            "rule {} has {entries} entries, in a WasmPlugin of {} bytes",
+            matches.rule,
+            plugin.to_string().len()
+        ));
         Ok(Ok(()))
     }
 

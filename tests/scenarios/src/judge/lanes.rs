@@ -30,15 +30,18 @@ impl Look<'_> {
     fn held_since(&self) -> Option<Instant> {
         let previous = self.previous?;
         let lane = certain(self.expect.canary)?;
-        let before = previous
-            .expect
-            .iter()
-            .find(|(index, _)| *index == self.index)
-            .and_then(|(_, expect)| certain(expect.canary))?;
+        let before = self.before()?;
         // With another canary, all of it is another lane; none of it is the stable version's either way.
         let same =
             !lane || previous.canaries.get(self.index) == self.phase.canaries.get(self.index);
         (before == lane && same).then_some(previous.ended)
+    }
+
+    /// The lane that was the only one before the step.
+    fn before(&self) -> Option<bool> {
+        let mut expect = self.previous?.expect.iter();
+        let (_, expect) = expect.find(|(index, _)| *index == self.index)?;
+        certain(expect.canary)
     }
 
     /// From when on every request counts.
@@ -161,6 +164,7 @@ impl Look<'_> {
         );
         let (mut late, mut last_late) = (0, Duration::ZERO);
         let (mut strayed, mut strayed_for) = (0, Duration::ZERO);
+        let mut first = None;
         if requests == 0 {
             problems.push(format!("{place}: no request was answered"));
         }
@@ -180,6 +184,7 @@ impl Look<'_> {
                 }
             } else {
                 late = strays.len() - wrong;
+                first = self.first(&lanes, lane);
                 if let Some(last) = strays.iter().max() {
                     last_late = last.saturating_duration_since(phase.stepped);
                 }
@@ -207,9 +212,19 @@ impl Look<'_> {
             experiment,
             late,
             last_late: last_late.as_millis(),
+            first: first.map(|first| first.as_millis()),
             strays: strayed,
             strays_for: strayed_for.as_millis(),
         }
+    }
+
+    /// From the step's actions to the first request in `lane`, where the other one was the only one before.
+    fn first(&self, lanes: &[(Instant, bool)], lane: bool) -> Option<Duration> {
+        self.before().filter(|before| *before != lane)?;
+        let sent = lanes.iter().filter(|(_, hit)| *hit == lane);
+        let sent = sent.map(|(sent, _)| *sent);
+        let first = sent.filter(|sent| *sent >= self.phase.acted).min()?;
+        Some(first - self.phase.acted)
     }
 
     /// Says how many requests were in the wrong lane, and when.

@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::table::Users;
+
 /// What is done to a Rollout, or to its controller.
 #[derive(Debug, Deserialize)]
 #[serde(
@@ -40,6 +42,16 @@ pub(crate) enum Action {
         rollout: String,
         /// How many.
         replicas: u32,
+    },
+    /// Adds entries to a managed route, in the plugin's configuration (`routes.<route>.match`): each of so many users, told
+    /// apart by a header.
+    AddMatches {
+        /// The Rollout.
+        rollout: String,
+        /// The managed route.
+        route: String,
+        /// One entry for each.
+        users: Users,
     },
     /// Deletes every pod of the version that is being rolled out.
     DeleteCanaryPods {

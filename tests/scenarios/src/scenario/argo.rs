@@ -17,7 +17,7 @@ const FOLDERS: [&str; 3] = ["istio", "header-routing", "mirror-route"];
 pub(crate) const ROUTING: &str = "/spec/strategy/canary/trafficRouting";
 const BUILT_IN: &str = "istio";
 /// The plugin's name in a Rollout.
-const PLUGIN: &str = "serin/istio";
+pub(crate) const PLUGIN: &str = "serin/istio";
 
 /// Reads the tables in `tables`, each for the fixture of its name under `argo` (Argo's `test/e2e`).
 ///

@@ -61,6 +61,7 @@ impl Scenario {
                     | Action::PromoteFull { rollout }
                     | Action::Retry { rollout }
                     | Action::Scale { rollout, .. }
+                    | Action::AddMatches { rollout, .. }
                     | Action::DeleteCanaryPods { rollout }
                     | Action::Move { rollout, .. }
                     | Action::DeletePolicy { rollout }

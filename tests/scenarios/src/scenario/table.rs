@@ -99,6 +99,13 @@ pub(crate) struct Users {
     pub(crate) value: String,
 }
 
+impl Users {
+    /// What the header of one of them says.
+    pub(crate) fn value_of(&self, user: u32) -> String {
+        self.value.replace("{}", &user.to_string())
+    }
+}
+
 /// The word for a way in a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -173,6 +180,18 @@ pub(crate) struct Until {
     pub(crate) weights: Option<Vec<i64>>,
     /// So many pods are left, the terminating ones included: the old version has gone.
     pub(crate) pods: Option<usize>,
+    /// Entries of a rule of its policy.
+    pub(crate) matches: Option<Matches>,
+}
+
+/// How many entries a rule has.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Matches {
+    /// The rule, by the managed route's name.
+    pub(crate) rule: String,
+    /// So many: the step's own and the configuration's.
+    pub(crate) count: usize,
 }
 
 /// Events with one reason.
