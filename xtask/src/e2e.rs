@@ -28,6 +28,7 @@ pub(crate) fn run(flags: &E2eFlags) -> Result<(), Failure> {
     }
     let envoy = envoy::ensure()?;
     let module = wasm::build(wasm::Variant::Plain)?;
+    let cookies = wasm::build(wasm::Variant::Cookies)?;
     let plugin = dist::plugin()?;
     let root = run::root();
     let mut command = harness("scenarios")?;
@@ -37,6 +38,7 @@ pub(crate) fn run(flags: &E2eFlags) -> Result<(), Failure> {
     path("--envoy", &envoy);
     path("--plugin", &plugin);
     path("--module", &module);
+    path("--cookies-module", &cookies);
     path("--manifests", &root.join("manifests"));
     path("--scenarios", &root.join("tests/e2e"));
     command.args(["--traffic-router", flags.traffic_router.word()]);

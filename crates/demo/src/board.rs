@@ -203,6 +203,7 @@ mod tests {
                 user: None,
                 sent: Instant::now(),
                 took: Duration::ZERO,
+                cookies: Vec::new(),
                 outcome: Ok(Arc::new(answer)),
             },
         );

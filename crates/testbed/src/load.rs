@@ -3,9 +3,10 @@
 //! Requests are sent at fixed times whatever the answers do (an open loop), over a few connections that are kept alive:
 //! HTTP/1.1, or HTTP/2 without TLS. Answers are those of [`echo`](crate::echo). What the samples mean is for the caller to judge.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -57,6 +58,9 @@ pub struct Users {
     pub header: String,
     /// Its value; `{}` in it is the user's number.
     pub value: String,
+    /// They keep the cookies that they are given, and bring them with all that they send later. Nobody looks at a cookie's
+    /// attributes.
+    pub keep_cookies: bool,
 }
 
 /// An application that is called with the stream's request, user and all, and then calls the stream's target, on behalf
@@ -80,6 +84,8 @@ pub struct Sample {
     pub sent: Instant,
     /// From then to the last byte of the answer, or to the failure.
     pub took: Duration,
+    /// The values of `set-cookie` that came with the answer.
+    pub cookies: Vec<String>,
     /// Who answered and what it was sent, or what went wrong.
     pub outcome: Result<Arc<Answer>, RequestError>,
 }
@@ -145,6 +151,7 @@ impl Load {
         let every = Duration::from_secs(1) * connections / stream.rate.max(1);
         let stream = Arc::new(stream);
         let turns = Arc::new(AtomicU32::new(0));
+        let jars = Arc::new(Jars::default());
         let mut workers = JoinSet::new();
         for worker in 0..connections {
             // Spread over the interval, so that the rate is steady and not in bursts.
@@ -152,6 +159,7 @@ impl Load {
             workers.spawn(work(
                 Arc::clone(&stream),
                 Arc::clone(&turns),
+                Arc::clone(&jars),
                 every,
                 offset,
                 Arc::clone(sink),
@@ -172,6 +180,7 @@ impl Load {
 async fn work(
     stream: Arc<Stream>,
     turns: Arc<AtomicU32>,
+    jars: Arc<Jars>,
     every: Duration,
     offset: Duration,
     sink: Sink,
@@ -191,7 +200,9 @@ async fn work(
             .as_ref()
             .map(|users| turns.fetch_add(1, Ordering::Relaxed) % users.count.max(1));
         let sent = Instant::now();
-        let exchange = ask(&stream, user, &mut connections);
+        let kept = user.and_then(|user| jars.of(user));
+        let mut cookies = Vec::new();
+        let exchange = ask(&stream, user, kept, &mut connections, &mut cookies);
         let exchange = tokio::time::timeout(stream.timeout, exchange);
         let outcome = exchange.await.unwrap_or_else(|_| {
             Err(RequestError::Timeout {
@@ -202,12 +213,45 @@ async fn work(
             // What state they are in isn't known.
             connections = Connections::default();
         }
+        if let (Some(user), Some(users)) = (user, &stream.users)
+            && users.keep_cookies
+        {
+            jars.keep(user, &cookies);
+        }
         sink(Sample {
             user,
             sent,
             took: sent.elapsed(),
+            cookies,
             outcome,
         });
+    }
+}
+
+/// The cookies that the users of a stream have kept, each as `name=value`.
+#[derive(Debug, Default)]
+struct Jars(Mutex<HashMap<u32, Vec<String>>>);
+
+impl Jars {
+    /// What a user's `cookie` header says; none without a cookie.
+    fn of(&self, user: u32) -> Option<String> {
+        let jars = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        jars.get(&user).map(|cookies| cookies.join("; "))
+    }
+
+    /// Of one name the last that came counts.
+    fn keep(&self, user: u32, set: &[String]) {
+        if set.is_empty() {
+            return;
+        }
+        let mut jars = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let jar = jars.entry(user).or_default();
+        for cookie in set {
+            let pair = cookie.split(';').next().unwrap_or_default().trim();
+            let name = |pair: &str| pair.split('=').next().map(str::to_owned);
+            jar.retain(|other| name(other) != name(pair));
+            jar.push(pair.to_owned());
+        }
     }
 }
 
@@ -243,22 +287,30 @@ struct Connections {
 async fn ask(
     stream: &Stream,
     user: Option<u32>,
+    kept: Option<String>,
     connections: &mut Connections,
+    cookies: &mut Vec<String>,
 ) -> Result<Arc<Answer>, RequestError> {
+    let kept = kept.map(|kept| (header::COOKIE.as_str().to_owned(), kept));
     let user = stream.users.as_ref().zip(user).map(|(users, user)| {
         let value = users.value.replace("{}", &user.to_string());
         (users.header.clone(), value)
     });
     let Some(front) = &stream.front else {
-        let request = request(stream, &stream.authority, user)?;
-        return exchange(stream, stream.target, request, &mut connections.own).await;
+        let own: Vec<_> = user.into_iter().chain(kept).collect();
+        let request = request(stream, &stream.authority, &own)?;
+        let (target, connection) = (stream.target, &mut connections.own);
+        return exchange(stream, target, request, connection, cookies).await;
     };
-    let first = request(stream, &front.authority, user)?;
-    let seen = exchange(stream, front.target, first, &mut connections.front).await?;
+    let own: Vec<_> = user.into_iter().chain(kept).collect();
+    let first = request(stream, &front.authority, &own)?;
+    let connection = &mut connections.front;
+    let seen = exchange(stream, front.target, first, connection, cookies).await?;
     let forwarded = seen.headers.get(&front.forwards);
     let forwarded = forwarded.map(|value| (front.forwards.clone(), value.clone()));
-    let second = request(stream, &stream.authority, forwarded)?;
-    exchange(stream, stream.target, second, &mut connections.own).await
+    let second = request(stream, &stream.authority, forwarded.as_slice())?;
+    let (target, connection) = (stream.target, &mut connections.own);
+    exchange(stream, target, second, connection, cookies).await
 }
 
 async fn exchange(
@@ -266,6 +318,7 @@ async fn exchange(
     target: SocketAddr,
     request: Request<Empty<Bytes>>,
     connection: &mut Option<Connection>,
+    cookies: &mut Vec<String>,
 ) -> Result<Arc<Answer>, RequestError> {
     let broken = |error: hyper::Error| RequestError::Broken {
         detail: error.to_string(),
@@ -283,6 +336,8 @@ async fn exchange(
     };
     let response = sender.send(request).await.map_err(broken)?;
     let status = response.status();
+    let set = response.headers().get_all(header::SET_COOKIE).iter();
+    cookies.extend(set.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()));
     let body = response
         .into_body()
         .collect()
@@ -335,7 +390,7 @@ async fn connect(target: SocketAddr, http2: bool) -> Result<Connection, RequestE
 fn request(
     stream: &Stream,
     authority: &str,
-    own: Option<(String, String)>,
+    own: &[(String, String)],
 ) -> Result<Request<Empty<Bytes>>, RequestError> {
     let mut request = Request::builder().method(stream.method.clone());
     request = if stream.http2 {
@@ -344,7 +399,7 @@ fn request(
     } else {
         request.uri(&stream.path).header(header::HOST, authority)
     };
-    for (name, value) in stream.headers.iter().chain(&own) {
+    for (name, value) in stream.headers.iter().chain(own) {
         request = request.header(name, value);
     }
     request

@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use scenarios::Module;
+
 /// Runs on a real control plane.
 #[derive(Debug, clap::Parser)]
 pub(crate) enum Command {
@@ -56,6 +58,9 @@ pub(crate) struct Flags {
     /// The module that the WasmPlugin names.
     #[arg(long)]
     pub(crate) module: PathBuf,
+    /// The module for scenarios whose gateway issues cookies.
+    #[arg(long)]
+    pub(crate) cookies_module: PathBuf,
     /// Folder with the manifests that users apply.
     #[arg(long)]
     pub(crate) manifests: PathBuf,
@@ -70,6 +75,17 @@ pub(crate) struct Flags {
     pub(crate) jobs: usize,
     /// Scenarios to run; all of them if none is named.
     pub(crate) names: Vec<String>,
+}
+
+impl Flags {
+    /// What a WasmPlugin has for a module.
+    pub(crate) fn url(&self, module: Module) -> String {
+        let file = match module {
+            Module::Plain => &self.module,
+            Module::Cookies => &self.cookies_module,
+        };
+        format!("file://{}", file.display())
+    }
 }
 
 /// The traffic router under test.

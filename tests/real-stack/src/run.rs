@@ -57,7 +57,7 @@ pub(crate) async fn run(flags: &Flags) -> Result<bool, Error> {
         cluster: Arc::clone(&stack.cluster),
         stack: UnderTest {
             stack: Mutex::new(stack),
-            router: flags.traffic_router,
+            flags,
         },
         copies,
         pace: PACE,
@@ -79,7 +79,7 @@ pub(crate) async fn run(flags: &Flags) -> Result<bool, Error> {
 }
 
 /// Ends only with an error: a program has ended.
-async fn watch(under_test: &UnderTest) -> Result<std::convert::Infallible, Error> {
+async fn watch(under_test: &UnderTest<'_>) -> Result<std::convert::Infallible, Error> {
     loop {
         tokio::time::sleep(Duration::from_millis(500)).await;
         under_test.stack.lock().await.check()?;

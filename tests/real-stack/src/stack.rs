@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use scenarios::{Cluster, read_yaml};
+use scenarios::{Cluster, Module, read_yaml};
 use serde_json::{Value, json};
 use testbed::probe;
 
@@ -155,7 +155,7 @@ async fn prepare(flags: &Flags, cluster: &Cluster) -> Result<(), Error> {
 /// Puts what was built here in the place of what a user downloads.
 fn local(object: &mut Value, flags: &Flags) {
     if let Some(url) = object.pointer_mut("/spec/url") {
-        *url = json!(format!("file://{}", flags.module.display()));
+        *url = json!(flags.url(Module::Plain));
         if let Some(spec) = object.pointer_mut("/spec").and_then(Value::as_object_mut) {
             spec.remove("sha256");
         }

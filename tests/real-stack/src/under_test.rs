@@ -3,35 +3,40 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use scenarios::Via;
+use scenarios::{Module, Via};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
-use crate::flags::Router;
+use crate::flags::{Flags, Router};
 use crate::proxy;
 use crate::stack::Stack;
 
 /// The stack, and who moves its traffic.
-pub(crate) struct UnderTest {
+pub(crate) struct UnderTest<'a> {
     pub(crate) stack: Mutex<Stack>,
-    pub(crate) router: Router,
+    pub(crate) flags: &'a Flags,
 }
 
-impl scenarios::Stack for UnderTest {
+impl scenarios::Stack for UnderTest<'_> {
     fn target(&self, via: Via) -> SocketAddr {
         proxy::target(via)
     }
 
     fn adapt(&self, object: &mut Value) {
-        if self.router == Router::BuiltIn {
+        if self.flags.traffic_router == Router::BuiltIn {
             scenarios::to_built_in(object);
         }
+    }
+
+    fn module(&self, module: Module) -> Option<String> {
+        // Argo's own support has no filter.
+        (self.flags.traffic_router == Router::Serin).then(|| self.flags.url(module))
     }
 
     async fn kill_controller(&self, pause: Duration) -> Result<(), scenarios::Error> {
         let mut stack = self.stack.lock().await;
         stack
-            .kill_controller(pause, self.router == Router::Serin)
+            .kill_controller(pause, self.flags.traffic_router == Router::Serin)
             .await
             .map_err(|error| scenarios::Error::Stack(Box::new(error)))
     }

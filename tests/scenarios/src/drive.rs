@@ -22,11 +22,13 @@ use serde_json::{Value, json};
 use testbed::load::{self, Load};
 
 use self::edit::Edit;
+use self::end::POLICIES;
+use self::wait::WASM_PLUGIN;
 use crate::api::{Cluster, Kind};
 use crate::error::Error;
 use crate::judge::{Phase, Verdict, Versions, judge};
 use crate::recorder::{Copies, Outcome, Records, STREAM_HEADER, VIA_HEADER};
-use crate::scenario::{LANES_HEADER, Scenario, Step, Stream, Until};
+use crate::scenario::{Issued, LANES_HEADER, Module, Scenario, Step, Stream, Until};
 use testbed::mesh::Via;
 
 /// How long the mesh may take to learn of a new namespace.
@@ -46,6 +48,11 @@ pub trait Stack: Sync {
 
     /// Changes an object of a scenario before it is applied.
     fn adapt(&self, _object: &mut Value) {}
+
+    /// Where the proxies find a module of the filter's; none where they have none.
+    fn module(&self, _module: Module) -> Option<String> {
+        None
+    }
 
     /// Waits until the proxies have what is in the API now; false where that can't be told.
     fn settled(&self) -> impl Future<Output = Result<bool, Error>> + Send {
@@ -141,6 +148,11 @@ pub(crate) async fn drive<S: Stack>(shared: &Shared<S>, scenario: &Scenario) -> 
     for load in loads {
         load.stop().await;
     }
+    if scenario.table.module != Module::Plain
+        && let Err(error) = drive.give(Module::Plain).await
+    {
+        drive.problems.push(Chain(&error).to_string());
+    }
     let copies = shared.copies.take(&scenario.name);
     let mut verdict = judge(
         &scenario.table.stream,
@@ -170,6 +182,9 @@ impl<S: Stack> Drive<'_, S> {
         loads: &mut Vec<Load>,
     ) -> Result<Vec<String>, Error> {
         let (before, rollouts) = self.scenario.before_and_rollouts();
+        if self.scenario.table.module != Module::Plain {
+            self.give(self.scenario.table.module).await?;
+        }
         self.apply_namespace().await?;
         self.apply(before).await?;
         // As the user wrote them: once there is a Rollout, the plugin may write to them.
@@ -197,6 +212,20 @@ impl<S: Stack> Drive<'_, S> {
             "{:8.3} s  {what}",
             self.began.elapsed().as_secs_f64()
         ));
+    }
+
+    /// Has the proxies load a module. They have it before any policy that comes later: one object holds both.
+    async fn give(&mut self, module: Module) -> Result<(), Error> {
+        if let Some(url) = self.shared.stack.module(module) {
+            let (namespace, name) = POLICIES;
+            let patch = json!({"spec": {"url": url}});
+            let cluster = &self.shared.cluster;
+            cluster
+                .merge(WASM_PLUGIN, namespace, name, &patch, false)
+                .await?;
+            self.say(&format!("the proxies' module is {url}"));
+        }
+        Ok(())
     }
 
     async fn apply_namespace(&self) -> Result<(), Error> {
@@ -349,6 +378,7 @@ impl<S: Stack> Drive<'_, S> {
                 count: users.count,
                 header: users.header.clone(),
                 value: users.value.clone(),
+                keep_cookies: matches!(&stream.cookies, Some(cookies) if cookies.issued == Issued::Once),
             }),
             front: stream.front.as_ref().map(|authority| load::Front {
                 target: self.shared.stack.target(Via::Gateway),

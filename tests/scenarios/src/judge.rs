@@ -1,10 +1,12 @@
 //! What the records of a scenario show, against what it expects. Pure: records in, verdict out.
 
+mod cookies;
 mod lanes;
 mod users;
 
 use std::time::{Duration, Instant};
 
+use self::cookies::judge_cookies;
 use self::lanes::Look;
 use self::users::judge_users;
 use crate::drive::Pace;
@@ -144,6 +146,7 @@ pub(crate) fn judge(
         }
     }
     stray_copies(streams, phases, copies, &mut verdict.problems);
+    judge_cookies(streams, records, &mut verdict.problems);
     judge_users(streams, phases, records, &mut verdict.problems);
     verdict
 }

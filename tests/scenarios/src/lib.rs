@@ -21,5 +21,5 @@ pub use judge::RATE;
 pub use recorder::Copies;
 pub use report::{passed, summary};
 pub use run::run_all;
-pub use scenario::{Scenario, read_all, to_built_in};
+pub use scenario::{Module, Scenario, read_all, to_built_in};
 pub use testbed::mesh::Via;

@@ -28,6 +28,8 @@ pub(crate) struct Record {
     pub(crate) stream: usize,
     /// The number of the user who sent it, in streams that have users.
     pub(crate) user: Option<u32>,
+    /// The values of `set-cookie` that came with the answer.
+    pub(crate) cookies: Vec<String>,
     /// What came of it.
     pub(crate) outcome: Outcome,
 }
@@ -96,6 +98,7 @@ impl Records {
                 via,
                 stream: index,
                 user: sample.user,
+                cookies: sample.cookies,
                 outcome,
             });
         })

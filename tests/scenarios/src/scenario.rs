@@ -18,7 +18,12 @@ use crate::error::Error;
 pub(crate) use action::{Action, RouterName};
 pub use argo::to_built_in;
 pub(crate) use argo::{PLUGIN, ROUTING, to_plugin};
-pub(crate) use table::{Expect, LANES_HEADER, Matches, Step, Stream, Table, Told, Until, Users};
+#[cfg(test)]
+pub(crate) use table::Cookies;
+pub use table::Module;
+pub(crate) use table::{
+    Expect, Issued, LANES_HEADER, Matches, Step, Stream, Table, Told, Until, Users,
+};
 
 /// One scenario, read and checked.
 #[derive(Debug)]

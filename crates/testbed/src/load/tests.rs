@@ -1,7 +1,6 @@
 //! The load client against the echo.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Mutex;
 
 use super::*;
 use crate::echo::{Echo, Identity};
@@ -136,6 +135,7 @@ async fn users_take_turns_and_are_told_apart() {
         count: 3,
         header: "cookie".to_owned(),
         value: "session=user-{}".to_owned(),
+        keep_cookies: false,
     });
     let load = Load::start(stream, &sink);
     until(&samples, 12).await;
@@ -168,6 +168,7 @@ async fn an_application_in_front_forwards_one_header_and_not_the_user() {
         count: 1,
         header: "x-lanes".to_owned(),
         value: "user-{}".to_owned(),
+        keep_cookies: false,
     });
     stream.front = Some(Front {
         target: front.addresses()[0],
@@ -235,4 +236,20 @@ async fn http2_is_begun_without_asking() {
         assert_eq!(answer.path, "HTTP/2.0 /list");
         assert_eq!(answer.headers["authority"], "web.shop");
     }
+}
+
+#[test]
+fn cookies_are_kept_by_user_and_name() {
+    let jars = Jars::default();
+    let keep = |user, cookies: &[&str]| {
+        let cookies: Vec<String> = cookies.iter().map(|&one| one.to_owned()).collect();
+        jars.keep(user, &cookies);
+    };
+    keep(0, &[]);
+    assert_eq!(jars.of(0), None);
+    keep(0, &["user=a; Path=/; HttpOnly", "theme=dark"]);
+    keep(1, &["user=b"]);
+    keep(0, &["user=c"]);
+    assert_eq!(jars.of(0).unwrap(), "theme=dark; user=c");
+    assert_eq!(jars.of(1).unwrap(), "user=b");
 }

@@ -39,6 +39,7 @@ fn stream() -> Stream {
         headers: BTreeMap::new(),
         http2: false,
         users: None,
+        cookies: None,
         front: None,
         rate: 100,
         only: None,
@@ -88,6 +89,7 @@ fn records(began: Instant, image: impl Fn(u64) -> &'static str) -> Vec<Record> {
             via,
             stream: 0,
             user: None,
+            cookies: Vec::new(),
             outcome: Outcome::Pod(Pod {
                 image: Arc::from(image(number)),
                 hash: Some(Arc::from(hash_of(image(number)))),
@@ -504,4 +506,62 @@ fn a_user_who_flips_between_two_steps_is_named() {
     });
     let words = "users moved more than once between two steps: 7";
     assert!(flips.iter().any(|one| one.contains(words)), "{flips:?}");
+}
+
+#[test]
+fn each_user_is_given_one_cookie() {
+    use crate::scenario::{Cookies, Issued, Users};
+
+    let judged = |issued, given: [usize; 2]| {
+        let began = Instant::now();
+        let mut stream = stream();
+        stream.users = Some(Users {
+            count: 2,
+            header: "x-user".to_owned(),
+            value: "{}".to_owned(),
+        });
+        stream.cookies = Some(Cookies {
+            name: "id".to_owned(),
+            issued,
+        });
+        let mut all = records(began, |_| STABLE);
+        for (record, number) in all.iter_mut().zip(0..) {
+            record.user = Some(number % 2);
+            // Another's cookie doesn't count.
+            record.cookies = vec!["id2=1; Path=/".to_owned()];
+        }
+        for (user, times) in [(0, given[0]), (1, given[1])] {
+            let of_user = all.iter_mut().filter(|record| record.user == Some(user));
+            for record in of_user.take(times) {
+                record.cookies.push("id=1; Path=/".to_owned());
+            }
+        }
+        judge(&[stream], &PACE, &[phase(began, 0.0, 0.0)], &all, &[]).problems
+    };
+    assert_eq!(judged(Issued::Once, [1, 1]), [""; 0]);
+    assert_eq!(judged(Issued::Never, [0, 0]), [""; 0]);
+    assert_eq!(
+        judged(Issued::Once, [1, 2]),
+        [
+            "stream users: 1 of 2 users were not given the cookie id 1 times, the first of them, 1, 2 times"
+        ]
+    );
+    assert_eq!(judged(Issued::Once, [0, 1]).len(), 1);
+    assert_eq!(judged(Issued::Never, [0, 1]).len(), 1);
+}
+
+#[test]
+fn a_row_says_when_the_first_request_came_to_its_new_lane() {
+    let began = Instant::now();
+    let second = began + Duration::from_secs(12);
+    let mut all = records(began, |_| STABLE);
+    all.extend(records(
+        second,
+        |number| if number < 100 { STABLE } else { CANARY },
+    ));
+    let phases = [phase(began, 0.0, 0.0), phase(second, 100.0, 0.0)];
+    let verdict = judge(&[stream()], &PACE, &phases, &all, &[]);
+    let first: Vec<_> = verdict.rows.iter().map(|row| row.first).collect();
+    assert_eq!(first, [None, None, Some(500), Some(500)]);
+    assert_eq!(verdict.problems, [""; 0]);
 }

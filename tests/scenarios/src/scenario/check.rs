@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Action, Scenario};
+use super::{Action, Module, Scenario};
 use crate::api;
 use crate::error::Error;
 use crate::judge::RATE;
@@ -48,6 +48,7 @@ impl Scenario {
                 expected: format!("one of {}", among.join(", ")),
             })
         };
+        self.check_cookies(path)?;
         for stream in &self.table.stream {
             if let Some(rollout) = &stream.rollout {
                 known("stream.rollout", rollout, &rollouts)?;
@@ -96,6 +97,29 @@ impl Scenario {
             }
             for expect in &step.expect {
                 known("step.expect.stream", &expect.stream, &streams)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Who swaps everybody's module is alone, and a cookie is given to somebody.
+    fn check_cookies(&self, path: &Path) -> Result<(), Error> {
+        let refused = |field, value: &str, expected: &str| Error::Reference {
+            path: path.to_path_buf(),
+            field,
+            value: value.to_owned(),
+            expected: expected.to_owned(),
+        };
+        if self.table.module != Module::Plain && !self.table.alone {
+            let expected = "true, since the module is everybody's";
+            return Err(refused("alone", "false", expected));
+        }
+        for stream in &self.table.stream {
+            if let Some(cookies) = &stream.cookies
+                && stream.users.is_none()
+            {
+                let expected = "none where there are no users";
+                return Err(refused("stream.cookies", &cookies.name, expected));
             }
         }
         Ok(())

@@ -22,6 +22,10 @@ pub(crate) struct Table {
     /// True if it disturbs others and so runs alone.
     #[serde(default)]
     pub(crate) alone: bool,
+    /// The filter's module in the proxies meanwhile, where it isn't the plain one. It is everybody's, so the scenario has to
+    /// be `alone`.
+    #[serde(default)]
+    pub(crate) module: Module,
     /// Why the embedded cluster can't run it, where it can't.
     pub(crate) real_only: Option<String>,
     /// True if the manifests' weights aren't those of the end, so that they are no part of what has to be restored.
@@ -34,6 +38,17 @@ pub(crate) struct Table {
     pub(crate) stream: Vec<Stream>,
     /// What is done, in order. The first may do nothing: it looks at the beginning.
     pub(crate) step: Vec<Step>,
+}
+
+/// The filter's modules.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Module {
+    /// `serin-filter.wasm`.
+    #[default]
+    Plain,
+    /// `serin-filter-cookies.wasm`.
+    Cookies,
 }
 
 /// One field of an object, set before the object is applied.
@@ -77,6 +92,8 @@ pub(crate) struct Stream {
     pub(crate) front: Option<String>,
     /// Who sends them, in turn: each is to come to a version once, and to find it on both ways.
     pub(crate) users: Option<Users>,
+    /// A cookie that is issued on the way, or never; it takes users, who are told apart by their numbers.
+    pub(crate) cookies: Option<Cookies>,
     /// Requests per second on each of its ways.
     pub(crate) rate: u32,
     /// The one way that they take; absent for both.
@@ -104,6 +121,26 @@ impl Users {
     pub(crate) fn value_of(&self, user: u32) -> String {
         self.value.replace("{}", &user.to_string())
     }
+}
+
+/// What becomes of a cookie.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Cookies {
+    /// Its name.
+    pub(crate) name: String,
+    /// How often each user is given it, from the first step to the last.
+    pub(crate) issued: Issued,
+}
+
+/// How often a cookie is issued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Issued {
+    /// One time, since users keep it and bring it with all that they send later.
+    Once,
+    /// At no time.
+    Never,
 }
 
 /// The word for a way in a table.

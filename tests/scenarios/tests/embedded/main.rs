@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use scenarios::{Cluster, Copies, Error, Pace, Scenario, Shared, Stack, Via};
+use scenarios::{Cluster, Copies, Error, Module, Pace, Scenario, Shared, Stack, Via};
 use serde_json::json;
 use testbed::argo::plugin::LogSink;
 use testbed::embedded::{Embedded, Observers, Programs};
@@ -50,6 +50,14 @@ struct UnderTest(Embedded);
 impl Stack for UnderTest {
     fn target(&self, via: Via) -> SocketAddr {
         self.0.target(via)
+    }
+
+    fn module(&self, module: Module) -> Option<String> {
+        let file = file(match module {
+            Module::Plain => "SERIN_FILTER_WASM",
+            Module::Cookies => "SERIN_FILTER_COOKIES_WASM",
+        });
+        Some(format!("file://{}", file.display()))
     }
 
     async fn settled(&self) -> Result<bool, Error> {
@@ -147,16 +155,16 @@ async fn start(checkout: &Path, folder: &Path, calls: &Arc<Calls>) -> Shared<Und
         .unwrap();
     calls.on(embedded.store());
     let config = kube::Config::new(embedded.api().url().parse().unwrap());
+    let embedded = UnderTest(embedded);
     let cluster = Cluster::new(kube::Client::try_from(config).unwrap());
     cluster.discover().await.unwrap();
     for mut object in scenarios::read_yaml(&checkout.join("manifests/wasmplugin.yaml")).unwrap() {
-        let module = file("SERIN_FILTER_WASM");
-        object["spec"]["url"] = json!(format!("file://{}", module.display()));
+        object["spec"]["url"] = json!(embedded.module(Module::Plain));
         cluster.apply(&object, None).await.unwrap();
     }
     Shared {
         cluster: Arc::new(cluster),
-        stack: UnderTest(embedded),
+        stack: embedded,
         copies,
         pace: PACE,
         folder: folder.to_path_buf(),
