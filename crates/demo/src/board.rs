@@ -194,6 +194,7 @@ mod tests {
         let answer = Answer {
             identity,
             path: "/".to_owned(),
+            http2: false,
             headers: [(LANE_HEADER.to_owned(), "canary".to_owned())].into(),
         };
         board.sample(

@@ -1,4 +1,5 @@
-//! The application behind every test: it answers each request with who it is and what it was sent.
+//! The application behind every test: it answers each request with who it is and what it was sent, by HTTP/1.1 or, as a
+//! server of gRPC does, by HTTP/2 without TLS.
 //!
 //! Neighbours: [`load`](crate::load) sends the requests and reads the answers; who starts an echo (a stand-in for
 //! kubelet, or a test) gives it its identity. Mirrored copies are told apart as Envoy marks them: their authority ends
@@ -9,24 +10,30 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http::header::HeaderName;
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::body::{Body, Incoming};
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::graceful::GracefulShutdown;
 use serde::{Deserialize, Serialize};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// What Envoy appends to the authority of a mirrored copy.
 const SHADOW: &str = "-shadow";
+
+/// How a call of gRPC has ended; 0 is well.
+pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// How long requests in flight may take once an echo has been told to stop.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -54,6 +61,9 @@ pub struct Answer {
     pub identity: Identity,
     /// Path and query of the request as the application saw them.
     pub path: String,
+    /// True if the request came by HTTP/2.
+    #[serde(default)]
+    pub http2: bool,
     /// Request headers by lower-case name; several values are joined by a comma, bytes that are no text are replaced.
     pub headers: BTreeMap<String, String>,
 }
@@ -153,22 +163,60 @@ async fn serve(
         let _ = stream.set_nodelay(true);
         let identity = Arc::clone(&identity);
         let observer = Arc::clone(&observer);
-        let connection = http1::Builder::new().serve_connection(
-            TokioIo::new(stream),
-            service_fn(move |request| {
-                answer(Arc::clone(&identity), Arc::clone(&observer), request)
-            }),
-        );
-        let watched = connections.watch(connection);
+        let service = move |request| answer(Arc::clone(&identity), Arc::clone(&observer), request);
+        let (watcher, mut stopped) = (connections.watcher(), stopped.clone());
         tasks.spawn(async move {
+            let http2 = tokio::select! {
+                // A request that has come is answered.
+                biased;
+                http2 = begins_http2(&stream) => http2,
+                _ = stopped.wait_for(|stop| *stop) => return,
+            };
+            let stream = TokioIo::new(stream);
             // A connection's error is its client's to report.
-            let _ = watched.await;
+            if http2 {
+                let service = service_fn(move |request| {
+                    let answer = service(request);
+                    async { answer.await.map(with_trailers) }
+                });
+                let connection =
+                    http2::Builder::new(TokioExecutor::new()).serve_connection(stream, service);
+                let mut connection = pin!(connection);
+                tokio::select! {
+                    _ = connection.as_mut() => return,
+                    _ = stopped.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+                }
+                let _ = connection.await;
+            } else {
+                let connection =
+                    http1::Builder::new().serve_connection(stream, service_fn(service));
+                let _ = watcher.watch(connection).await;
+            }
         });
         while tasks.try_join_next().is_some() {}
     }
     drop(listener);
     // On time-out the tasks are dropped and with them their connections.
-    let _ = tokio::time::timeout(DRAIN, connections.shutdown()).await;
+    let drained = async {
+        connections.shutdown().await;
+        while tasks.join_next().await.is_some() {}
+    };
+    let _ = tokio::time::timeout(DRAIN, drained).await;
+}
+
+/// Whether a connection's first bytes are those of HTTP/2 without TLS (RFC 9113 section 3.4), which no method begins with.
+async fn begins_http2(stream: &TcpStream) -> bool {
+    let mut first = [0; 3];
+    // Whoever sends fewer bytes at first is no proxy.
+    matches!(stream.peek(&mut first).await, Ok(3)) && first == *b"PRI"
+}
+
+/// What HTTP/2 carries behind the body: for a call of gRPC, that it went well.
+fn with_trailers<B: Body>(
+    response: Response<B>,
+) -> Response<impl Body<Data = B::Data, Error = B::Error>> {
+    let ended = HeaderMap::from_iter([(GRPC_STATUS, HeaderValue::from_static("0"))]);
+    response.map(|body| body.with_trailers(std::future::ready(Some(Ok(ended)))))
 }
 
 async fn answer(
@@ -183,6 +231,7 @@ async fn answer(
         .headers
         .get(header::HOST)
         .and_then(|value| value.to_str().ok())
+        .or_else(|| head.uri.authority().map(Authority::as_str))
         .unwrap_or_default();
     let (authority, copy) = split_shadow(authority);
     let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
@@ -196,6 +245,7 @@ async fn answer(
     let answer = Answer {
         identity: (*identity).clone(),
         path: path.to_owned(),
+        http2: head.version == Version::HTTP_2,
         headers: join(&head.headers),
     };
     let mut response = Response::new(Full::default());

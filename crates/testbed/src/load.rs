@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use crate::echo::Answer;
+use crate::echo::{Answer, GRPC_STATUS};
 
 /// What is sent, and how fast.
 #[derive(Clone, Debug)]
@@ -128,6 +128,9 @@ pub enum RequestError {
         /// The first bytes of the body.
         body: String,
     },
+    /// An echo has answered by HTTP/2, and what it says behind the body is not there.
+    #[error("the answer has no trailer grpc-status, expected 0")]
+    NotEnded,
     /// The stream can't be made into a request.
     #[error("authority, path or a header of the stream is not valid HTTP")]
     Invalid,
@@ -338,12 +341,12 @@ async fn exchange(
     let status = response.status();
     let set = response.headers().get_all(header::SET_COOKIE).iter();
     cookies.extend(set.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()));
-    let body = response
-        .into_body()
-        .collect()
-        .await
-        .map_err(broken)?
-        .to_bytes();
+    let body = response.into_body().collect().await.map_err(broken)?;
+    let ended = body
+        .trailers()
+        .and_then(|all| all.get(GRPC_STATUS))
+        .cloned();
+    let body = body.to_bytes();
     *connection = Some(sender);
     if status != StatusCode::OK {
         return Err(RequestError::Status {
@@ -352,6 +355,12 @@ async fn exchange(
         });
     }
     match serde_json::from_slice::<Answer>(&body) {
+        // Between HTTP/2 and HTTP/2, proxies let trailers through.
+        Ok(answer)
+            if answer.http2 && stream.http2 && ended.as_ref().is_none_or(|ended| ended != "0") =>
+        {
+            Err(RequestError::NotEnded)
+        }
         Ok(answer) => Ok(Arc::new(answer)),
         Err(_) => Err(RequestError::NotEcho {
             body: excerpt(&body),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use testbed::echo::{Observer, Seen};
+use testbed::echo::{Answer, Observer, Seen};
 use testbed::load::{RequestError, Sample, Sink};
 
 use crate::scenario::Stream;
@@ -82,9 +82,13 @@ impl Records {
     ) -> Sink {
         let records = Arc::clone(self);
         let namespace = namespace.to_owned();
-        let app = stream.app.clone();
+        let (app, http2) = (stream.app.clone(), stream.http2_to_pods);
         Arc::new(move |sample: Sample| {
+            let http1 = |answer: &Answer| http2 && !answer.http2;
             let outcome = match sample.outcome.as_deref().map(|answer| &answer.identity) {
+                Ok(who) if sample.outcome.as_deref().is_ok_and(http1) => {
+                    Outcome::Wrong(format!("{}/{} by HTTP/1.1", who.namespace, who.app))
+                }
                 Ok(who) if who.namespace == namespace && who.app == app => Outcome::Pod(Pod {
                     image: Arc::from(who.image.as_str()),
                     hash: who.hash.as_deref().map(Arc::from),

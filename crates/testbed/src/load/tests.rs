@@ -197,45 +197,27 @@ async fn an_application_in_front_forwards_one_header_and_not_the_user() {
 
 #[tokio::test]
 async fn http2_is_begun_without_asking() {
-    let listener = tokio::net::TcpListener::bind(ANY).await.unwrap();
-    let target = listener.local_addr().unwrap();
-    let server = tokio::spawn(async move {
-        let answer = |request: http::Request<hyper::body::Incoming>| async move {
-            let headers = [(
-                "authority",
-                request.uri().authority().map(ToString::to_string),
-            )];
-            let answer = Answer {
-                identity: identity(),
-                path: format!("{:?} {}", request.version(), request.uri().path()),
-                headers: headers
-                    .map(|(name, value)| (name.to_owned(), value.unwrap()))
-                    .into(),
-            };
-            let body = serde_json::to_vec(&answer).unwrap();
-            Ok::<_, std::convert::Infallible>(http::Response::new(http_body_util::Full::new(
-                Bytes::from(body),
-            )))
-        };
-        loop {
-            let (socket, _) = listener.accept().await.unwrap();
-            let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-            let service = hyper::service::service_fn(answer);
-            tokio::spawn(server.serve_connection(TokioIo::new(socket), service));
-        }
-    });
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let into = Arc::clone(&seen);
+    let observer: crate::echo::Observer =
+        Arc::new(move |request| into.lock().unwrap().push(request.authority.to_owned()));
+    let echo = Echo::start(identity(), &[ANY], observer).await.unwrap();
     let (sink, samples) = collect();
-    let mut stream = stream(target);
+    let mut stream = stream(echo.addresses()[0]);
     stream.http2 = true;
     let load = Load::start(stream, &sink);
     until(&samples, 4).await;
     load.stop().await;
-    server.abort();
-    for sample in samples.lock().unwrap().iter() {
+    echo.stop().await;
+    let samples = samples.lock().unwrap();
+    for sample in samples.iter() {
         let answer = sample.outcome.as_ref().unwrap();
-        assert_eq!(answer.path, "HTTP/2.0 /list");
-        assert_eq!(answer.headers["authority"], "web.shop");
+        assert!(answer.http2);
+        assert_eq!(answer.path, "/list?page=1");
     }
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen.len(), samples.len());
+    assert!(seen.iter().all(|one| one == "web.shop"), "{seen:?}");
 }
 
 #[test]

@@ -38,6 +38,7 @@ fn stream() -> Stream {
         method: "GET".to_owned(),
         headers: BTreeMap::new(),
         http2: false,
+        http2_to_pods: false,
         users: None,
         cookies: None,
         front: None,

@@ -84,6 +84,9 @@ pub(crate) struct Stream {
     /// True for HTTP/2.
     #[serde(default)]
     pub(crate) http2: bool,
+    /// True if the pods have to be asked by HTTP/2 too.
+    #[serde(default)]
+    pub(crate) http2_to_pods: bool,
     /// Headers.
     #[serde(default)]
     pub(crate) headers: BTreeMap<String, String>,

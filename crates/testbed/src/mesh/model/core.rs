@@ -80,12 +80,7 @@ impl ServicePort {
     /// Whether it carries HTTP, or might: Istio finds out from the first bytes where the port doesn't say (Istio 1.29
     /// `pkg/config/kube/conversion.go`, `ConvertProtocol`).
     pub(in crate::mesh) fn is_http(&self) -> bool {
-        let name = self.app_protocol.as_ref().unwrap_or(&self.name);
-        let protocol = name
-            .split('-')
-            .next()
-            .unwrap_or_default()
-            .to_ascii_lowercase();
+        let protocol = self.named();
         let other = [
             "tcp",
             "udp",
@@ -97,6 +92,18 @@ impl ServicePort {
             "kubernetes.io/wss",
         ];
         self.protocol != "UDP" && !other.contains(&protocol.as_str())
+    }
+
+    /// Whether its pods speak HTTP/2 without TLS (the same; `protocol.Instance.IsHTTP2`).
+    pub(in crate::mesh) fn is_http2(&self) -> bool {
+        ["grpc", "http2", "kubernetes.io/h2c"].contains(&self.named().as_str())
+    }
+
+    /// The protocol that it names, up to the first hyphen.
+    fn named(&self) -> String {
+        let name = self.app_protocol.as_ref().unwrap_or(&self.name);
+        let protocol = name.split('-').next().unwrap_or_default();
+        protocol.to_ascii_lowercase()
     }
 
     /// The port of the pod that it leads to.

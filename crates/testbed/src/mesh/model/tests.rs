@@ -125,3 +125,21 @@ fn a_port_is_http_unless_it_says_otherwise() {
         assert_eq!(read.is_http(), expected, "{port}");
     }
 }
+
+#[test]
+fn a_port_is_http2_where_it_says_so() {
+    let cases = [
+        (json!({"port": 80}), false),
+        (json!({"port": 80, "name": "http-web"}), false),
+        (json!({"port": 80, "name": "grpc-web"}), true),
+        (json!({"port": 80, "name": "http2"}), true),
+        (
+            json!({"port": 80, "name": "http", "appProtocol": "kubernetes.io/h2c"}),
+            true,
+        ),
+    ];
+    for (port, expected) in cases {
+        let read: ServicePort = serde_json::from_value(port.clone()).unwrap();
+        assert_eq!(read.is_http2(), expected, "{port}");
+    }
+}

@@ -15,6 +15,8 @@ use crate::mesh::model::{
 pub(in crate::mesh) struct Cluster {
     /// `Cluster.LbPolicy`.
     policy: &'static str,
+    /// Its pods speak HTTP/2.
+    http2: bool,
     /// Where its pods are served, by pod name.
     pub(in crate::mesh) endpoints: Vec<SocketAddr>,
 }
@@ -25,6 +27,7 @@ impl Cluster {
     pub(in crate::mesh) fn of(endpoints: Vec<SocketAddr>) -> Self {
         Self {
             policy: "LEAST_REQUEST",
+            http2: false,
             endpoints,
         }
     }
@@ -37,7 +40,7 @@ impl Cluster {
             .iter()
             .map(|address| json!({"endpoint": {"address": socket(*address)}}))
             .collect();
-        json!({
+        let mut cluster = json!({
             "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
             "name": name,
             "type": "STATIC",
@@ -50,7 +53,16 @@ impl Cluster {
                 "max_retries": u32::MAX,
             }]},
             "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
-        })
+        });
+        if let (true, Some(fields)) = (self.http2, cluster.as_object_mut()) {
+            let options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+            let value = json!({options: {
+                "@type": format!("type.googleapis.com/{options}"),
+                "explicit_http_config": {"http2_protocol_options": {}},
+            }});
+            fields.insert("typed_extension_protocol_options".to_owned(), value);
+        }
+        cluster
     }
 }
 
@@ -80,7 +92,15 @@ pub(super) fn clusters(
                 |subset: &str, labels: &BTreeMap<String, String>, policy: &'static str| {
                     let endpoints = endpoints(world, service, port, labels);
                     let name = names::cluster(port.port, subset, &host);
-                    clusters.insert(name, Cluster { policy, endpoints });
+                    let http2 = port.is_http2();
+                    clusters.insert(
+                        name,
+                        Cluster {
+                            policy,
+                            http2,
+                            endpoints,
+                        },
+                    );
                 };
             add("", &BTreeMap::new(), policy(None, rule.policy));
             for subset in &rule.subsets {
