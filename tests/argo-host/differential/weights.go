@@ -49,17 +49,38 @@ func judgeSeveral(a *attempt) bool {
 	if a.err != nil || a.call.Method != setWeight {
 		return false
 	}
+	var before []object
+	a.eachMoved(a.before, func(route object) { before = append(before, route) })
 	applied := false
+	at := 0
 	a.eachMoved(a.after, func(route object) {
+		shared := false
 		all := a.bySide(route)
 		for _, side := range []string{"canary", "stable"} {
 			if several := all[side]; len(several) > 1 {
 				// The built-in has given each all of it.
-				applied = share(several, number(several[0]["weight"])) || applied
+				shared = share(several, number(several[0]["weight"])) || shared
 			}
 		}
+		if shared && at < len(before) {
+			leaveUnwritten(list(before[at]["route"]), list(route["route"]))
+		}
+		applied = applied || shared
+		at++
 	})
 	return applied
+}
+
+// leaveUnwritten takes out weights of 0 where there was none before: it means the same, and Serin writes only what changes.
+func leaveUnwritten(before, after []object) {
+	if len(before) != len(after) {
+		return
+	}
+	for i, one := range after {
+		if _, written := before[i]["weight"]; !written && number(one["weight"]) == 0 {
+			delete(one, "weight")
+		}
+	}
 }
 
 func judgeMaximum(a *attempt) bool {
