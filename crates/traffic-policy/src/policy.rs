@@ -38,6 +38,8 @@ pub struct CompiledPolicy {
     sticky: Option<Split>,
     /// What stands in headers for each of [`Lane::ALL`].
     values: [Box<str>; Lane::ALL.len()],
+    /// Whether any request may be given each of [`Lane::ALL`].
+    leads: [bool; Lane::ALL.len()],
     /// What stands in [`crate::LANES_HEADER`] for no lane.
     weights: Box<str>,
     issue: Option<(Box<str>, Issue)>,
@@ -110,6 +112,7 @@ pub async fn compile_in_slices(
         entry_hosts,
         places,
         issue: issued(rollout, &rules, sticky.as_ref())?,
+        leads: Lane::ALL.map(|lane| leads_to(lane, &rules, sticky.as_ref())),
         rules,
         sticky,
         values: Lane::ALL.map(|lane| header_value(lane.as_str(), policy.secret.as_deref()).into()),
@@ -167,6 +170,17 @@ fn issued(
         }
     }
     Ok(Some((first.0.into(), first.1.clone())))
+}
+
+/// True if any request may be given `lane`.
+fn leads_to(lane: Lane, rules: &MatchRules, sticky: Option<&Split>) -> bool {
+    match lane {
+        Lane::Canary | Lane::Stable => {
+            rules.lead_to(lane) || sticky.is_some_and(|sticky| sticky.leads_to(lane))
+        }
+        Lane::Mirror => rules.lead_to(lane),
+        Lane::StableMirror => sticky.is_some() && rules.lead_to(Lane::Mirror),
+    }
 }
 
 impl CompiledPolicy {
@@ -237,20 +251,9 @@ impl CompiledPolicy {
             return Some(Carried::Weights);
         }
         let lane = self.lane_of(value)?;
-        self.leads_to(lane).then_some(Carried::Lane(lane))
-    }
-
-    /// True if any request may be given `lane`.
-    fn leads_to(&self, lane: Lane) -> bool {
-        let by_rule = |lane| self.rules.lead_to(lane);
-        match lane {
-            Lane::Canary | Lane::Stable => {
-                let by_key = self.sticky.as_ref();
-                by_rule(lane) || by_key.is_some_and(|sticky| sticky.leads_to(lane))
-            }
-            Lane::Mirror => by_rule(lane),
-            Lane::StableMirror => self.sticky.is_some() && by_rule(Lane::Mirror),
-        }
+        let mut leads = Lane::ALL.into_iter().zip(self.leads);
+        let leads = leads.any(|one| one == (lane, true));
+        leads.then_some(Carried::Lane(lane))
     }
 
     /// How many entries its rules have.
