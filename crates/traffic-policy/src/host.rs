@@ -11,12 +11,11 @@
 mod authority;
 mod short;
 
-use std::collections::HashMap;
+use std::collections::{BinaryHeap, HashMap};
 use std::hash::BuildHasherDefault;
 
 use crate::error::Fault;
 use crate::fnv::Fnv;
-use crate::sorted::sorted;
 
 pub(crate) use authority::name_of;
 pub(crate) use short::short_forms;
@@ -150,7 +149,8 @@ impl HostIndex {
         });
         // Only then can a policy be there twice.
         if lists > 1 {
-            *found = sorted(std::mem::take(found));
+            // In a module, 5 KB smaller than the standard library's sorts.
+            *found = BinaryHeap::from(std::mem::take(found)).into_sorted_vec();
             found.dedup_by(|again, kept| {
                 let same = again.policy == kept.policy;
                 if same {

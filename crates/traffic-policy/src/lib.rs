@@ -40,7 +40,6 @@ mod place;
 mod policy;
 mod request;
 mod set;
-mod sorted;
 mod sticky;
 
 pub use error::{Fault, PolicyError};

@@ -19,7 +19,7 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) async fn new(pairs: Vec<(u64, u32)>, pace: &Pace) -> Self {
-        // As `sorted` does, but with pauses.
+        // A heap, since it can pause between two pairs.
         let mut heap = BinaryHeap::from(pairs);
         let mut pairs = Vec::with_capacity(heap.len());
         while let Some(pair) = heap.pop() {
