@@ -15,7 +15,7 @@ use kube::Client;
 use crate::object::Kind;
 
 pub use cache::{ALL_NAMESPACES, Cache};
-pub(crate) use cache::{Change, Scope};
+pub(crate) use cache::{Change, Origin, Scope};
 pub use connect::{ConnectError, connect, connect_with};
 pub use error::{Cause, ClusterError};
 pub(crate) use lease::{Leadership, instance_of};

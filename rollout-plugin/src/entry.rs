@@ -51,6 +51,8 @@ pub(crate) struct State {
     pub(crate) rows: HashMap<ObjectId, Row>,
     /// The repairs that have failed since the last that has not.
     pub(crate) failures: Failures,
+    /// When somebody else's change came that no look has begun for yet.
+    pub(crate) drifted: Option<Instant>,
     /// When the last call ended.
     pub(crate) called: Option<Instant>,
     /// Since when a repair has waited for calls to pause.

@@ -41,6 +41,25 @@ enum Looked {
     IfLeading(String),
 }
 
+/// One look at a Rollout.
+#[derive(Clone, Copy)]
+struct Look {
+    /// The watch of Rollouts covers it.
+    is_watched: bool,
+    /// The parent is known to lead.
+    leads: bool,
+    /// When the change came that it is for, where somebody else has made one.
+    drifted: Option<Instant>,
+}
+
+impl Look {
+    /// Milliseconds since that change.
+    fn millis(&self) -> Option<u64> {
+        let since = self.drifted?.elapsed();
+        Some(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
 /// What repairs need.
 pub(crate) struct Keeper {
     pub(crate) cluster: Arc<Cluster>,
@@ -58,17 +77,26 @@ impl Keeper {
         let settled = async {
             // An API server that is slow to list must not hold up calls, so the turn is taken once the lists are there.
             self.begin_watches(&entry).await?;
-            let mut leads = false;
+            let (drifted, rollout) = {
+                let mut state = entry.state();
+                (state.drifted.take(), state.rollout.clone())
+            };
+            let instance = rollout.as_deref().map(instance_of).unwrap_or_default();
+            let mut look = Look {
+                is_watched,
+                leads: self.leadership.certainly_leads(instance),
+                drifted,
+            };
             loop {
                 let turn = entry.turn().await;
-                let instance = match self.settle(key, &entry, is_watched, leads).await? {
+                let instance = match self.settle(key, &entry, look).await? {
                     Looked::Until(next) => return Ok(next),
                     Looked::IfLeading(instance) => instance,
                 };
                 // Nor must a lease.
                 drop(turn);
                 match self.leadership.leads(&instance).await {
-                    Some(true) => leads = true,
+                    Some(true) => look.leads = true,
                     Some(false) => return Ok(Next::Never),
                     None => return Ok(Next::In(UNTIL_ASKED_AGAIN)),
                 }
@@ -107,15 +135,13 @@ impl Keeper {
         Ok(())
     }
 
-    /// `leads`: whether the parent is known to lead.
     async fn settle(
         &self,
         key: &RolloutKey,
         entry: &Entry,
-        is_watched: bool,
-        leads: bool,
+        look: Look,
     ) -> Result<Looked, CallError> {
-        let unseen = is_watched && {
+        let unseen = look.is_watched && {
             let state = entry.state();
             !state.watched && state.gone.is_none()
         };
@@ -128,15 +154,15 @@ impl Keeper {
             (state.gone.is_some(), state.rollout.clone())
         };
         if gone {
-            return self.bury(key, entry, leads).await;
+            return self.bury(key, entry, look.leads).await;
         }
         let Some(rollout) = rollout else {
             return Ok(Looked::Until(Next::Never));
         };
-        let looked = self.repair(key, entry, leads).await?;
+        let looked = self.repair(key, entry, look).await?;
         let leftovers = entry.state().leftovers.clone();
         if matches!(looked, Looked::Until(Next::Never)) && !leftovers.is_empty() {
-            if !leads {
+            if !look.leads {
                 return Ok(Looked::IfLeading(instance_of(&rollout).to_owned()));
             }
             for left in &leftovers {
@@ -154,7 +180,7 @@ impl Keeper {
         &self,
         key: &RolloutKey,
         entry: &Entry,
-        leads: bool,
+        look: Look,
     ) -> Result<Looked, CallError> {
         let mut rehearsed = false;
         let mut setbacks = Setbacks::default();
@@ -191,23 +217,26 @@ impl Keeper {
                     .as_deref()
                     .and_then(|plugin| own_part(plugin, key)),
             };
-            let contested = match entry.state().rows.get(object) {
-                Some(row) => row.is_contested(found).then(|| row.wait(Instant::now())),
+            let contested = match entry.state().rows.get_mut(object) {
+                Some(row) => row.wait(found, Instant::now()),
                 // Whoever has changed it, it is the first time.
                 None => Some(Duration::ZERO),
             };
             if let Some(wait) = contested.filter(|wait| !wait.is_zero()) {
                 return Ok(Looked::Until(Next::In(wait)));
             }
-            if !leads {
+            if !look.leads {
                 return Ok(Looked::IfLeading(instance_of(&rollout).to_owned()));
             }
             if !rehearsed && let Some(policy) = policy_behind_others(&pending) {
                 rehearsed = true;
                 self.cluster.rehearse(policy).await?;
             }
+            let sent_after_ms = look.millis();
             let written = self.cluster.carry_out(first).await?;
             if setbacks.take(key, first, written).await? {
+                let fields = changed_fields(first);
+                info!(rollout = %key, %object, fields, sent_after_ms, after_ms = look.millis(), "brought in line with its rollout");
                 let contested = contested.is_some();
                 self.repaired(key, entry, &rollout, first, contested)
                     .await?;
@@ -216,7 +245,7 @@ impl Keeper {
         Ok(Looked::Until(Next::In(UNTIL_ASKED_AGAIN)))
     }
 
-    /// Says what was put right, and warns once where it has to be done over and over.
+    /// Notes what was put right, and warns once where it has to be done over and over.
     async fn repaired(
         &self,
         key: &RolloutKey,
@@ -226,7 +255,6 @@ impl Keeper {
         contested: bool,
     ) -> Result<(), CallError> {
         let object = target(write);
-        info!(rollout = %key, %object, fields = changed_fields(write), "brought in line with its rollout");
         let left = self.cluster.cache.get(object).await?;
         let left = left.and_then(|left| own_part(&left, key).cloned());
         let now = Instant::now();
@@ -235,12 +263,11 @@ impl Keeper {
             state.rows.retain(|_, row| !row.is_over(now));
             let row = state.rows.entry(object.clone());
             let row = row.or_insert_with(|| Row::new(now));
-            row.leave(left);
-            contested && row.repaired(now)
+            row.repaired(left, contested, now)
         };
         if warns {
             let message = format!(
-                "{object}: another writer keeps changing {} of rollout {key}; it is put right less and less often: exempt these fields in that tool (for Argo CD: ignoreDifferences)",
+                "{object}: another writer keeps changing {} of rollout {key}: exempt these fields in that tool (for Argo CD: ignoreDifferences); where it answers each repair at once, repairs come less and less often",
                 changed_fields(write)
             );
             warn!(rollout = %key, %object, "{message}");

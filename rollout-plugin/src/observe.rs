@@ -23,7 +23,12 @@ impl Reads {
     /// True if a change of that object may change the decision.
     pub(crate) fn cover(&self, id: &ObjectId) -> bool {
         let listed = |namespace: &str| self.scopes.contains(&(id.kind, namespace.to_owned()));
-        self.objects.contains(id) || listed(&id.namespace) || listed(ALL_NAMESPACES)
+        self.names(id) || listed(&id.namespace) || listed(ALL_NAMESPACES)
+    }
+
+    /// True if that very object was read, not only a list that it is on.
+    pub(crate) fn names(&self, id: &ObjectId) -> bool {
+        self.objects.contains(id)
     }
 
     /// The watches that these reads live on.

@@ -33,7 +33,8 @@ const AT_ONCE: usize = 16;
 /// The waits of the reconciler; the default is for production, and tests may be in a hurry.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
-    /// From a change by others to the repair: what comes in several writes is put right once.
+    /// From a change by others to the repair, where no request meets the wrong version meanwhile: what comes in several
+    /// writes is put right once. What others do to the Rollout's own objects is put right at once.
     pub debounce: Duration,
     /// From a change of the Rollout itself: the controller will call, and needs no help.
     pub rollout: Duration,
@@ -101,6 +102,7 @@ impl Reconciler {
             timing,
             queue: Queue::default(),
             running: HashSet::new(),
+            again: HashSet::new(),
             tasks: JoinSet::new(),
             listed: Listed::default(),
             urgent: HashSet::new(),
@@ -146,6 +148,8 @@ struct Run {
     timing: Timing,
     queue: Queue,
     running: HashSet<RolloutKey>,
+    /// Those of the running whose turn has come again.
+    again: HashSet<RolloutKey>,
     /// Those that wait for no quiet moment.
     urgent: HashSet<RolloutKey>,
     tasks: JoinSet<Done>,
@@ -191,7 +195,7 @@ impl Run {
             && let Some(key) = self.queue.pop(now)
         {
             if self.running.contains(&key) {
-                self.queue.by(key, now + self.timing.debounce);
+                self.again.insert(key);
                 continue;
             }
             let urgent = self.urgent.remove(&key);
@@ -225,8 +229,12 @@ impl Run {
                     entry.state().waiting = None;
                 }
                 self.running.remove(&key);
+                let now = Instant::now();
+                if self.again.remove(&key) {
+                    self.queue.by(key.clone(), now);
+                }
                 if let Next::In(wait) = next {
-                    self.queue.by(key, Instant::now() + wait);
+                    self.queue.by(key, now + wait);
                 }
             }
             Done::Swept(next) => {
@@ -241,39 +249,41 @@ impl Run {
 
     /// An object has changed, by whomever: those whose decisions may depend on it are looked at.
     fn changed(&mut self, change: &Change) {
-        let at_once = is_urgent(change);
-        let wait = if at_once {
-            Duration::ZERO
-        } else {
-            self.timing.debounce
-        };
-        let at = Instant::now() + wait;
-        for key in self.affected(change) {
+        let is_urgent = is_urgent(change);
+        for (key, entry) in self.affected(change) {
+            let at_once = is_urgent && {
+                let mut state = entry.state();
+                // One of a thousand that it might have read is no reason to hurry.
+                let is_own = change.id.kind == Kind::ReplicaSet || state.reads.names(&change.id);
+                if is_own {
+                    state.drifted.get_or_insert(change.at);
+                }
+                is_own
+            };
             if at_once {
                 self.urgent.insert(key.clone());
+                self.queue.by(key, change.at);
+            } else {
+                self.queue.by(key, change.at + self.timing.debounce);
             }
-            self.queue.by(key, at);
         }
     }
 
-    fn affected(&self, change: &Change) -> Vec<RolloutKey> {
+    fn affected(&self, change: &Change) -> Vec<(RolloutKey, Arc<Entry>)> {
+        let entries = &self.keeper.entries;
         if let (Kind::WasmPlugin, Some(before), Some(after)) =
             (change.id.kind, &change.before, &change.after)
         {
             // Hundreds of Rollouts may have their policies here, each with its own key.
-            let keys = changed_policies(before, after);
+            let keys = changed_policies(before, after).into_iter();
             return keys
-                .into_iter()
-                .filter(|key| self.keeper.entries.find(key).is_some())
+                .filter_map(|key| entries.find(&key).map(|entry| (key, entry)))
                 .collect();
         }
         let depends = |entry: &Entry| entry.state().reads.cover(&change.id);
-        let entries = self.keeper.entries.all();
-        entries
-            .into_iter()
-            .filter(|(_, entry)| depends(entry))
-            .map(|(key, _)| key)
-            .collect()
+        let mut affected = entries.all();
+        affected.retain(|(_, entry)| depends(entry));
+        affected
     }
 
     fn rollout(&mut self, event: RolloutEvent) {

@@ -194,7 +194,10 @@ pub(crate) fn repair(
     // Where both say the same there is nothing to choose.
     let differ = calls != status;
     let changed_since = (is_newer && differ).then_some(known.since);
-    let stand = match choose(look(&calls), look(&status), memory.failed, changed_since) {
+    let live_calls = look(&calls);
+    // A look plans three times, which a repair would have to wait for.
+    let live_status = if differ { look(&status) } else { live_calls };
+    let stand = match choose(live_calls, live_status, memory.failed, changed_since) {
         Choice::Calls => calls,
         Choice::Status => status,
         Choice::Neither => None,

@@ -21,8 +21,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use tracing::{debug, warn};
 
-pub(crate) use self::objects::Change;
 use self::objects::Objects;
+pub(crate) use self::objects::{Change, Origin};
 use crate::cluster::decode::{Body, Pods, Specified};
 use crate::cluster::error::{Cause, Interruption};
 use crate::cluster::{Clients, ClusterError};

@@ -3,13 +3,17 @@
 //! against its successor.
 //!
 //! Controllers lead by a lease `argo-rollouts-controller-lock[-<instance id>]` in their own namespace, held by
-//! `<hostname>_<uuid>` (argo-rollouts v1.10.1 `controller.leaseLockName`, `Manager.Run`).
+//! `<hostname>_<uuid>` (argo-rollouts v1.10.1 `controller.leaseLockName`, `Manager.Run`). Nobody else takes a lease
+//! within `leaseDurationSeconds` of `renewTime` (client-go v0.34.5 `LeaderElector.isLeaseValid`), so for as long a
+//! repair needs no other look.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use argo_rollouts::Rollout;
-use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use kube::api::Api;
 use tracing::{info, warn};
@@ -18,6 +22,10 @@ use crate::cluster::cache::answered;
 use crate::cluster::error::status_code;
 
 const LOCK: &str = "argo-rollouts-controller-lock";
+
+/// How long no lease, or one that may not be read, needs no other look: a controller that elects leaders takes as long to
+/// notice that its lease is gone (argo-rollouts v1.10.1 `DefaultLeaderElectionRenewDeadline`).
+const WITHOUT_LEASE: Duration = Duration::from_secs(10);
 
 /// Marks the Rollouts of a controller that has an instance id (argo-rollouts v1.10.1 `LabelKeyControllerInstanceID`).
 pub(crate) const INSTANCE_ID: &str = "argo-rollouts.argoproj.io/controller-instance-id";
@@ -48,7 +56,8 @@ enum Lead {
 /// What the lease says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Found {
-    Holder(String),
+    /// Somebody, and for how long nobody else can take it.
+    Holder(String, Duration),
     /// No lease, or one that nobody holds: leader election is off.
     Nobody,
     Forbidden,
@@ -66,6 +75,8 @@ pub(crate) struct Leadership {
 #[derive(Default)]
 struct Leads {
     by_instance: HashMap<String, Lead>,
+    /// Until when our parent certainly leads.
+    until: HashMap<String, Instant>,
     warned: bool,
 }
 
@@ -92,11 +103,21 @@ impl Leadership {
             Lead::Lost(identity) => Lead::As(std::mem::take(identity)),
             Lead::Called | Lead::As(_) => return false,
         };
+        // Whose the Rollouts of the others are may be another question now.
+        leads.until.clear();
         true
+    }
+
+    /// True if our parent leads that instance for certain, by what the last look at the lease has shown.
+    pub(crate) fn certainly_leads(&self, instance: &str) -> bool {
+        let leads = self.lock();
+        let until = leads.until.get(instance);
+        until.is_some_and(|until| Instant::now() < *until)
     }
 
     /// Reads the lease, and tells whether our parent leads that instance; `None` if it can't be told now.
     pub(crate) async fn leads(&self, instance: &str) -> Option<bool> {
+        let asked = Instant::now();
         let found = self.read(instance).await;
         let mut leads = self.lock();
         if found == Found::Forbidden && !leads.warned {
@@ -125,6 +146,8 @@ impl Leadership {
             );
         }
         *lead = next;
+        let lasts = if may { found.lasts() } else { Duration::ZERO };
+        leads.until.insert(instance.to_owned(), asked + lasts);
         (found != Found::NoAnswer).then_some(may)
     }
 
@@ -136,10 +159,7 @@ impl Leadership {
         };
         let leases: Api<Lease> = Api::namespaced(self.client.clone(), &self.namespace);
         match answered(leases.get_opt(&name)).await {
-            Ok(lease) => lease
-                .and_then(|lease| lease.spec?.holder_identity)
-                .filter(|holder| !holder.is_empty())
-                .map_or(Found::Nobody, Found::Holder),
+            Ok(lease) => Found::of(lease.and_then(|lease| lease.spec), Timestamp::now()),
             Err(error) if status_code(&error) == Some(403) => Found::Forbidden,
             Err(_) => Found::NoAnswer,
         }
@@ -148,6 +168,40 @@ impl Leadership {
     fn lock(&self) -> MutexGuard<'_, Leads> {
         self.leads.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Found {
+    fn of(lease: Option<LeaseSpec>, now: Timestamp) -> Self {
+        let Some(lease) = lease else {
+            return Self::Nobody;
+        };
+        let lasts = left_of(&lease, now);
+        match lease.holder_identity {
+            Some(holder) if !holder.is_empty() => Self::Holder(holder, lasts),
+            _ => Self::Nobody,
+        }
+    }
+
+    /// For how long what was found needs no other look.
+    fn lasts(&self) -> Duration {
+        match self {
+            Self::Holder(_, lasts) => *lasts,
+            // A controller without leader election stays one.
+            Self::Nobody | Self::Forbidden => WITHOUT_LEASE,
+            Self::NoAnswer => Duration::ZERO,
+        }
+    }
+}
+
+/// For how long the lease is its holder's, whatever becomes of the holder. The holder runs where this process does, and so
+/// by the same clock; where that is wrong, it isn't more than the lease's whole duration.
+fn left_of(lease: &LeaseSpec, now: Timestamp) -> Duration {
+    let (Some(renewed), Some(seconds)) = (&lease.renew_time, lease.lease_duration_seconds) else {
+        return Duration::ZERO;
+    };
+    let whole = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
+    let since = Duration::try_from(now.duration_since(renewed.0)).unwrap_or_default();
+    whole.saturating_sub(since)
 }
 
 /// What is known after a look at the lease, and whether to repair. `presumed`: whether to without a lease.
@@ -161,22 +215,26 @@ fn judge(lead: &Lead, found: &Found, presumed: bool, hostname: &str) -> (Lead, b
     match (lead, found) {
         (Lead::Lost(_), _) | (_, Found::NoAnswer) => (lead.clone(), false),
         (_, Found::Nobody | Found::Forbidden) => (lead.clone(), presumed),
-        (Lead::As(identity), Found::Holder(holder)) if identity == holder => (lead.clone(), true),
-        (Lead::As(identity), Found::Holder(_)) => (Lead::Lost(identity.clone()), false),
-        (Lead::Called | Lead::Unknown, Found::Holder(holder)) if is_parent(holder) => {
+        (Lead::As(identity), Found::Holder(holder, _)) if identity == holder => {
+            (lead.clone(), true)
+        }
+        (Lead::As(identity), Found::Holder(..)) => (Lead::Lost(identity.clone()), false),
+        (Lead::Called | Lead::Unknown, Found::Holder(holder, _)) if is_parent(holder) => {
             (Lead::As(holder.clone()), true)
         }
-        (Lead::Called | Lead::Unknown, Found::Holder(_)) => (lead.clone(), false),
+        (Lead::Called | Lead::Unknown, Found::Holder(..)) => (lead.clone(), false),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+
     use super::*;
 
     #[test]
     fn only_the_leaders_plugin_repairs() {
-        let holder = |identity: &str| Found::Holder(identity.to_owned());
+        let holder = |identity: &str| Found::Holder(identity.to_owned(), Duration::ZERO);
         let known = |identity: &str| Lead::As(identity.to_owned());
         let lost = |identity: &str| Lead::Lost(identity.to_owned());
         for (lead, found, presumed, next, may) in [
@@ -234,5 +292,40 @@ mod tests {
         assert_eq!(called, (known("there_1"), true));
         let unknown = judge(&Lead::Unknown, &holder("there_1"), true, "");
         assert_eq!(unknown, (Lead::Unknown, false));
+    }
+
+    #[test]
+    fn a_lease_lasts_for_its_duration_from_its_last_renewal() {
+        let now: Timestamp = "2026-11-30T12:00:00Z".parse().unwrap();
+        let lease = |holder: &str, renewed: Option<&str>, seconds: Option<i32>| LeaseSpec {
+            holder_identity: Some(holder.to_owned()),
+            renew_time: renewed.map(|time| MicroTime(time.parse().unwrap())),
+            lease_duration_seconds: seconds,
+            ..LeaseSpec::default()
+        };
+        for (spec, millis) in [
+            (
+                Some(lease("a", Some("2026-11-30T11:59:58.5Z"), Some(15))),
+                13_500,
+            ),
+            (Some(lease("a", Some("2026-11-30T11:59:40Z"), Some(15))), 0),
+            // By another clock, never longer than the whole.
+            (
+                Some(lease("a", Some("2026-11-30T12:30:00Z"), Some(15))),
+                15_000,
+            ),
+            (Some(lease("a", None, Some(15))), 0),
+            (Some(lease("a", Some("2026-11-30T12:00:00Z"), None)), 0),
+            (Some(lease("a", Some("2026-11-30T12:00:00Z"), Some(-1))), 0),
+            (
+                Some(lease("", Some("2026-11-30T12:00:00Z"), Some(1))),
+                10_000,
+            ),
+            (None, 10_000),
+        ] {
+            let found = Found::of(spec.clone(), now);
+            assert_eq!(found.lasts().as_millis(), millis, "{spec:?}");
+        }
+        assert_eq!(Found::NoAnswer.lasts(), Duration::ZERO);
     }
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use crate::cluster::Change;
+use crate::cluster::{Change, Origin};
 use crate::core::routing::RolloutKey;
-use crate::object::{Kind, Object, POD_TEMPLATE_HASH};
+use crate::object::{Kind, Object};
 
 /// The Rollouts whose policies differ.
 pub(super) fn changed_policies(before: &Object, after: &Object) -> BTreeSet<RolloutKey> {
@@ -27,13 +27,15 @@ pub(super) fn policies(object: &Object) -> Option<&Map<String, Value>> {
 }
 
 /// True if requests may fail, or meet the wrong version, until it is put right.
+///
+/// istiod pushes a change of its objects 100 ms after the last event (Istio 1.29.1 `features.DebounceAfter`). A repair
+/// that comes before that reaches the proxies together with what it repairs.
 pub(super) fn is_urgent(change: &Change) -> bool {
     match (change.id.kind, &change.before, &change.after) {
-        // Traffic of one version meets the pods of all.
-        (Kind::DestinationRule, Some(before), Some(after)) => subsets_with_hash(before)
-            .difference(&subsets_with_hash(after))
-            .next()
-            .is_some(),
+        // An object that is gone can't be put right; it may be made again in a moment.
+        (Kind::VirtualService | Kind::DestinationRule | Kind::WasmPlugin, _, after) => {
+            after.is_some() && change.origin == Origin::Watch
+        }
         // Lanes lead to nowhere.
         (Kind::ReplicaSet, Some(before), after) => {
             before.available_replicas > 0
@@ -41,18 +43,6 @@ pub(super) fn is_urgent(change: &Change) -> bool {
                     .as_ref()
                     .is_none_or(|after| after.available_replicas == 0)
         }
-        _ => false,
+        (Kind::ReplicaSet | Kind::Service, ..) => false,
     }
-}
-
-/// The names of the subsets that are bound to a pod hash.
-fn subsets_with_hash(object: &Object) -> BTreeSet<&str> {
-    let subsets = object.spec.get("subsets").and_then(Value::as_array);
-    let bound = subsets.into_iter().flatten().filter(|subset| {
-        let labels = subset.get("labels");
-        labels.is_some_and(|labels| labels.get(POD_TEMPLATE_HASH).is_some())
-    });
-    bound
-        .filter_map(|subset| subset.get("name")?.as_str())
-        .collect()
 }

@@ -7,7 +7,7 @@ use rollout_plugin::reconciler::Timing;
 use serde_json::{Value, json};
 use testbed::apiserver::{ObjectRef, Verb};
 
-use crate::world::{World, at, at_twenty, bring_to_twenty};
+use crate::world::{World, at, at_twenty, bring_to_twenty, lead_for_long, told};
 
 /// One change by somebody else.
 type Drift = fn(&World);
@@ -187,9 +187,13 @@ async fn a_canary_that_is_scaled_to_nothing_loses_its_lanes_before_its_pods_are_
     assert_ne!(left["status"]["availableReplicas"], 0);
 }
 
+/// istiod pushes 100 ms after the last change: what a sync undoes waits neither for more changes nor for a pause between
+/// calls, and a repair asks nothing before it writes.
 #[tokio::test]
-async fn stripped_hashes_and_lost_pods_wait_for_nothing() {
+async fn what_a_sync_undoes_is_the_next_thing_that_is_written() {
     let world = World::new().await;
+    let users_own = world.specs();
+    lead_for_long(&world);
     let rollout = world.put_rollout(2, 20, &json!({}));
     world.put_other();
     let patient = Timing {
@@ -200,16 +204,29 @@ async fn stripped_hashes_and_lost_pods_wait_for_nothing() {
     let router = world.keeper_with(patient).await;
     bring_to_twenty(&router, &rollout).await;
     world.settled().await;
-    let good = world.spec("destinationrules");
-    let mut spec = good.clone();
-    for subset in spec["subsets"].as_array_mut().unwrap() {
-        let labels = subset["labels"].as_object_mut().unwrap();
-        labels.remove("rollouts-pod-template-hash");
+    let good = world.specs();
+    for (index, resource) in ["virtualservices", "destinationrules", "wasmplugins"]
+        .into_iter()
+        .enumerate()
+    {
+        world.put_spec(resource, &users_own[index]);
+        world.restored(resource, &good).await;
+        let requests = world.settled().await;
+        let requests: Vec<String> = requests.iter().map(told).collect();
+        let namespace = &at(resource).namespace;
+        let name = &at(resource).name;
+        let patch = format!("patch {resource} {namespace}/{name}");
+        assert_eq!(requests, [patch], "after {resource}");
     }
-    world.put_spec("destinationrules", &spec);
-    world
-        .until("at once", |world| world.spec("destinationrules") == good)
-        .await;
+    // All at once: subsets first, then routes and policy.
+    for (index, resource) in ["virtualservices", "destinationrules", "wasmplugins"]
+        .into_iter()
+        .enumerate()
+    {
+        world.put_spec(resource, &users_own[index]);
+    }
+    world.restored("all of them", &good).await;
+    world.settled().await;
     let canary = ObjectRef::new("replicasets", "shop", "reviews-c2");
     let mut object = world.server.store().get(&canary).unwrap();
     object["status"]["availableReplicas"] = json!(0);
@@ -217,6 +234,29 @@ async fn stripped_hashes_and_lost_pods_wait_for_nothing() {
     world
         .until("lanes go", |world| world.policy().is_null())
         .await;
+}
+
+/// Whoever syncs is no quarrel, however often: each sync is put right before the next one comes.
+#[tokio::test]
+async fn every_one_of_many_syncs_is_put_right_at_once() {
+    let world = World::new().await;
+    let users_own = world.specs();
+    let _router = at_twenty(&world).await;
+    let good = world.specs();
+    for sync in 0..8 {
+        world.put_spec("destinationrules", &users_own[1]);
+        world.put_spec("virtualservices", &users_own[0]);
+        world.restored(&format!("sync {sync}"), &good).await;
+        tokio::time::sleep(Duration::from_millis(600)).await;
+    }
+    let requests = world.settled().await;
+    let events: Vec<&Value> = requests
+        .iter()
+        .filter(|request| request.resource == "events")
+        .map(|request| &request.body["reason"])
+        .collect();
+    // One for each object.
+    assert_eq!(events, ["DriftContested", "DriftContested"]);
 }
 
 #[tokio::test]

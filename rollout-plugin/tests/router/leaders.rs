@@ -6,17 +6,9 @@ use argo_rollouts::{RemoveManagedRoutesArgs, SetWeightAndVerifyWeightArgs, Traff
 use rollout_plugin::cluster::{Cluster, connect_with};
 use rollout_plugin::router::IstioRouter;
 use serde_json::{Value, json};
-use testbed::apiserver::{Action, ApiServer, Fault, Verb};
+use testbed::apiserver::{Action, ApiServer, Fault, Request, Verb};
 
-use crate::world::{World, at, at_twenty, bring_to_twenty, told};
-
-fn lead(world: &World, holder: &str) {
-    let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
-    let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
-        "metadata": {"namespace": "argo-rollouts", "name": "argo-rollouts-controller-lock"},
-        "spec": {"holderIdentity": format!("{}_{holder}", hostname.trim())}});
-    world.server.store().put(lease).unwrap();
-}
+use crate::world::{World, at, at_twenty, bring_to_twenty, lead, lead_for_long, told};
 
 fn drift(world: &World) {
     let gone = json!({"spec": {"pluginConfig": {"rollouts": {"shop/reviews": null}}}});
@@ -78,23 +70,56 @@ async fn rollouts_of_another_controller_instance_are_left_to_it() {
 #[tokio::test]
 async fn a_lease_that_may_not_be_read_stops_nothing_and_one_that_does_not_answer_does() {
     let world = World::new().await;
+    lead(&world, "here");
     let _router = at_twenty(&world).await;
     let faults = world.server.faults();
     let fault = |action| Fault::new(action).verb(Verb::Get).resource("leases");
-    let forbidden = faults.add(fault(Action::Forbid));
-    drift(&world);
-    world.until("forbidden", is_repaired).await;
-    world.settled().await;
-    faults.remove(forbidden);
-    faults.add(fault(Action::Drop));
+    let silent = faults.add(fault(Action::Drop));
     drift(&world);
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(!is_repaired(&world));
+    faults.remove(silent);
+    faults.add(fault(Action::Forbid));
+    // Any change has it looked at again.
+    world.patch(
+        "wasmplugins",
+        &json!({"spec": {"pluginConfig": {"rollouts": {"shop/reviews": {"hosts": ["a"]}}}}}),
+    );
+    world
+        .until("forbidden", |world| world.policy()["rules"].is_array())
+        .await;
+}
+
+#[tokio::test]
+async fn a_lease_is_read_again_when_it_may_be_anothers() {
+    let world = World::new().await;
+    lead_for_long(&world);
+    let _router = at_twenty(&world).await;
+    let reads = |requests: Vec<Request>| {
+        let of_leases = requests
+            .iter()
+            .filter(|request| request.resource == "leases");
+        of_leases.count()
+    };
+    let repaired = async |world: &World| {
+        drift(world);
+        world.until("repaired", is_repaired).await;
+        reads(world.settled().await)
+    };
+    assert_eq!(repaired(&world).await, 0);
+    assert_eq!(repaired(&world).await, 0);
+    // One that nobody renews is asked for before each write.
+    let other = World::new().await;
+    lead(&other, "here");
+    let _other = at_twenty(&other).await;
+    assert_eq!(repaired(&other).await, 1);
+    assert_eq!(repaired(&other).await, 1);
 }
 
 #[tokio::test]
 async fn a_call_does_not_wait_for_a_repair_that_asks_who_leads() {
     let world = World::new().await;
+    lead(&world, "here");
     let router = at_twenty(&world).await;
     let silent = Fault::new(Action::Delay(Duration::from_mins(1)))
         .verb(Verb::Get)

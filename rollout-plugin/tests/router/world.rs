@@ -229,6 +229,27 @@ pub(crate) fn weight_of(rollout: &Rollout, desired_weight: i32) -> SetWeightAndV
     }
 }
 
+/// Makes this process's controller the leader, by a lease that nobody has renewed: each look at it may show another.
+pub(crate) fn lead(world: &World, holder: &str) {
+    put_lease(world, holder, &json!({}));
+}
+
+/// The same by a lease that nobody else can take while the test runs.
+pub(crate) fn lead_for_long(world: &World) {
+    let now = k8s_openapi::jiff::Timestamp::now().to_string();
+    let spec = json!({"renewTime": now, "leaseDurationSeconds": 3600});
+    put_lease(world, "certain", &spec);
+}
+
+fn put_lease(world: &World, holder: &str, spec: &Value) {
+    let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    let mut lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+        "metadata": {"namespace": "argo-rollouts", "name": "argo-rollouts-controller-lock"},
+        "spec": {"holderIdentity": format!("{}_{holder}", hostname.trim())}});
+    merge(&mut lease["spec"], spec);
+    world.server.store().put(lease).unwrap();
+}
+
 /// The calls that bring it there.
 pub(crate) async fn bring_to_twenty(router: &IstioRouter, rollout: &Rollout) {
     let mut first = header(0);

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::object::{Object, ObjectId};
 
@@ -49,21 +50,34 @@ impl Objects {
             id: after.id.clone(),
             before,
             after: Some(after),
+            origin: Origin::Watch,
+            at: Instant::now(),
         })
     }
 
     /// The same for an answer to a request of our own.
     pub(super) fn apply_answer(&mut self, object: Object) -> Option<Change> {
         self.touched.insert(object.id.clone());
-        self.apply(object)
+        let change = self.apply(object)?;
+        Some(Change {
+            origin: Origin::Answer,
+            ..change
+        })
     }
 
+    /// Removes an object of which an answer says that it is gone.
     pub(super) fn forget(&mut self, id: &ObjectId) -> Option<Change> {
+        self.remove(id, Origin::Answer)
+    }
+
+    fn remove(&mut self, id: &ObjectId, origin: Origin) -> Option<Change> {
         let before = self.current.remove(id)?;
         Some(Change {
             id: before.id.clone(),
             before: Some(before),
             after: None,
+            origin,
+            at: Instant::now(),
         })
     }
 
@@ -73,7 +87,7 @@ impl Objects {
         if is_newer(known, object) {
             return None;
         }
-        self.forget(&object.id)
+        self.remove(&object.id, Origin::Watch)
     }
 
     /// Ends a list: what it lacks is gone, except what was touched since it began.
@@ -87,7 +101,10 @@ impl Objects {
             .filter(|id| !listed.contains(id) && !touched.contains(id))
             .cloned()
             .collect();
-        let mut changes: Vec<Change> = gone.iter().filter_map(|id| self.forget(id)).collect();
+        let mut changes: Vec<Change> = gone
+            .iter()
+            .filter_map(|id| self.remove(id, Origin::Watch))
+            .collect();
         changes.extend(listing.into_iter().filter_map(|object| self.apply(object)));
         changes
     }
@@ -102,6 +119,19 @@ pub(crate) struct Change {
     pub(crate) before: Option<Arc<Object>>,
     /// What it is; none if it is gone.
     pub(crate) after: Option<Arc<Object>>,
+    /// What has brought it here.
+    pub(crate) origin: Origin,
+    /// When it came.
+    pub(crate) at: Instant,
+}
+
+/// What brings a change into the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A watch, or a list that it began anew: somebody else has changed the object.
+    Watch,
+    /// The answer to a request of this process: a call or a repair is under way, and looks at the object by itself.
+    Answer,
 }
 
 /// True if nothing differs that any decision depends on: of a ReplicaSet whether it has pods, not how many.
