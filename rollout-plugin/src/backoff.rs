@@ -1,5 +1,7 @@
-//! When the next repair may come: where another writer keeps undoing them, and where they fail.
+//! When the next repair may come: where another writer keeps undoing them, and where they fail. And what is reported
+//! once and not again.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -153,11 +155,49 @@ impl Failures {
     }
 }
 
+/// How many reasons are reported for one version: texts that never repeat must not make events without end.
+const REPORTED: usize = 8;
+
+/// The reasons that have been reported for one version of a Rollout.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reported {
+    version: String,
+    reasons: BTreeSet<String>,
+}
+
+impl Reported {
+    /// True if the reason is to be reported: it is the first time for that version.
+    pub(crate) fn is_new(&mut self, version: &str, reason: &str) -> bool {
+        if self.version != version {
+            version.clone_into(&mut self.version);
+            self.reasons.clear();
+        }
+        self.reasons.len() < REPORTED && self.reasons.insert(reason.to_owned())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_reason_is_reported_once_for_each_version() {
+        let mut reported = Reported::default();
+        let calls = [
+            ("c2", "a"),
+            ("c2", "a"),
+            ("c2", "b"),
+            ("c2", "a"),
+            ("c3", "a"),
+            ("c3", "a"),
+        ];
+        let news = calls.map(|(version, reason)| reported.is_new(version, reason));
+        assert_eq!(news, [true, false, true, false, true, false]);
+        let other = (0..100).filter(|number| reported.is_new("c3", &number.to_string()));
+        assert_eq!(other.count(), REPORTED - 1);
+    }
 
     #[test]
     fn what_keeps_failing_is_tried_less_and_less_and_told_once() {

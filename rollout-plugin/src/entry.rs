@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use argo_rollouts::Rollout;
 use tokio::sync::OwnedMutexGuard;
 
-use crate::backoff::{Failures, Row};
+use crate::backoff::{Failures, Reported, Row};
 use crate::cluster::reduced;
 use crate::core::ahead::{self, Checked};
 use crate::core::error::CoreError;
@@ -53,6 +53,8 @@ pub(crate) struct State {
     pub(crate) failures: Failures,
     /// When somebody else's change came that no look has begun for yet.
     pub(crate) drifted: Option<Instant>,
+    /// Why weights could not be verified, as far as it has been reported.
+    pub(crate) unverified: Reported,
     /// When the last call ended.
     pub(crate) called: Option<Instant>,
     /// Since when a repair has waited for calls to pause.
@@ -155,6 +157,7 @@ impl State {
             // Made again under the same name.
             self.memory = Memory::default();
             self.rows.clear();
+            self.unverified = Reported::default();
         }
         self.gone = None;
         // Where the configuration can't be used, the last one that could stays in force.

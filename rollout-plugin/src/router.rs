@@ -3,11 +3,13 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use argo_rollouts::go_plugin::Chain;
 use argo_rollouts::{
     RemoveManagedRoutesArgs, Rollout, SetHeaderArgs, SetMirrorArgs, SetWeightAndVerifyWeightArgs,
     TrafficRouter, UpdateHashArgs, Verified,
 };
 use tokio::sync::OnceCell;
+use tracing::{debug, warn};
 
 use crate::cluster::{
     Cause, Cluster, ClusterError, ConnectError, connect, connect_with, instance_of,
@@ -15,7 +17,7 @@ use crate::cluster::{
 use crate::config::PLUGIN_NAME;
 use crate::core::error::CoreError;
 use crate::core::plan::{Call, Weights, weight_is_live};
-use crate::core::routing::Routing;
+use crate::core::routing::{RolloutKey, Routing};
 use crate::core::rules::RouteStep;
 use crate::entries::Entries;
 use crate::entry::Said;
@@ -155,6 +157,41 @@ impl IstioRouter {
         }
         result
     }
+
+    /// True if the live objects carry the weight.
+    async fn weight_is_live(&self, args: &SetWeightAndVerifyWeightArgs) -> Result<bool, CallError> {
+        let cache = &self.cluster().await?.cache;
+        let routing = Routing::of(&args.rollout)?;
+        let weights = weights(args);
+        let (observed, _) = observe(cache, &routing, Call::SetWeight(weights)).await?;
+        Ok(weight_is_live(&args.rollout, &routing, &observed, weights)?)
+    }
+
+    /// Reports why a weight could not be verified: in the log and as an event, each reason once for each version of the
+    /// Rollout.
+    fn report_unverified(&self, rollout: Rollout, error: &CallError) {
+        let key = RolloutKey::of(&rollout);
+        let reason = Chain(error).to_string();
+        let version = &rollout.status.current_pod_hash;
+        let is_new = self
+            .entries
+            .of(&key)
+            .state()
+            .unverified
+            .is_new(version, &reason);
+        if !is_new {
+            debug!(rollout = %key, error = reason, "weight not verified");
+            return;
+        }
+        warn!(rollout = %key, error = reason, "weight not verified");
+        // The log has it already, and the call does not wait for it.
+        if let Some(cluster) = self.cluster.get().cloned() {
+            tokio::spawn(async move {
+                let message = format!("Failed to verify weight: {reason}");
+                cluster.warn(&rollout, "WeightVerifyError", &message).await;
+            });
+        }
+    }
 }
 
 fn weights(args: &SetWeightAndVerifyWeightArgs) -> Weights<'_> {
@@ -203,19 +240,20 @@ impl TrafficRouter for IstioRouter {
         self.settle(args.rollout, call, Said::Neither).await
     }
 
+    /// Never an error: the controller (argo-rollouts v1.10.1 `rollout.reconcileTrafficRouting`) shows one as an event, goes
+    /// on, promotes an unverified canary at the end of its steps, and asks again only when something else happens. It
+    /// asks again after ten seconds where the weight is not verified.
     async fn verify_weight(
         &self,
         args: SetWeightAndVerifyWeightArgs,
     ) -> Result<Verified, CallError> {
-        let routing = Routing::of(&args.rollout)?;
-        let weights = weights(&args);
-        let cache = &self.cluster().await?.cache;
-        let (observed, _) = observe(cache, &routing, Call::SetWeight(weights)).await?;
-        let live = weight_is_live(&args.rollout, &routing, &observed, weights)?;
-        Ok(if live {
-            Verified::Verified
-        } else {
-            Verified::NotVerified
+        Ok(match self.weight_is_live(&args).await {
+            Ok(true) => Verified::Verified,
+            Ok(false) => Verified::NotVerified,
+            Err(error) => {
+                self.report_unverified(args.rollout, &error);
+                Verified::NotVerified
+            }
         })
     }
 

@@ -17,4 +17,5 @@ mod outages;
 mod races;
 mod refusals;
 mod sticky;
+mod verify;
 mod world;

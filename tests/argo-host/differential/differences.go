@@ -213,7 +213,7 @@ var allDifferences = []difference{
 	{
 		id:     "verified-weight",
 		title:  "VerifyWeight verifies",
-		reason: "The built-in's is not implemented. Serin answers true when SetWeight would find nothing to change.",
+		reason: "The built-in's is not implemented. Serin answers true when SetWeight would find nothing to change, and \"not verified\" where that can't be read, with the reason in the log and, once, in an event.",
 		judge:  judgeVerified,
 	},
 }
