@@ -7,16 +7,16 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use traffic_policy::Lane;
 
 use crate::core::error::{CoreError, Fault};
-use crate::core::lane_route::LaneRoute;
+use crate::core::lane_route::{LaneRoute, mirrors_of};
 use crate::core::managed_routes::{
-    ANSWERS, ManagedRoutes, Protocol, check_route, describe_destinations, route_name,
+    ANSWERS, ManagedRoutes, Protocol, check_route, describe_destination, route_name,
 };
 use crate::core::routing::{CONFIG_FIELD, Routing, VirtualServiceRef};
-use crate::core::weights::{Side, destinations, side_of};
+use crate::core::weights::{Side, destinations, receivers, side_of, weight_of};
 use crate::object::Object;
 
 use shown::{PLACEHOLDER, Shown};
@@ -194,7 +194,8 @@ fn same_entries(found: Option<&Value>, expected: Option<&Value>) -> bool {
     entries(found) == entries(expected)
 }
 
-/// A lane's requests go to its version alone, those of the mirror lane where the weights say.
+/// A lane's requests go to its version alone, those of the mirror lane where the weights say. A line with the one
+/// destination that lanes had before is as good.
 fn target_fault(at: usize, standing: &Value, lane: Lane, routing: &Routing) -> Option<Fault> {
     let side = match lane {
         Lane::Mirror => return check_route(Protocol::Http, at, standing, routing).err(),
@@ -203,7 +204,7 @@ fn target_fault(at: usize, standing: &Value, lane: Lane, routing: &Routing) -> O
     };
     let name = route_name(standing);
     for field in ANSWERS {
-        if standing.get(field).is_some() {
+        if standing.get(field).is_some_and(|value| !value.is_null()) {
             return Some(Fault::new(
                 format!("spec.http[{at}].{field} of {name:?}"),
                 format!("a {field}"),
@@ -211,25 +212,33 @@ fn target_fault(at: usize, standing: &Value, lane: Lane, routing: &Routing) -> O
             ));
         }
     }
-    let all = destinations(standing);
-    let good = !all.is_empty() && all.iter().all(|one| side_of(one, routing) == Some(side));
+    let mut sides = receivers(standing).map(|one| side_of(one, routing));
+    let good = sides.next() == Some(Some(side)) && sides.all(|found| found == Some(side));
     (!good).then(|| {
         Fault::new(
             format!("spec.http[{at}].route of {name:?}"),
-            describe_destinations(standing),
-            format!("the {lane}'s destination alone"),
+            describe_weights(standing),
+            format!("all of the weight at the {lane}'s destination"),
         )
     })
 }
 
-fn mirrors_to_canary(standing: &Value, routing: &Routing) -> bool {
-    let single = standing
-        .get("mirror")
-        .map(|destination| json!({ "destination": destination }));
-    let several = standing.get("mirrors").and_then(Value::as_array);
-    single
+fn describe_weights(route: &Value) -> String {
+    let all = destinations(route);
+    let found: Vec<String> = all
         .iter()
-        .chain(several.into_iter().flatten())
+        .map(|one| match weight_of(one) {
+            _ if all.len() == 1 => describe_destination(one),
+            weight => format!("{} weight {weight}", describe_destination(one)),
+        })
+        .collect();
+    format!("[{}]", found.join(", "))
+}
+
+fn mirrors_to_canary(standing: &Value, routing: &Routing) -> bool {
+    let mirrors = mirrors_of(standing);
+    mirrors
+        .iter()
         .any(|mirror| side_of(mirror, routing) == Some(Side::Canary))
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use traffic_policy::{LANE_ROUTE_PREFIX, Lane, lane_header, lane_route_prefix, lane_value};
 
 use crate::core::routing::{RolloutKey, Routing};
-use crate::core::virtual_service::{Side, destinations, side_of};
+use crate::core::weights::{Side, destinations, evenly, side_of};
 
 /// Stands between the lane and the managed route's own name; no Rollout's, namespace's or lane's name can hold it.
 const ROUTE_SEPARATOR: char = ':';
@@ -43,42 +43,41 @@ impl LaneRoute<'_> {
         clone.insert("name".to_owned(), Value::from(name));
         clone.insert("match".to_owned(), self.matches(route, routing));
         match self.lane {
-            Lane::Canary => set_destination(&mut clone, route, routing, Side::Canary),
-            Lane::Stable => set_destination(&mut clone, route, routing, Side::Stable),
+            Lane::Canary => set_destinations(&mut clone, route, routing, Side::Canary),
+            Lane::Stable => set_destinations(&mut clone, route, routing, Side::Stable),
             Lane::Mirror => add_mirror(&mut clone, route, routing),
             Lane::StableMirror => {
-                set_destination(&mut clone, route, routing, Side::Stable);
+                set_destinations(&mut clone, route, routing, Side::Stable);
                 add_mirror(&mut clone, route, routing);
             }
         }
         Value::Object(clone)
     }
 
-    /// Every match entry of the route, or one empty entry, with the lane header added (fields of an entry are ANDed).
+    /// Every match entry of the route, or one for any request, with the lane header added (fields of an entry are ANDed).
     fn matches(&self, route: &Value, routing: &Routing) -> Value {
         let header = lane_header(&self.rollout.namespace, &self.rollout.name);
         let value = json!({ "exact": lane_value(self.lane, routing.lane_secret.as_deref()) });
-        let mut entries = route
-            .get("match")
-            .and_then(Value::as_array)
-            .cloned()
-            .unwrap_or_default();
-        if entries.is_empty() {
-            entries.push(Value::Object(Map::new()));
-        }
-        for entry in &mut entries {
-            let Some(fields) = entry.as_object_mut() else {
-                continue;
-            };
-            let headers = fields
-                .entry("headers")
-                .or_insert_with(|| Value::Object(Map::new()));
-            if let Some(headers) = headers.as_object_mut() {
-                headers.insert(header.clone(), value.clone());
-            }
-        }
+        let entries = route.get("match").and_then(Value::as_array);
+        let entries = entries.filter(|entries| !entries.is_empty());
+        let any = [Value::Null];
+        let entries = entries.map_or(&any[..], Vec::as_slice).iter();
+        let entries = entries
+            .map(|entry| with_header(entry, &header, &value))
+            .collect();
         Value::Array(entries)
     }
+}
+
+/// A match entry with the lane header added. What is no object counts for nothing: an entry without the lane header would
+/// take requests that are in no lane.
+fn with_header(entry: &Value, header: &str, value: &Value) -> Value {
+    let object = |value: &Value| value.as_object().cloned();
+    let mut fields = object(entry).unwrap_or_default();
+    let mut headers = fields.get("headers").and_then(object).unwrap_or_default();
+    headers.insert(header.to_owned(), value.clone());
+    fields.insert("headers".to_owned(), Value::Object(headers));
+    Value::Object(fields)
 }
 
 /// True if `name` is a lane route's, whosever: a user's own route may begin with the prefix too.
@@ -119,49 +118,64 @@ fn own_prefix(rollout: &RolloutKey) -> String {
     lane_route_prefix(&rollout.namespace, &rollout.name)
 }
 
-/// All of the lane's requests to the first destination of that side; a single destination needs no weight.
-fn set_destination(clone: &mut Map<String, Value>, route: &Value, routing: &Routing, side: Side) {
-    let found = destinations(route)
-        .iter()
-        .find(|destination| side_of(destination, routing) == Some(side));
-    let Some(mut destination) = found.cloned() else {
-        return;
+/// All of the lane's requests to the destinations of that side, evenly, as the managed route has them at the end of its
+/// way there. The other side's stay, without weight: istiod treats the only destination of a list otherwise than several
+/// (istio 1.29.1 `route.applyHTTPRouteDestination`). Those of neither side have no part in a lane: they come and go
+/// with experiments.
+fn set_destinations(clone: &mut Map<String, Value>, route: &Value, routing: &Routing, side: Side) {
+    let of_sides = || {
+        let all = destinations(route).iter();
+        all.filter_map(|one| Some((side_of(one, routing)?, one)))
     };
-    if let Some(fields) = destination.as_object_mut() {
-        fields.remove("weight");
-    }
-    clone.insert("route".to_owned(), Value::Array(vec![destination]));
+    let count = of_sides().filter(|(found, _)| *found == side).count();
+    let mut weights = evenly(routing.max_weight, count);
+    let weighted = of_sides().map(|(found, one)| {
+        let weight = if found == side { weights.next() } else { None };
+        let mut one = one.clone();
+        if let Some(fields) = one.as_object_mut() {
+            fields.insert("weight".to_owned(), Value::from(weight.unwrap_or(0)));
+        }
+        one
+    });
+    let weighted = weighted.collect();
+    clone.insert("route".to_owned(), Value::Array(weighted));
 }
 
-/// The mirror lane keeps the route's weighted destinations and copies every request to the canary. Mirrors of the
-/// user's own stay: Istio takes `mirror` or `mirrors`, not both (istio `validation.validateHTTPRoute`), so a single
-/// one moves into the list. Which share of the requests is mirrored is the policy's to say, not the route's.
+/// The mirror lane keeps the route's weighted destinations and copies every request to the canary, once: a mirror of
+/// the user's that goes there makes way. The user's other mirrors stay: Istio takes `mirror` or `mirrors`, not both (istio
+/// `validation.validateHTTPRoute`), so a single one moves into the list. Which share of the requests is mirrored is the
+/// policy's to say, not the route's.
 fn add_mirror(clone: &mut Map<String, Value>, route: &Value, routing: &Routing) {
     let canary = destinations(route)
         .iter()
         .find(|destination| side_of(destination, routing) == Some(Side::Canary))
         .and_then(|destination| destination.get("destination"));
     let Some(canary) = canary else { return };
-    let mut mirrors = route
-        .get("mirrors")
-        .and_then(Value::as_array)
-        .cloned()
-        .unwrap_or_default();
-    let single = clone.remove("mirror");
-    // `mirrorPercent` is the older form of `mirrorPercentage`.
-    let older = clone
-        .remove("mirrorPercent")
-        .map(|percent| json!({ "value": percent }));
-    let percentage = clone.remove("mirrorPercentage").or(older);
-    if let Some(destination) = single {
+    let mut mirrors = mirrors_of(route);
+    mirrors.retain(|mirror| side_of(mirror, routing) != Some(Side::Canary));
+    mirrors.push(json!({ "destination": canary }));
+    for single in ["mirror", "mirrorPercent", "mirrorPercentage"] {
+        clone.remove(single);
+    }
+    clone.insert("mirrors".to_owned(), Value::Array(mirrors));
+}
+
+/// All mirrors of a route, in the form of `mirrors`.
+pub(crate) fn mirrors_of(route: &Value) -> Vec<Value> {
+    let field = |name: &str| route.get(name).filter(|value| !value.is_null());
+    let single = field("mirror").map(|destination| {
         let mut mirror = json!({ "destination": destination });
+        // `mirrorPercent` is the older form of `mirrorPercentage`.
+        let older = || field("mirrorPercent").map(|percent| json!({ "value": percent }));
+        let percentage = field("mirrorPercentage").cloned().or_else(older);
         if let (Some(percentage), Some(fields)) = (percentage, mirror.as_object_mut()) {
             fields.insert("percentage".to_owned(), percentage);
         }
-        mirrors.push(mirror);
-    }
-    mirrors.push(json!({ "destination": canary }));
-    clone.insert("mirrors".to_owned(), Value::Array(mirrors));
+        mirror
+    });
+    let several = field("mirrors").and_then(Value::as_array);
+    let several = several.into_iter().flatten().cloned();
+    single.into_iter().chain(several).collect()
 }
 
 #[cfg(test)]

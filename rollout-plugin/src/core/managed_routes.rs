@@ -296,7 +296,7 @@ pub(crate) fn describe_destinations(route: &Value) -> String {
     format!("[{}]", found.join(", "))
 }
 
-fn describe_destination(destination: &Value) -> String {
+pub(crate) fn describe_destination(destination: &Value) -> String {
     let host = destination
         .pointer("/destination/host")
         .and_then(Value::as_str)

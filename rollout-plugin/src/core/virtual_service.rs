@@ -15,7 +15,7 @@ use crate::core::lane_route::{self, LaneRoute};
 use crate::core::managed_routes::{ManagedRoutes, Protocol, has_both_sides, is_leftover};
 use crate::core::policy;
 use crate::core::routing::{Routing, VirtualServiceRef};
-use crate::core::weights::{Split, desired_destinations, weight_of};
+use crate::core::weights::{Split, desired_destinations, receivers, weight_of};
 use crate::object::Object;
 
 pub(crate) use crate::core::managed_routes::route_name;
@@ -270,13 +270,11 @@ pub(crate) fn live_weights(
     Some(weights.collect())
 }
 
-/// True if a lane route of the canary's leads to the stable side.
+/// True if a lane route of the canary's sends requests to the stable side.
 pub(crate) fn canary_lane_leads_to_stable(object: &Object, routing: &Routing) -> bool {
     Protocol::Http.routes(object).iter().any(|route| {
         lane_route::lane_of(route_name(route), &routing.rollout) == Some(Lane::Canary)
-            && destinations(route)
-                .iter()
-                .any(|one| side_of(one, routing) == Some(Side::Stable))
+            && receivers(route).any(|one| side_of(one, routing) == Some(Side::Stable))
     })
 }
 

@@ -165,7 +165,7 @@ fn experiments_host(namespace: &str, service: &str, routing: &Routing) -> String
 }
 
 /// `total` in `count` parts that differ by at most one.
-fn evenly(total: u32, count: usize) -> impl Iterator<Item = u32> {
+pub(crate) fn evenly(total: u32, count: usize) -> impl Iterator<Item = u32> {
     let count = u32::try_from(count).unwrap_or(u32::MAX).max(1);
     let (each, more) = (total / count, total % count);
     (0..count).map(move |index| each + u32::from(index < more))
@@ -202,6 +202,14 @@ pub(crate) fn destinations(route: &Value) -> &[Value] {
         .get("route")
         .and_then(Value::as_array)
         .map_or(&[], Vec::as_slice)
+}
+
+/// The destinations that requests get to: a single one whatever its weight, of several those with a weight (istio 1.29.1
+/// `route.applyHTTPRouteDestination`).
+pub(crate) fn receivers(route: &Value) -> impl Iterator<Item = &Value> {
+    let all = destinations(route);
+    let receives = |one: &&Value| all.len() == 1 || weight_of(one) > 0;
+    all.iter().filter(receives)
 }
 
 /// The name of the Service: the host's first label.

@@ -35,7 +35,7 @@ fn missing_lane_routes_are_shown_and_what_is_shown_is_accepted() {
         error,
         r#"VirtualService shop/reviews: spec.http[].name: found ["primary"], expected the canary lane's route "serin-shop.reviews.canary" above route "primary"; lanes are declared, so these lines have to be under its spec.http, in place of any of the same name:
 # directly above route "primary"
-- {name: serin-shop.reviews.canary, match: [{headers: {x-rollout-lane.shop.reviews: {exact: canary}}, uri: {prefix: /api}}], route: [{destination: {host: reviews, subset: canary}}], timeout: "3s"}
+- {name: serin-shop.reviews.canary, match: [{headers: {x-rollout-lane.shop.reviews: {exact: canary}}, uri: {prefix: /api}}], route: [{destination: {host: reviews, subset: stable}, weight: 0}, {destination: {host: reviews, subset: canary}, weight: 100}], timeout: "3s"}
 - {name: serin-shop.reviews.mirror, match: [{headers: {x-rollout-lane.shop.reviews: {exact: mirror}}, uri: {prefix: /api}}], mirrors: [{destination: {host: reviews, subset: canary}}], route: [{destination: {host: reviews, subset: stable}, weight: 100}, {destination: {host: reviews, subset: canary}, weight: 0}], timeout: "3s"}"#
     );
     let mut http = lines(&error);
@@ -103,6 +103,19 @@ fn what_does_not_lead_anywhere_else_is_the_users_business() {
             0,
             json!({"route": [{"destination": {"host": "reviews", "subset": "canary", "port": {"number": 80}}, "weight": 100}]}),
         ),
+        // The form of before, and others that lead to the canary alone.
+        (
+            0,
+            json!({"route": [{"destination": {"host": "reviews", "subset": "canary"}}]}),
+        ),
+        (
+            0,
+            json!({"route": [
+                {"destination": {"host": "reviews", "subset": "canary"}, "weight": 7},
+                {"destination": {"host": "tap"}},
+                {"destination": {"host": "reviews", "subset": "canary", "port": {"number": 81}}, "weight": 3},
+            ]}),
+        ),
         (
             1,
             json!({"mirrors": [{"destination": {"host": "tap"}}, {"destination": {"host": "reviews", "subset": "canary"}}]}),
@@ -129,6 +142,16 @@ fn what_does_not_lead_anywhere_else_is_the_users_business() {
 }
 
 #[test]
+fn an_answer_that_is_null_is_none() {
+    let routing = routing_of(json!({}));
+    for field in ["redirect", "directResponse", "delegate"] {
+        let mut http = with_change(0, &json!({}));
+        http[0][field] = Value::Null;
+        assert_eq!(problem_of(&http, &routing, &BOTH), Ok(()), "{field}");
+    }
+}
+
+#[test]
 fn what_is_wrong_is_named_and_the_users_other_fields_stay_in_the_lines() {
     let routing = routing_of(json!({}));
     for (index, change, message) in [
@@ -145,7 +168,28 @@ fn what_is_wrong_is_named_and_the_users_other_fields_stay_in_the_lines() {
         (
             0,
             json!({"timeout": "9s", "route": [{"destination": {"host": "reviews", "subset": "stable"}}]}),
-            r#"spec.http[0].route of "serin-shop.reviews.canary": found [host "reviews" subset "stable"], expected the canary's destination alone"#,
+            r#"spec.http[0].route of "serin-shop.reviews.canary": found [host "reviews" subset "stable"], expected all of the weight at the canary's destination"#,
+        ),
+        (
+            0,
+            json!({"timeout": "9s", "route": [
+                {"destination": {"host": "reviews", "subset": "canary"}, "weight": 99},
+                {"destination": {"host": "reviews", "subset": "stable"}, "weight": 1},
+            ]}),
+            r#"spec.http[0].route of "serin-shop.reviews.canary": found [host "reviews" subset "canary" weight 99, host "reviews" subset "stable" weight 1], expected all of the weight at the canary's destination"#,
+        ),
+        (
+            0,
+            json!({"timeout": "9s", "route": [
+                {"destination": {"host": "reviews", "subset": "canary"}},
+                {"destination": {"host": "reviews", "subset": "stable"}},
+            ]}),
+            r#"spec.http[0].route of "serin-shop.reviews.canary": found [host "reviews" subset "canary" weight 0, host "reviews" subset "stable" weight 0], expected all"#,
+        ),
+        (
+            0,
+            json!({"timeout": "9s", "route": [{"destination": {"host": "tap"}, "weight": 100}, {"destination": {"host": "reviews", "subset": "canary"}, "weight": 0}]}),
+            r#"spec.http[0].route of "serin-shop.reviews.canary": found [host "tap" weight 100, host "reviews" subset "canary" weight 0], expected all"#,
         ),
         (
             0,
@@ -226,7 +270,7 @@ fn the_lane_secret_is_shown_to_nobody() {
             r#" of any of the same name:
 # for <laneSecret> put what spec.strategy.canary.trafficRouting.plugins["serin/istio"].laneSecret of rollout shop/reviews says
 # directly above route "primary"
-- {name: serin-shop.reviews.canary, match: [{headers: {x-rollout-lane.shop.reviews: {exact: "canary.<laneSecret>"}}}], route: [{destination: {host: reviews, subset: canary}}]}"#
+- {name: serin-shop.reviews.canary, match: [{headers: {x-rollout-lane.shop.reviews: {exact: "canary.<laneSecret>"}}}], route: [{destination: {host: reviews, subset: stable}, weight: 0}, {destination: {host: reviews, subset: canary}, weight: 100}]}"#
         ),
         "{error}"
     );

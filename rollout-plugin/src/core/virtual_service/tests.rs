@@ -267,8 +267,63 @@ fn hosts_split_by_service_name_whatever_follows_it() {
     let found = http(&object, &routing, Some(25), &[Lane::Canary]).unwrap();
     assert_eq!(found[1]["route"][0]["weight"], 75);
     assert_eq!(found[1]["route"][1]["weight"], 25);
-    let lane = json!([{"destination": {"host": "reviews-canary", "port": {"number": 80}}, "headers": {"x": 1}}]);
+    let mut lane = object.spec["http"][0]["route"].clone();
+    lane[0]["weight"] = json!(0);
+    lane[1]["weight"] = json!(100);
     assert_eq!(found[0]["route"], lane);
+}
+
+/// Lanes had one destination once.
+#[test]
+fn a_lane_route_of_another_form_is_made_anew() {
+    let route = primary(json!({"timeout": "3s"}));
+    let wanted = http(
+        &virtual_service(json!([route])),
+        &routing(),
+        None,
+        &[Lane::Canary, Lane::Stable],
+    );
+    let wanted = wanted.unwrap();
+    let mut older = wanted.clone();
+    older[0]["route"] = json!([{"destination": {"host": "reviews", "subset": "canary"}}]);
+    older[1]["route"] = json!([{"destination": {"host": "reviews", "subset": "stable"}}]);
+    let found = http(
+        &virtual_service(older.clone()),
+        &routing(),
+        None,
+        &[Lane::Canary, Lane::Stable],
+    );
+    assert_eq!(found.unwrap(), wanted);
+    // They are the Rollout's, and go with the others.
+    let object = virtual_service(older);
+    let left = without_lane_routes(&object, &routing().virtual_services[0], &routing());
+    assert_eq!(left.unwrap()["http"], json!([route]));
+}
+
+#[test]
+fn a_lane_leads_to_where_its_weight_is() {
+    let lane = |route: Value| {
+        virtual_service(json!([{"name": "serin-shop.reviews.canary", "route": route}]))
+    };
+    let to = |subset: &str, weight: u32| json!({"destination": {"host": "reviews", "subset": subset}, "weight": weight});
+    for (route, stable) in [
+        (json!([to("stable", 0), to("canary", 100)]), false),
+        (json!([to("stable", 100), to("canary", 0)]), true),
+        (json!([to("stable", 1), to("canary", 99)]), true),
+        (
+            json!([{"destination": {"host": "reviews", "subset": "stable"}}]),
+            true,
+        ),
+        (json!([to("stable", 0)]), true),
+        (
+            json!([{"destination": {"host": "reviews", "subset": "canary"}}]),
+            false,
+        ),
+        (json!([]), false),
+    ] {
+        let found = canary_lane_leads_to_stable(&lane(route.clone()), &routing());
+        assert_eq!(found, stable, "{route}");
+    }
 }
 
 #[test]

@@ -45,7 +45,8 @@ fn header_and_mirror_steps_leave_the_share_alone() {
     assert_eq!(lane("mirror")["route"][1]["weight"], 20);
     assert_eq!(
         lane("stable-mirror")["route"],
-        json!([{"destination": {"host": "reviews", "subset": "stable"}}])
+        primary(json!({}))["route"],
+        "no weight moves what is the stable lane's"
     );
     assert_eq!(lane("stable-mirror")["mirrors"], lane("mirror")["mirrors"]);
 
@@ -141,9 +142,9 @@ fn declared_lanes_are_told_with_a_place_for_their_secret() {
     );
     let mut observed = observed(json!([primary(json!({}))]));
     let error = settle(&rollout, &mut observed, set_weight(0)).unwrap_err();
-    for lane in ["canary", "stable"] {
+    for (lane, stable, canary) in [("canary", 0, 100), ("stable", 100, 0)] {
         let line = format!(
-            "\n- {{name: serin-shop.reviews.{lane}, match: [{{headers: {{x-rollout-lane.shop.reviews: {{exact: \"{lane}.<laneSecret>\"}}}}}}], route: [{{destination: {{host: reviews, subset: {lane}}}}}]}}"
+            "\n- {{name: serin-shop.reviews.{lane}, match: [{{headers: {{x-rollout-lane.shop.reviews: {{exact: \"{lane}.<laneSecret>\"}}}}}}], route: [{{destination: {{host: reviews, subset: stable}}, weight: {stable}}}, {{destination: {{host: reviews, subset: canary}}, weight: {canary}}}]}}"
         );
         assert!(error.contains(&line), "{line} in {error}");
     }
