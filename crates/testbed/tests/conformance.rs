@@ -60,6 +60,8 @@ struct Step {
     media_type: Option<String>,
     /// The body as it is sent.
     body: Option<String>,
+    /// Instead: a list that holds one item many times.
+    repeated: Option<Repeated>,
     /// HTTP status of the answer.
     status: u16,
     /// What must be in the answer, as JSON; see [`difference`].
@@ -71,6 +73,27 @@ struct Step {
     /// Names for values of the answer, given by JSON pointer.
     #[serde(default)]
     save: BTreeMap<String, String>,
+}
+
+/// A JSON list.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Repeated {
+    item: String,
+    times: usize,
+}
+
+impl Step {
+    fn body(&self) -> String {
+        match (&self.body, &self.repeated) {
+            (Some(body), None) => body.clone(),
+            (None, Some(Repeated { item, times })) => {
+                format!("[{}]", vec![&**item; *times].join(", "))
+            }
+            (None, None) => String::new(),
+            (Some(_), Some(_)) => panic!("a step has either a body or a repeated item"),
+        }
+    }
 }
 
 #[tokio::test]
@@ -173,7 +196,7 @@ async fn take(
     names: &mut BTreeMap<String, String>,
 ) -> Result<(), String> {
     let path = fill(&step.path, names);
-    let body = fill(step.body.as_deref().unwrap_or_default(), names);
+    let body = fill(&step.body(), names);
     let media_type = step.media_type.as_deref().unwrap_or("application/json");
     let (status, text) = send(client, &step.method, &path, media_type, body).await;
     if status != step.status {

@@ -16,6 +16,9 @@ const JSON_PATCH: &str = "application/json-patch+json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
 const APPLY_PATCH: &str = "application/apply-patch+yaml";
 
+/// How many operations a JSON patch may have (k8s.io/apiserver v0.36.3 `handlers.maxJSONPatchOperations`).
+const MAX_OPERATIONS: usize = 10_000;
+
 /// A patch, decoded.
 #[derive(Debug, Clone)]
 pub(super) enum Patch {
@@ -71,6 +74,9 @@ impl Patch {
         let mut patched = object.clone();
         match self {
             Self::Json(patch) => {
+                if patch.0.len() > MAX_OPERATIONS {
+                    return Err(Status::too_many_operations(MAX_OPERATIONS, patch.0.len()));
+                }
                 for operation in &patch.0 {
                     let Some(operation) = as_go_does(operation, &patched) else {
                         continue;

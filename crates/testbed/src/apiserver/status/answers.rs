@@ -262,6 +262,18 @@ impl Status {
         )
     }
 
+    /// A JSON patch of `found` operations, where `limit` are allowed.
+    pub fn too_many_operations(limit: usize, found: usize) -> Self {
+        Self::new(
+            413,
+            "RequestEntityTooLarge",
+            format!(
+                "Request entity too large: The allowed maximum operations in a JSON patch is {limit}, got {found}"
+            ),
+            Value::Null,
+        )
+    }
+
     /// History before this has been thrown away (`NewResourceExpired`).
     pub fn expired(message: impl Into<String>) -> Self {
         Self::new(410, "Expired", message.into(), Value::Null)
