@@ -4,6 +4,7 @@ pub(crate) mod ahead;
 pub(crate) mod declared;
 pub(crate) mod delegate;
 pub mod destination_rule;
+pub(crate) mod diff;
 pub(crate) mod edge;
 pub mod error;
 pub(crate) mod flow;

@@ -11,6 +11,7 @@ use tracing::{debug, info, warn};
 
 use crate::backoff::{Failures, Row};
 use crate::cluster::{Cluster, Leadership, Rollouts, instance_of};
+use crate::core::diff::spec_patch;
 use crate::core::plan::{Call, Observed, Standing, Write};
 use crate::core::policy::observed_policy;
 use crate::core::routing::RolloutKey;
@@ -365,9 +366,9 @@ fn own_part<'a>(object: &'a Object, key: &RolloutKey) -> Option<&'a Value> {
 fn changed_fields(write: &Write) -> String {
     const SHOWN: usize = 4;
     let fields: Vec<String> = match write {
-        Write::Spec { object, spec } => json_patch::diff(&object.spec, spec)
+        Write::Spec { object, spec } => spec_patch(object, spec)
             .iter()
-            .map(|operation| format!("spec{}", operation.path()))
+            .map(|operation| operation.path().to_string().split_off(1))
             .collect(),
         Write::Policy { patch, .. } => patch
             .pointer("/spec/pluginConfig/rollouts")

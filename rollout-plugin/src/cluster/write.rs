@@ -2,16 +2,18 @@
 
 use std::fmt::Debug;
 
+use json_patch::jsonptr::PointerBuf;
 use json_patch::{PatchOperation, ReplaceOperation};
 use kube::api::{Patch, PatchParams};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tracing::info;
 
 use crate::cluster::cache::{answered, api};
 use crate::cluster::decode::{Body, Specified};
 use crate::cluster::error::status_code;
 use crate::cluster::{Cluster, ClusterError};
+use crate::core::diff::spec_patch;
 use crate::core::plan::Write;
 use crate::object::{Object, ObjectId};
 
@@ -133,19 +135,15 @@ impl Cluster {
 
 /// A JSON patch of what differs, behind a `replace` of the resourceVersion that was read: were it a `test`, a lost race
 /// would be a 422 like any malformed patch, while this one is a 409.
-///
-/// A function of its own, as both specs would otherwise be kept until the answer is there.
 fn guarded(object: &Object, spec: &Value) -> Patch<()> {
-    let before = json!({ "spec": object.spec });
-    let after = json!({ "spec": spec });
-    let mut patch = json_patch::diff(&before, &after);
-    let version = json_patch::jsonptr::PointerBuf::from_tokens(["metadata", "resourceVersion"]);
+    let version = PointerBuf::from_tokens(["metadata", "resourceVersion"]);
     let guard = ReplaceOperation {
         path: version,
         value: Value::from(&*object.resource_version),
     };
-    patch.0.insert(0, PatchOperation::Replace(guard));
-    Patch::Json(patch)
+    let mut operations = spec_patch(object, spec);
+    operations.insert(0, PatchOperation::Replace(guard));
+    Patch::Json(json_patch::Patch(operations))
 }
 
 fn params() -> PatchParams {

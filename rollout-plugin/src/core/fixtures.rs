@@ -5,6 +5,7 @@ use std::sync::Arc;
 use argo_rollouts::Rollout;
 use serde_json::{Value, json};
 
+use crate::core::diff::spec_patch;
 use crate::core::plan::{Observed, Write};
 use crate::core::routing::Routing;
 use crate::object::{Kind, Object, ObjectId, POD_TEMPLATE_HASH};
@@ -114,6 +115,9 @@ pub(crate) fn carry_out(write: Write, observed: &mut Observed) {
             let services = observed.virtual_services.iter_mut();
             let mut targets = services.chain([&mut observed.destination_rule]).flatten();
             let target = targets.find(|target| target.id == object.id).unwrap();
+            let mut whole = json!({"spec": target.spec});
+            json_patch::patch(&mut whole, &spec_patch(&object, &spec)).unwrap();
+            assert_eq!(whole["spec"], spec, "the patch makes what the write says");
             Arc::make_mut(target).spec = spec;
         }
         Write::Policy { patch, .. } => {

@@ -198,17 +198,21 @@ fn changed(observed: &[Value], desired: Vec<Cow<'_, Value>>) -> Option<Vec<Value
     (!equal).then(|| desired.into_iter().map(Cow::into_owned).collect())
 }
 
-fn with_routes(object: &Object, changes: Vec<(Protocol, Vec<Value>)>) -> Option<Value> {
+fn with_routes(object: &Object, mut changes: Vec<(Protocol, Vec<Value>)>) -> Option<Value> {
     if changes.is_empty() {
         return None;
     }
-    let mut spec = object.spec.clone();
-    for (protocol, routes) in changes {
-        if let Some(field) = spec.get_mut(protocol.field()) {
-            *field = Value::Array(routes);
-        }
-    }
-    Some(spec)
+    let fields = object.spec.as_object()?.iter().map(|(field, value)| {
+        let change = changes
+            .iter_mut()
+            .find(|(protocol, _)| protocol.field() == field);
+        let value = match change {
+            Some((_, routes)) => Value::Array(std::mem::take(routes)),
+            None => value.clone(),
+        };
+        (field.clone(), value)
+    });
+    Some(fields.collect())
 }
 
 /// The names of the managed routes, as the filter finds them in Envoy's route names; empty for an unnamed only route.

@@ -8,6 +8,7 @@ use crate::core::fixtures::{
 };
 
 mod lanes;
+mod patches;
 mod sequences;
 mod sticky;
 
