@@ -114,6 +114,11 @@ pub(crate) fn is_between(rollout: &Rollout) -> bool {
     !status.stable_rs.is_empty() && status.stable_rs != status.current_pod_hash
 }
 
+/// True on the way back to one version: after an abort, a rollback to the stable version or a promotion.
+pub(crate) fn ends(rollout: &Rollout) -> bool {
+    !is_between(rollout) || rollout.status.abort
+}
+
 /// True while the Rollout goes from one version to the next by its steps. The opposites are `IsFullyPromoted`,
 /// `IsAborted` and `PromoteFull` of the controller, which calls RemoveManagedRoutes for each; one that has never been
 /// stable has no canary.

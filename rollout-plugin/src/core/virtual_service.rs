@@ -32,7 +32,7 @@ pub struct Desired<'a> {
     pub leftovers: BTreeSet<&'a str>,
     /// The policy before: lane routes of routes that it names stay until it names them no more.
     pub observed_policy: Option<&'a Value>,
-    /// Lane routes stay as they stand, whatever the routes below them say now.
+    /// Lane routes and `leftovers` stay as they are, whatever the routes below them say now.
     pub keeps_lanes: bool,
 }
 
@@ -97,7 +97,7 @@ fn http_routes(
         } else if lane.is_some() {
             split = split.filter(|_| lane == Some(Lane::Mirror));
         } else if is_leftover(route, observed, reference, routing) {
-            if !desired.leftovers.contains(route_name(route)) {
+            if !desired.keeps_lanes && !desired.leftovers.contains(route_name(route)) {
                 continue;
             }
             let mirrors = route.get("mirror").is_some() && has_both_sides(route, routing);

@@ -36,6 +36,7 @@ pub(super) fn keep(
         step: None,
         canary: standing.hashes.map(|hashes| hashes.canary),
         additional: standing.hashes.map_or(&[], |hashes| hashes.additional),
+        keeps_lanes: false,
     };
     routes(rollout, routing, observed, &aim)
 }

@@ -2,7 +2,9 @@
 //! them; weights, after the share of those who are told apart; and lane routes go only when the observed policy has
 //! stopped using them.
 //!
-//! Where nobody is told apart, weights and lane routes are one write.
+//! On the way to the canary weights and lane routes are one write where there are no sticky users. On the way back
+//! weights are a write of their own, before any lane route changes: whatever the API server may refuse of lane routes,
+//! the traffic is at the stable version by then.
 
 use argo_rollouts::{Rollout, WeightDestination};
 use traffic_policy::config::Lanes;
@@ -18,7 +20,7 @@ use crate::core::plan::{
 };
 use crate::core::policy;
 use crate::core::routing::{CONFIG_FIELD, Routing};
-use crate::core::rules::{RouteStep, has_canary, is_between, lanes_of_steps};
+use crate::core::rules::{RouteStep, ends, has_canary, is_between, lanes_of_steps};
 use crate::core::virtual_service::{self, Desired};
 
 /// What [`routes`] shall bring about.
@@ -33,6 +35,8 @@ pub(super) struct Aim<'a> {
     pub(super) canary: Option<&'a str>,
     /// Experiments whose subsets stay though they have no weight yet.
     pub(super) additional: &'a [WeightDestination],
+    /// True where all that is not weights stays as it is.
+    pub(super) keeps_lanes: bool,
 }
 
 /// The writes that bring it about.
@@ -56,11 +60,19 @@ pub(super) fn routes(
     let first = policy_change(routing, observed_policy, before);
     let tells_apart =
         policy::sticky_of(observed_policy).is_some() || policy::sticky_of(before).is_some();
-    let moved = virtual_services(rollout, routing, observed, aim, &stages)?;
+    // Weights alone, and lane routes once those are live.
+    let alone = Aim {
+        keeps_lanes: aim.weights.is_some() && ends(rollout),
+        ..aim.clone()
+    };
+    let mut moved = virtual_services(rollout, routing, observed, &alone, &stages)?;
+    if alone.keeps_lanes && moved.is_empty() {
+        moved = virtual_services(rollout, routing, observed, aim, &stages)?;
+    }
     if tells_apart && first.is_some() {
         let still = Aim {
             weights: None,
-            ..aim.clone()
+            ..alone
         };
         let lanes = virtual_services(rollout, routing, observed, &still, &stages)?;
         let moved: Vec<Write> = moved
@@ -136,7 +148,7 @@ fn virtual_services(
             .collect(),
         observed_policy,
         // Whoever still follows the policy has come to the version that the lanes led to before the promotion.
-        keeps_lanes: stages.before.is_some() && !is_between(rollout),
+        keeps_lanes: aim.keeps_lanes || (stages.before.is_some() && !is_between(rollout)),
     };
     let mut writes = Vec::new();
     for (reference, object) in present(routing, observed) {

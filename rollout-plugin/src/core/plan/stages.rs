@@ -14,7 +14,7 @@ use crate::core::error::CoreError;
 use crate::core::plan::{Aim, Observed, Versions, present};
 use crate::core::policy;
 use crate::core::routing::Routing;
-use crate::core::rules::{is_between, rules_in_force};
+use crate::core::rules::{ends, is_between, rules_in_force};
 use crate::core::virtual_service::{self, SideWeights};
 
 /// What the policy has to be.
@@ -35,7 +35,7 @@ impl Stages {
         observed: &Observed,
         aim: &Aim<'_>,
     ) -> Result<Self, CoreError> {
-        if !is_between(rollout) || rollout.status.abort {
+        if ends(rollout) {
             return Ok(Self::of_end(rollout, routing, observed, aim));
         }
         let current = &*rollout.status.current_pod_hash;

@@ -181,3 +181,52 @@ fn patches_are_as_large_as_the_change_whatever_the_objects_size() {
         }
     }
 }
+
+#[test]
+fn on_the_way_back_weights_come_first_and_alone() {
+    let spec_writes = |rollout: &Rollout, observed: &Observed| -> Vec<Vec<String>> {
+        let routing = Routing::of(rollout).unwrap();
+        let pending = writes(rollout, &routing, observed, set_weight(0)).unwrap();
+        let patches = pending.iter().filter_map(|write| match write {
+            Write::Spec { object, spec } => Some(spec_patch(object, spec)),
+            Write::Policy { .. } => None,
+        });
+        let paths = |patch: Vec<json_patch::PatchOperation>| {
+            patch.iter().map(|one| one.path().to_string()).collect()
+        };
+        patches.map(paths).collect()
+    };
+    for sticky in [Value::Null, json!({"keys": [{"header": "x-user"}]})] {
+        let plugin = json!({"spec": {"strategy": {"canary": {"trafficRouting": {"plugins": {"serin/istio": {"sticky": sticky}}}}}}});
+        let at = |status: Value| {
+            let mut change = plugin.clone();
+            change["status"] = status;
+            with_steps(change)
+        };
+        let going = at(json!({"currentStepIndex": 1}));
+        let mut twenty = observed(json!([small_route(1), primary(json!({}))]));
+        settle(&going, &mut twenty, set_weight(20)).unwrap();
+        // Somebody has edited the managed route, so its lane routes are behind, and has put a route of the built-in's back.
+        let spec = &mut Arc::make_mut(twenty.virtual_services[0].as_mut().unwrap()).spec;
+        let routes = spec["http"].as_array_mut().unwrap();
+        routes.last_mut().unwrap()["timeout"] = json!("9s");
+        routes.insert(0, json!({"name": "beta", "route": [{"destination": {"host": "reviews", "subset": "canary"}}]}));
+        let managed = routes.len() - 1;
+        let weights = [0, 1].map(|side| format!("/spec/http/{managed}/route/{side}/weight"));
+
+        for status in [
+            json!({"currentStepIndex": 0, "abort": true}),
+            json!({"currentStepIndex": 1, "stableRS": "c2"}),
+            json!({"currentStepIndex": 1, "currentPodHash": "s1"}),
+        ] {
+            let rollout = at(status.clone());
+            let patches = spec_writes(&rollout, &twenty);
+            assert_eq!(patches[0], weights, "{sticky} {status}");
+            let mut ended = twenty.clone();
+            settle(&rollout, &mut ended, set_weight(0)).unwrap();
+            settle(&rollout, &mut ended, Call::RemoveManagedRoutes).unwrap();
+            let left = &ended.virtual_services[0].as_ref().unwrap().spec["http"];
+            assert_eq!(left.as_array().unwrap().len(), 2, "{sticky} {status}");
+        }
+    }
+}
