@@ -15,7 +15,7 @@ use testbed::load::{Load, Sample, Stream};
 use testbed::mesh::{Mesh, Via};
 
 /// A file that `cargo xtask test` names in the environment; says so if there is none.
-fn given(name: &str) -> Option<PathBuf> {
+pub(crate) fn given(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os(name).map(PathBuf::from);
     if path.is_none() {
         // Past the test harness, which shows only what failed tests print.

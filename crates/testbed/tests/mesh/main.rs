@@ -13,3 +13,4 @@ mod changes;
 mod faults;
 mod plugins;
 mod routes;
+mod twins;

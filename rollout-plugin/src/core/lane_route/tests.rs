@@ -3,6 +3,8 @@
 use super::*;
 use crate::core::fixtures::{primary, rollout, routing};
 
+mod twins;
+
 fn clone_of(route: &Value, lane: Lane) -> Value {
     let routing = routing();
     LaneRoute {
