@@ -8,6 +8,7 @@ mod error;
 mod event;
 mod lease;
 mod rollouts;
+mod token;
 mod write;
 
 use kube::Client;

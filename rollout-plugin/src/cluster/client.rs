@@ -22,6 +22,8 @@ use tower::{BoxError, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_http::trace::TraceLayer;
 use tracing::debug_span;
 
+use crate::cluster::token::{FileToken, authenticated};
+
 /// How many requests are under way at once, watches aside. Each has a connection, which stays open for a while: were
 /// all to be sent at once, a hundred Rollouts in motion would mean a hundred connections.
 const AT_ONCE: usize = 8;
@@ -37,7 +39,8 @@ const READ_BUFFER: usize = 64 * 1024;
 /// The client for `config`.
 ///
 /// `Client::try_from` leaves Nagle's algorithm on (<https://github.com/kube-rs/kube/issues/2056>): a new connection's
-/// handshake then waits for a delayed acknowledgement. Otherwise this is the same stack.
+/// handshake then waits for a delayed acknowledgement. A token's file is read by [`FileToken`]. Otherwise this is the same
+/// stack.
 ///
 /// # Errors
 /// What kube finds wrong in the configuration.
@@ -48,6 +51,7 @@ pub(super) fn client(mut config: Config) -> Result<Client, kube::Error> {
         // kube has the proxies' protocols, or says which of its features is missing.
         return Client::try_from(config);
     }
+    let token = FileToken::take(&mut config)?;
     let mut tcp = HttpConnector::new();
     // TLS is above it.
     tcp.enforce_http(false);
@@ -77,7 +81,10 @@ pub(super) fn client(mut config: Config) -> Result<Client, kube::Error> {
                 debug_span!("request", method = %request.method(), uri = %request.uri())
             }),
         )
-        .service(bounded(connections, AT_ONCE, PATIENCE));
+        .service(authenticated(
+            bounded(connections, AT_ONCE, PATIENCE),
+            token,
+        ));
     Ok(Client::new(stack, config.default_namespace))
 }
 
