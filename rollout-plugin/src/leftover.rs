@@ -114,6 +114,7 @@ impl Leftover {
             rollout: self.rollout.clone(),
             virtual_services: self.virtual_services.iter().map(reference).collect(),
             destination_rule: None,
+            waits_for_pods: false,
             wasm_plugin: self.wasm_plugin.clone().unwrap_or_else(nowhere),
             canary_service: String::new(),
             stable_service: String::new(),

@@ -99,6 +99,16 @@ pub struct Object {
     pub spec: Value,
     /// `status.availableReplicas` of a ReplicaSet, 0 as soon as its `spec.replicas` is; 0 for all else.
     pub available_replicas: i64,
+    /// `spec.replicas` of a ReplicaSet; 0 for all else.
+    pub wanted_replicas: i64,
+}
+
+impl Object {
+    /// True for a ReplicaSet that has all the pods it wants, and wants any (argo-rollouts v1.10.1
+    /// `replicaset.IsReplicaSetAvailable`).
+    pub fn is_available(&self) -> bool {
+        self.available_replicas > 0 && self.available_replicas >= self.wanted_replicas
+    }
 }
 
 /// The label by which the controller marks a ReplicaSet, its pods and the subsets

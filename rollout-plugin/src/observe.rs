@@ -132,6 +132,5 @@ fn begin(cache: &Cache, routing: &Routing, removes: bool) {
 /// True if a decision asks which versions have pods.
 fn needs_pods(routing: &Routing, removes: bool) -> bool {
     // Who is told apart stays so when the managed routes go.
-    routing.sticky.is_some()
-        || (!removes && (routing.destination_rule.is_some() || routing.may_need_policy()))
+    routing.sticky.is_some() || (!removes && (routing.waits_for_pods || routing.may_need_policy()))
 }

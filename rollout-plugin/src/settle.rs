@@ -7,8 +7,9 @@ use serde_json::Value;
 use tracing::debug;
 
 use crate::cluster::{Cluster, ClusterError, Written};
+use crate::core::capacity::{reaches_canary, stable_waits_for};
 use crate::core::error::CoreError;
-use crate::core::plan::{Call, Observed, Versions, Write, writes};
+use crate::core::plan::{Call, Observed, Write, writes};
 use crate::core::policy::check_edge;
 use crate::core::routing::{RolloutKey, Routing};
 use crate::core::rules::has_canary;
@@ -164,7 +165,7 @@ pub(crate) fn policy_behind_others(pending: &[Write]) -> Option<&Write> {
     (pending.first() != Some(first)).then_some(first)
 }
 
-/// True if the outcome would be another one with pods of the current version.
+/// True if the outcome would be another one with more pods.
 fn misses_pods(
     rollout: &Rollout,
     routing: &Routing,
@@ -173,13 +174,15 @@ fn misses_pods(
     pending: &Result<Vec<Write>, CoreError>,
 ) -> bool {
     let needs_pods = match (pending, call) {
-        (Err(CoreError::NoPods { .. }), _) => return true,
+        (Err(CoreError::NoPods { .. } | CoreError::FewPods { .. }), _) => return true,
+        (Ok(_), Call::UpdateHash(_)) => {
+            return stable_waits_for(rollout, routing, observed).is_some();
+        }
         (Ok(writes), Call::SetRoute(_)) => writes.is_empty() || routing.sticky.is_some(),
         (Ok(_), Call::SetWeight(weights)) => routing.sticky.is_some() && weights.canary > 0,
         _ => false,
     };
-    let current = &rollout.status.current_pod_hash;
-    needs_pods && has_canary(rollout) && !Versions::of(&observed.replica_sets).has_pods(current)
+    needs_pods && has_canary(rollout) && !reaches_canary(rollout, routing, observed)
 }
 
 #[cfg(test)]

@@ -58,21 +58,27 @@ pub(super) trait Body:
 impl Body for Specified {
     fn object(self, kind: Kind) -> Object {
         let spec = self.spec.unwrap_or_default();
-        object(kind, self.metadata, spec, 0)
+        object(kind, self.metadata, spec)
     }
 }
 
 impl Body for Pods {
     fn object(self, kind: Kind) -> Object {
-        // Its pods are about to go: lanes that wait for the status to say so lead to nowhere meanwhile.
-        let ends = self.spec.is_some_and(|spec| spec.replicas == Some(0));
+        // The API server takes none for 1.
+        let wanted = self.spec.and_then(|spec| spec.replicas).unwrap_or(1);
         let available = self.status.and_then(|status| status.replicas);
-        let available = available.filter(|_| !ends);
-        object(kind, self.metadata, Value::Null, available.unwrap_or(0))
+        // Where none are wanted its pods are about to go: lanes that wait for the status to say so lead to nowhere
+        // meanwhile.
+        let available = available.filter(|_| wanted != 0);
+        Object {
+            available_replicas: available.unwrap_or(0),
+            wanted_replicas: wanted,
+            ..object(kind, self.metadata, Value::Null)
+        }
     }
 }
 
-fn object(kind: Kind, metadata: ObjectMeta, spec: Value, available_replicas: i64) -> Object {
+fn object(kind: Kind, metadata: ObjectMeta, spec: Value) -> Object {
     Object {
         id: ObjectId::new(
             kind,
@@ -82,7 +88,8 @@ fn object(kind: Kind, metadata: ObjectMeta, spec: Value, available_replicas: i64
         resource_version: metadata.resource_version.unwrap_or_default(),
         labels: metadata.labels.unwrap_or_default(),
         spec,
-        available_replicas,
+        available_replicas: 0,
+        wanted_replicas: 0,
     }
 }
 
@@ -179,10 +186,11 @@ mod tests {
     }
 
     #[test]
-    fn of_a_replica_set_labels_and_available_pods_count() {
+    fn of_a_replica_set_labels_and_pods_count() {
         let decoded: Pods = serde_json::from_value(answer()).unwrap();
         let object = decoded.object(Kind::ReplicaSet);
-        assert_eq!(object.available_replicas, 3);
+        assert_eq!((object.available_replicas, object.wanted_replicas), (3, 4));
+        assert!(!object.is_available());
         assert_eq!(object.labels.len(), 1);
         assert_eq!(object.spec, Value::Null);
 

@@ -9,9 +9,10 @@ use std::collections::BTreeSet;
 use argo_rollouts::WeightDestination;
 use serde_json::{Map, Value, json};
 
+use crate::core::capacity::Capacity;
 use crate::core::error::{CoreError, Fault};
-use crate::core::plan::Versions;
 use crate::core::routing::{DestinationRuleRef, Routing};
+use crate::core::weights::Side;
 use crate::object::{Object, POD_TEMPLATE_HASH};
 
 /// The pod hashes that the subsets shall be at; `None` leaves one where it is.
@@ -33,11 +34,11 @@ enum Label<'a> {
 
 /// The `spec` that `object` must have; `None` when it has it.
 ///
-/// A subset moves to a hash only when that ReplicaSet has available pods: until then the old hash stays, so that no
-/// request meets a subset without endpoints. Where the old one has none either, the canary subset goes to the stable
-/// version (where `hashes` says which that is and it has pods), and else where it was wanted. The built-in reconciler
-/// (argo-rollouts v1.10.1 `istio.UpdateHash`) refuses instead when there are no Services, and moves at once when
-/// there are.
+/// A subset moves to a hash only when that version has its pods ([`Capacity::may_lead`]; an experiment's, any): until
+/// then the old hash stays, so that no request meets a subset without endpoints, or with too few. Where the old one has
+/// none left, the canary subset goes to the stable version (where `hashes` says which that is and it has pods), and else
+/// where it was wanted. The built-in reconciler (argo-rollouts v1.10.1 `istio.UpdateHash`) refuses instead when there
+/// are no Services, and moves at once when there are.
 ///
 /// As with the built-in reconciler an experiment gets a subset named as its Service is, though no route leads to it:
 /// the route's destination is the Service. It doesn't remove foreign subsets nor those of `additionalSubsetNames`, as
@@ -49,16 +50,22 @@ pub fn desired_spec(
     object: &Object,
     reference: &DestinationRuleRef,
     hashes: Hashes<'_>,
-    versions: &Versions<'_>,
+    capacity: Capacity<'_>,
 ) -> Result<Option<Value>, CoreError> {
-    let stable = hashes.stable.filter(|hash| versions.has_pods(hash));
+    let stable = hashes.stable.filter(|hash| capacity.has_pods(hash));
     let mut changes = Vec::new();
-    for (name, hash, refuge) in [
-        (&reference.canary_subset, hashes.canary, stable),
-        (&reference.stable_subset, hashes.stable, None),
+    for (side, name, hash, refuge) in [
+        (
+            Side::Canary,
+            &reference.canary_subset,
+            hashes.canary,
+            stable,
+        ),
+        (Side::Stable, &reference.stable_subset, hashes.stable, None),
     ] {
         let subset = position(object, name).map_err(|fault| fault.of(&object.id))?;
-        let change = hash.and_then(|hash| change(object, subset, hash, refuge, versions));
+        let change =
+            hash.and_then(|hash| change(object, subset, hash, (Some(side), refuge), capacity));
         changes.extend(change.map(|label| (subset, label)));
     }
     let mut new: Vec<&WeightDestination> = Vec::new();
@@ -72,7 +79,7 @@ pub fn desired_spec(
         }
         match position(object, name) {
             Ok(subset) => {
-                let change = change(object, subset, hash, None, versions);
+                let change = change(object, subset, hash, (None, None), capacity);
                 changes.extend(change.map(|label| (subset, label)));
             }
             Err(_) => new.push(experiment),
@@ -98,21 +105,28 @@ pub fn desired_spec(
     Ok(Some(spec))
 }
 
-/// What has to change for the subset to be at `hash`, or at what is as near to it as there are pods.
+/// What has to change for the subset to be at `hash`, or at what is as near to it as there are pods. `side`: none for an
+/// experiment's.
 fn change<'a>(
     object: &Object,
     subset: usize,
     hash: &'a str,
-    refuge: Option<&'a str>,
-    versions: &Versions<'_>,
+    (side, refuge): (Option<Side>, Option<&'a str>),
+    capacity: Capacity<'_>,
 ) -> Option<Label<'a>> {
     let old = subsets(object).get(subset).and_then(label_of);
     if hash.is_empty() {
         return old.map(|_| Label::Gone);
     }
-    let wanted = if versions.has_pods(hash) {
+    let may_lead = match side {
+        // Without a label it leads to all versions.
+        Some(Side::Stable) if old.is_none() => capacity.has_pods(hash),
+        Some(side) => capacity.may_lead(side, hash),
+        None => capacity.has_pods(hash),
+    };
+    let wanted = if may_lead {
         hash
-    } else if old.is_none_or(|old| versions.has_pods(old)) {
+    } else if old.is_none_or(|old| capacity.has_pods(old)) {
         return None;
     } else {
         refuge.unwrap_or(hash)

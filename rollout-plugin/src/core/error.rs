@@ -83,6 +83,20 @@ pub enum CoreError {
         /// Whose traffic.
         rollout: RolloutKey,
     },
+    /// A version would get more traffic while it lacks pods.
+    #[error(
+        "rollout {rollout}: pods of the version {hash:?}: found {available} of {wanted} available, expected all, or what spec.strategy.canary.replicaProgressThreshold asks for, before more traffic goes there"
+    )]
+    FewPods {
+        /// Whose version.
+        rollout: RolloutKey,
+        /// Its pod hash.
+        hash: String,
+        /// Its available pods.
+        available: i64,
+        /// The pods that it wants.
+        wanted: i64,
+    },
     /// The policy doesn't compile, so no proxy would take it.
     #[error("rollout {rollout}: its steps and the plugin's configuration make no valid policy")]
     Policy {

@@ -68,14 +68,20 @@ pub(crate) fn destination_rule(canary: &str, stable: &str) -> Object {
     object(Kind::DestinationRule, "reviews", spec)
 }
 
-/// A ReplicaSet of that pod hash.
+/// A ReplicaSet of that pod hash that has all pods it wants; with 0 it waits for its first.
 pub(crate) fn replica_set(hash: &str, available_replicas: i64) -> Object {
+    scaling(hash, available_replicas, available_replicas.max(1))
+}
+
+/// A ReplicaSet of that pod hash, some of whose pods are available.
+pub(crate) fn scaling(hash: &str, available_replicas: i64, wanted_replicas: i64) -> Object {
     let mut object = object(Kind::ReplicaSet, hash, Value::Null);
     object
         .labels
         .insert(POD_TEMPLATE_HASH.to_owned(), hash.to_owned());
     Object {
         available_replicas,
+        wanted_replicas,
         ..object
     }
 }
@@ -136,5 +142,6 @@ fn object(kind: Kind, name: &str, spec: Value) -> Object {
         labels: std::collections::BTreeMap::new(),
         spec,
         available_replicas: 0,
+        wanted_replicas: 0,
     }
 }

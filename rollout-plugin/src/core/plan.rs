@@ -8,12 +8,13 @@ use std::sync::Arc;
 use argo_rollouts::{Rollout, WeightDestination};
 use serde_json::Value;
 
+use crate::core::capacity::{self, Capacity};
 use crate::core::destination_rule::{self, Hashes};
 use crate::core::error::CoreError;
 use crate::core::policy;
 use crate::core::routing::{CONFIG_FIELD, Routing, VirtualServiceRef};
 use crate::core::rules::RouteStep;
-use crate::core::virtual_service;
+use crate::core::virtual_service::{self, Side};
 use crate::object::{Object, ObjectId, POD_TEMPLATE_HASH};
 
 use routes::{Aim, routes};
@@ -146,15 +147,18 @@ pub fn writes(
 ) -> Result<Vec<Write>, CoreError> {
     match call {
         Call::UpdateHash(hashes) => {
-            let subsets = subsets(routing, observed, all_of(hashes))?;
+            let subsets = subsets(rollout, routing, observed, all_of(hashes))?;
             Ok(subsets.into_iter().collect())
         }
         Call::SetWeight(weights) => {
+            let shares = Shares::of(routing, weights)?;
             let aim = Aim {
-                weights: Some(Shares::of(routing, weights)?),
+                weights: Some(shares.clone()),
                 ..Aim::default()
             };
-            routes(rollout, routing, observed, &aim)
+            let writes = routes(rollout, routing, observed, &aim)?;
+            capacity::check_weight(rollout, routing, observed, weights, &shares.split)?;
+            Ok(writes)
         }
         Call::SetRoute(step) => {
             let aim = Aim {
@@ -246,7 +250,7 @@ pub fn weight_is_live(
         return Ok(false);
     }
     match writes(rollout, routing, observed, Call::SetWeight(weights)) {
-        Err(CoreError::NoPods { .. }) => Ok(false),
+        Err(CoreError::NoPods { .. } | CoreError::FewPods { .. }) => Ok(false),
         writes => Ok(writes?.is_empty()),
     }
 }
@@ -263,6 +267,7 @@ fn check_present(routing: &Routing, observed: &Observed) -> Result<(), CoreError
 }
 
 fn subsets(
+    rollout: &Rollout,
     routing: &Routing,
     observed: &Observed,
     hashes: Hashes<'_>,
@@ -281,7 +286,7 @@ fn subsets(
         object,
         reference,
         hashes,
-        &Versions::of(&observed.replica_sets),
+        Capacity::of(rollout, &observed.replica_sets),
     )?;
     Ok(change(object, spec))
 }
@@ -306,8 +311,14 @@ fn check_canary_subset(
         return Ok(());
     }
     let found = destination_rule::hash_of(object, &reference.canary_subset);
-    if found == Some(wanted) && Versions::of(&observed.replica_sets).has_pods(wanted) {
-        return Ok(());
+    let capacity = Capacity::of(rollout, &observed.replica_sets);
+    if capacity.has_pods(wanted) {
+        if found == Some(wanted) {
+            return Ok(());
+        }
+        if !capacity.may_lead(Side::Canary, wanted) {
+            return Err(capacity.few(wanted));
+        }
     }
     Err(CoreError::NoPods {
         object: object.id.clone(),

@@ -107,6 +107,9 @@ pub struct Routing {
     pub canary_service: String,
     /// The stable Service's name; empty for a pure subset-level split.
     pub stable_service: String,
+    /// True where subsets or `pingPong` Services tell the versions apart: nothing of the controller's keeps traffic off a
+    /// version that lacks pods, so that the weights wait for them.
+    pub waits_for_pods: bool,
     /// What all weights of a route add up to: `maxTrafficWeight`, 100 when absent.
     pub max_weight: u32,
     /// Who keeps the lane routes.
@@ -157,12 +160,15 @@ impl Routing {
         config: &Config,
     ) -> Result<Self, Fault> {
         let (stable_service, canary_service) = services(rollout, canary);
+        let destination_rule = destination_rule(key, config)?;
+        let named = !canary.stable_service.is_empty() || !canary.canary_service.is_empty();
         let max_weight = traffic.max_traffic_weight.unwrap_or(100);
         let managed_routes = traffic.managed_routes.iter();
         let managed_routes: Vec<String> = managed_routes.map(|route| route.name.clone()).collect();
         Ok(Self {
             virtual_services: virtual_services(key, config)?,
-            destination_rule: destination_rule(key, config)?,
+            waits_for_pods: destination_rule.is_some() || !named,
+            destination_rule,
             wasm_plugin: wasm_plugin(config)?,
             canary_service,
             stable_service,

@@ -35,17 +35,17 @@ impl RouteStep<'_> {
 }
 
 /// The rules of all steps up to the current one, in the order of `managedRoutes`, with `current` on top where a call
-/// brings it. Empty while there is no canary to send anything to: none available, aborted, or promoted.
+/// brings it. Empty while there is no canary to send anything to: not reached, aborted, or promoted.
 ///
 /// # Errors
 /// A step whose match can't be understood, or whose name is not in `managedRoutes`.
 pub fn rules_in_force(
     rollout: &Rollout,
     routing: &Routing,
-    canary_has_pods: bool,
+    reaches_canary: bool,
     current: Option<RouteStep<'_>>,
 ) -> Result<Vec<Rule>, CoreError> {
-    if !has_canary(rollout) || !canary_has_pods {
+    if !has_canary(rollout) || !reaches_canary {
         return Ok(Vec::new());
     }
     let error = |fault| CoreError::Rollout {

@@ -15,6 +15,7 @@ mod large;
 mod leaders;
 mod lifecycle;
 mod outages;
+mod pods;
 mod races;
 mod refusals;
 mod sticky;

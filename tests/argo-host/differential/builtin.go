@@ -224,6 +224,9 @@ func plain(all snapshot, added func(route object) bool) snapshot {
 // hasPods says if a ReplicaSet of that hash has available pods.
 func (s state) hasPods(hash string) bool { return s.Pods[hash] > 0 }
 
+// isAvailable says if it has all of them.
+func (s state) isAvailable(hash string) bool { return s.Pods[hash] >= wantedPods }
+
 func (s state) String() string {
 	return fmt.Sprint(slices.Sorted(maps.Keys(s.Pods)))
 }

@@ -106,10 +106,10 @@ var allDifferences = []difference{
 	},
 	{
 		id:    "subset-waits-for-pods",
-		title: "A subset moves to a pod hash when its ReplicaSet has available pods",
+		title: "A subset moves to a pod hash when that version has its pods",
 		reason: "The built-in moves at once where there are Services, and traffic meets an empty subset; without Services it " +
-			"answers with an error until every pod is available. Serin holds that one subset and goes on; where the old " +
-			"version has no pods either, there is nothing to hold it for.",
+			"answers with an error until every pod of both versions is available. Serin leaves that one subset where it is and " +
+			"goes on ([guards](guards.md)); where the old version has no pods either, there is nothing to leave it for.",
 		mend: mendHold,
 	},
 	{
@@ -186,8 +186,16 @@ var allDifferences = []difference{
 		id:    "canary-subset-first",
 		title: "Weight goes to a canary subset only when that selects the canary's pods",
 		reason: "SetWeight and the header and mirror steps first move the canary's subset to the current pod hash, and " +
-			"answer with an error where that has no available pods. The built-in raises the weight of whatever is there.",
+			"answer with an error where that lacks pods. The built-in raises the weight of whatever is there.",
 		judge: judgeCanarySubset,
+	},
+	{
+		id:    "weight-waits-for-pods",
+		title: "SetWeight adds no traffic to a version that lacks pods",
+		reason: "The built-in answers UpdateHash with an error while one lacks pods, which also stops what takes traffic off a " +
+			"version. Serin answers SetWeight with one, and only where it would raise the canary's weight, or send to the stable " +
+			"subset what a promotion has given to another version. Nothing waits on the way back ([guards](guards.md)).",
+		judge: judgeWaits,
 	},
 	{
 		id:     "all-or-nothing",
@@ -207,7 +215,7 @@ var allDifferences = []difference{
 		id:    "routes-follow-steps",
 		title: "Which header and mirror routes stand follows from the steps",
 		reason: "The built-in has what was set last, and loses it when canary pods restart. Serin sets nothing while the canary " +
-			"has no available pods, and the next SetWeight after they are up brings it back.",
+			"has no available pods or its subset waits for them, and the next SetWeight after they are up brings it back.",
 		judge: judgeRules,
 	},
 	{

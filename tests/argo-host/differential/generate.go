@@ -78,6 +78,7 @@ func generate(seed uint64, index int) *sequence {
 			g.s.Canary.StableService, g.s.Canary.CanaryService = stableService, canaryService
 		}
 	}
+	g.s.Canary.DynamicStableScale = g.chance(25)
 	g.experiments = g.chance(25)
 	g.additionalSubset = g.subsets && g.chance(20)
 	managed := g.chance(30)

@@ -174,7 +174,7 @@ func (s state) betweenVersions() bool {
 // rulesInForce are the names of the header and mirror routes that have to stand, in the order of managedRoutes.
 func (a *attempt) rulesInForce() []string {
 	at := a.call.State
-	if a.call.Method == removeManagedRoutes || !at.betweenVersions() || !at.hasPods(at.Current) {
+	if a.call.Method == removeManagedRoutes || !at.betweenVersions() || !a.reachesCanary() {
 		return nil
 	}
 	stand := map[string]bool{}
@@ -211,11 +211,11 @@ func (a *attempt) sends() bool {
 	return sets && a.weight > 0 || (sets || a.checksRoutes()) && len(a.rulesInForce()) > 0
 }
 
-// unfounded says if the call would have traffic sent to a canary subset while the canary has no pods.
+// unfounded says if the call would have traffic sent to a canary subset while the canary lacks pods.
 func (a *attempt) unfounded() bool {
 	at := a.call.State
 	_, spec := a.rule(a.before)
-	return a.sends() && spec != nil && at.Current != at.Stable && !at.Abort && !at.hasPods(at.Current)
+	return a.sends() && spec != nil && at.Current != at.Stable && !at.Abort && !a.reachesCanary()
 }
 
 func judgeCanarySubset(a *attempt) bool {
@@ -246,11 +246,73 @@ func judgeCanarySubset(a *attempt) bool {
 		}
 		a.after = a.before.copy()
 		a.after["DestinationRule/"+block.Name] = rule
-		a.err = errors.New("no available pods")
 		a.mention = "no available pods"
+		if at.hasPods(at.Current) {
+			a.mention = fewPods
+		}
+		a.err = errors.New(a.mention)
 		return true
 	}
 	return hash != before
+}
+
+// fewPods is what the plugin's error says where a version lacks some.
+const fewPods = "before more traffic goes there"
+
+// judgeWaits is check_weight of the plugin.
+func judgeWaits(a *attempt) bool {
+	at := a.call.State
+	block, spec := a.rule(a.before)
+	named := a.sequence.Canary.StableService != "" || a.sequence.Canary.CanaryService != ""
+	if a.err != nil || a.call.Method != setWeight || at.Abort || named && block == nil {
+		return false
+	}
+	waits := false
+	if spec != nil {
+		found := hashOf(spec, block.StableSubsetName)
+		waits = found != "" && found != at.Stable && at.hasPods(found) && at.hasPods(at.Stable) &&
+			!a.mayLead(spec, block.StableSubsetName, at.Stable)
+	}
+	weights := a.rollout.Status.Canary.Weights
+	had := weights != nil && weights.Canary.PodTemplateHash == at.Current && weights.Canary.Weight >= a.call.Weight
+	empty := block != nil && !at.hasPods(at.Current)
+	between := at.Stable != "" && at.Stable != at.Current
+	if between && !had && !empty && !a.mayTake() {
+		before, after := a.canaryWeights(a.before), a.canaryWeights(a.after)
+		for i, weight := range after {
+			waits = waits || i < len(before) && weight > before[i]
+		}
+	}
+	if waits {
+		a.err, a.mention, a.after = errors.New(fewPods), fewPods, a.before.copy()
+	}
+	return waits
+}
+
+// mayTake says if the canary has the pods for its weight.
+func (a *attempt) mayTake() bool {
+	at := a.call.State
+	maximum := int32(100)
+	if written := a.rollout.Spec.Strategy.Canary.TrafficRouting.MaxTrafficWeight; written != nil {
+		maximum = *written
+	}
+	dynamic := a.sequence.Canary.DynamicStableScale
+	return at.isAvailable(at.Current) || dynamic && min(a.call.Weight, maximum)*wantedPods <= at.Pods[at.Current]*maximum
+}
+
+// canaryWeights are the weights of the canary's side in each route that the Rollout moves.
+func (a *attempt) canaryWeights(all snapshot) []int64 {
+	var weights []int64
+	a.eachMoved(all, func(route object) {
+		sum := int64(0)
+		for _, one := range list(route["route"]) {
+			if a.sideOf(one) == "canary" {
+				sum += number(one["weight"])
+			}
+		}
+		weights = append(weights, sum)
+	})
+	return weights
 }
 
 func judgeEnded(a *attempt) bool {

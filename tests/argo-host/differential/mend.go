@@ -141,13 +141,41 @@ func mendUnlisted(a *attempt) func(*attempt) {
 	}
 }
 
-// held is the hash that a subset has to be at, where the call names another; refuge is where it goes if neither the old
-// nor the new version has pods, if that is given.
+// mayLead says if the subset of that name may move to a version, by Capacity::may_lead of the plugin.
+func (a *attempt) mayLead(spec object, name, hash string) bool {
+	at := a.call.State
+	block, _ := a.rule(a.before)
+	status := v1alpha1.TrafficWeights{}
+	if weights := a.rollout.Status.Canary.Weights; weights != nil {
+		status = *weights
+	}
+	enough := true
+	switch name {
+	case block.CanarySubsetName:
+		wasThere := status.Canary.Weight > 0 && status.Canary.PodTemplateHash == hash
+		enough = at.isAvailable(hash) || hash == at.Stable || wasThere
+	case block.StableSubsetName:
+		wasThere := a.rollout.Status.Canary.Weights != nil && status.Stable.PodTemplateHash == hash
+		enough = at.isAvailable(hash) || at.Abort || wasThere || hashOf(spec, name) == ""
+	}
+	return at.hasPods(hash) && enough
+}
+
+// reachesCanary says if the canary subset is at the current version, or may move there.
+func (a *attempt) reachesCanary() bool {
+	current := a.call.State.Current
+	block, spec := a.rule(a.before)
+	there := spec == nil || hashOf(spec, block.CanarySubsetName) == current || a.mayLead(spec, block.CanarySubsetName, current)
+	return there && a.call.State.hasPods(current)
+}
+
+// held is the hash that a subset has to be at, where the call names another; refuge is where it goes if the old version
+// has no pods and the new one may not have the subset yet, if that is given.
 func (a *attempt) held(spec object, name, hash, refuge string) string {
 	old := hashOf(spec, name)
 	at := a.call.State
 	switch {
-	case hash == "" || at.hasPods(hash):
+	case hash == "" || a.mayLead(spec, name, hash):
 		return hash
 	case old == "" || at.hasPods(old):
 		return old

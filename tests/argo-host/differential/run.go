@@ -313,10 +313,11 @@ func (r *runner) compare(expected *attempt, rollout string, got answer, before, 
 	switch {
 	case expected.err == nil && got.err != nil:
 		wrong = append(wrong, "the plugin's error: "+got.err.Error()+"; expected success")
-	case expected.err != nil && got.err == nil && c.Method == verifyWeight && expected.unfounded():
-		// Not verified while the canary subset has no pods: the other fault need not be looked for.
+	case c.Method == verifyWeight && got.err != nil:
+		wrong = append(wrong, "VerifyWeight's error: "+got.err.Error())
+	case expected.err != nil && c.Method == verifyWeight:
 		if got.verified == types.Verified {
-			wrong = append(wrong, "verified while the canary has no pods")
+			wrong = append(wrong, "verified; expected an error in SetWeight, as: "+expected.err.Error())
 		}
 	case expected.err != nil && got.err == nil:
 		wrong = append(wrong, "the plugin succeeds; expected an error, as: "+expected.err.Error())

@@ -128,6 +128,10 @@ func atStep(index int32) func(*state) { return func(s *state) { s.Step = &index 
 func same(*state)                     {}
 func noPods(s *state)                 { s.Pods = map[string]int32{versionOne: wantedPods, versionTwo: 0} }
 func onePod(s *state)                 { s.Pods = map[string]int32{versionOne: wantedPods, versionTwo: 1} }
+func promoted(s *state)               { s.Stable = versionTwo }
+func lacks(s *state) {
+	s.Pods = map[string]int32{versionOne: wantedPods, versionTwo: 1, versionThree: wantedPods}
+}
 
 func experiment(index int, weight int32, hash string) v1alpha1.WeightDestination {
 	return v1alpha1.WeightDestination{ServiceName: fmt.Sprint("experiment-", index), PodTemplateHash: hash, Weight: weight}
@@ -172,6 +176,16 @@ func table() []*sequence {
 			subsetOf(stableSubset, "app", "a")).hash(same),
 		newCase("a canary without pods", route("", subsets()...)).rule(subsetOf(canarySubset, hashLabel, versionOne),
 			subsetOf(stableSubset, hashLabel, versionOne)).hash(noPods).hash(onePod).hash(same),
+		newCase("weight to a canary that lacks pods", route("", subsets()...)).rule(subsetOf(canarySubset, hashLabel, versionThree),
+			subsetOf(stableSubset, hashLabel, versionOne)).hash(lacks).call(call{Method: setWeight, Weight: 70}, lacks).hash(same).weight(70).
+			hash(onePod).call(call{Method: setWeight, Weight: 70}, onePod).call(call{Method: setWeight, Weight: 80}, onePod).weight(80),
+		newCase("a promotion to a version that lacks pods", route("", subsets()...)).rule(subsetOf(canarySubset, hashLabel, versionTwo),
+			subsetOf(stableSubset, hashLabel, versionOne)).weight(20).
+			call(call{Method: updateHash, Canary: versionTwo, Stable: versionTwo}, promoted, onePod).
+			call(call{Method: setWeight}, promoted, onePod).
+			call(call{Method: updateHash, Canary: versionTwo, Stable: versionTwo}, promoted).call(call{Method: setWeight}, promoted),
+		newCase("ping-pong Services to a version that lacks pods", route("", hosts()...)).pingPong().
+			call(call{Method: setWeight, Weight: 70}, onePod).weight(70),
 		newCase("weight to a canary without pods", route("", subsets()...)).rule(subsetOf(canarySubset, hashLabel, versionOne),
 			subsetOf(stableSubset, hashLabel, versionOne)).call(call{Method: setWeight, Weight: 10}, noPods),
 		newCase("no canary subset", route("", subsets()...)).rule(subsetOf(stableSubset, "app", "a")).hash(same),
@@ -242,6 +256,13 @@ func (t tableCase) keptCase() tableCase {
 // services names both Services beside a DestinationRule.
 func (t tableCase) services() tableCase {
 	t.Canary.StableService, t.Canary.CanaryService = stableService, canaryService
+	return t
+}
+
+// pingPong has Services that swap sides.
+func (t tableCase) pingPong() tableCase {
+	t.Canary.StableService, t.Canary.CanaryService = "", ""
+	t.Canary.PingPong = &v1alpha1.PingPongSpec{PingService: canaryService, PongService: stableService}
 	return t
 }
 

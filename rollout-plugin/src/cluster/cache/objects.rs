@@ -134,11 +134,13 @@ pub(crate) enum Origin {
     Answer,
 }
 
-/// True if nothing differs that any decision depends on: of a ReplicaSet whether it has pods, not how many.
+/// True if nothing differs that any decision depends on: of a ReplicaSet whether it has pods, and whether it has all of
+/// them, not how many.
 fn is_same(before: &Object, after: &Object) -> bool {
     before.spec == after.spec
         && before.labels == after.labels
         && (before.available_replicas > 0) == (after.available_replicas > 0)
+        && before.is_available() == after.is_available()
 }
 
 /// Resource versions of one kind compare as numbers (Kubernetes 1.35 says so officially; etcd has always made them

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::*;
-use crate::core::fixtures::{destination_rule, replica_set, routing};
+use crate::core::fixtures::{destination_rule, replica_set, rollout, routing};
 
 fn moved(object: &Object, hashes: Hashes<'_>, with_pods: &[&str]) -> Result<Value, String> {
     let sets: Vec<_> = with_pods
@@ -13,7 +13,8 @@ fn moved(object: &Object, hashes: Hashes<'_>, with_pods: &[&str]) -> Result<Valu
         .map(|hash| Arc::new(replica_set(hash, 1)))
         .collect();
     let reference = routing().destination_rule.unwrap();
-    let found = desired_spec(object, &reference, hashes, &Versions::of(&sets))
+    let rollout = rollout(json!({}));
+    let found = desired_spec(object, &reference, hashes, Capacity::of(&rollout, &sets))
         .map_err(|error| error.to_string())?;
     assert!(found.as_ref() != Some(&object.spec), "a change must change");
     Ok(found.unwrap_or_else(|| object.spec.clone()))

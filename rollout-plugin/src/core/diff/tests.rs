@@ -16,6 +16,7 @@ fn object(spec: Value) -> Object {
         labels: BTreeMap::new(),
         spec,
         available_replicas: 0,
+        wanted_replicas: 0,
     }
 }
 

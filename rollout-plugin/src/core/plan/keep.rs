@@ -19,7 +19,7 @@ pub(super) fn keep(
     standing: Standing<'_>,
 ) -> Result<Vec<Write>, CoreError> {
     if let Some(hashes) = standing.hashes
-        && let Some(subsets) = subsets(routing, observed, all_of(hashes))?
+        && let Some(subsets) = subsets(rollout, routing, observed, all_of(hashes))?
     {
         return Ok(vec![subsets]);
     }

@@ -111,7 +111,7 @@ fn subsets_first(
             stable: None,
             additional,
         };
-        writes.extend(subsets(routing, observed, hashes)?);
+        writes.extend(subsets(rollout, routing, observed, hashes)?);
     }
     if sends_to_canary && writes.is_empty() {
         check_canary_subset(rollout, routing, observed)?;

@@ -10,6 +10,7 @@ use argo_rollouts::Rollout;
 use serde_json::Value;
 use traffic_policy::config::Sticky;
 
+use crate::core::capacity::reaches_canary;
 use crate::core::error::CoreError;
 use crate::core::plan::{Aim, Observed, Versions, present};
 use crate::core::policy;
@@ -41,8 +42,8 @@ impl Stages {
         let current = &*rollout.status.current_pod_hash;
         // Where the subset is to stay at another version, no rule may send anything to it.
         let rules = if routing.may_need_policy() && aim.canary.is_none_or(|hash| hash == current) {
-            let has_pods = Versions::of(&observed.replica_sets).has_pods(current);
-            rules_in_force(rollout, routing, has_pods, aim.step)?
+            let reached = reaches_canary(rollout, routing, observed);
+            rules_in_force(rollout, routing, reached, aim.step)?
         } else {
             Vec::new()
         };

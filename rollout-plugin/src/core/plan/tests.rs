@@ -7,6 +7,7 @@ use crate::core::fixtures::{
     carry_out, destination_rule, observed, primary, replica_set, rollout, routing, virtual_service,
 };
 
+mod guards;
 mod lanes;
 mod patches;
 mod sequences;

@@ -12,6 +12,7 @@ fn object(name: &str, version: &str) -> Object {
         labels: std::collections::BTreeMap::new(),
         spec: json!({ "version": version }),
         available_replicas: 0,
+        wanted_replicas: 0,
     }
 }
 
