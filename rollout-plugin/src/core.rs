@@ -9,6 +9,7 @@ pub(crate) mod diff;
 pub(crate) mod edge;
 pub mod error;
 pub(crate) mod flow;
+pub(crate) mod host;
 pub(crate) mod lane_route;
 pub(crate) mod managed_routes;
 pub mod plan;

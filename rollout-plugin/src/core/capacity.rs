@@ -211,7 +211,8 @@ fn raises_canary(
         return false;
     };
     let of_canary = |destinations: &[Value]| -> u64 {
-        let of_canary = |one: &&Value| side_of(one, routing) == Some(Side::Canary);
+        let of_canary =
+            |one: &&Value| side_of(&object.id.namespace, one, routing) == Some(Side::Canary);
         destinations.iter().filter(of_canary).map(weight_of).sum()
     };
     Protocol::ALL.into_iter().any(|protocol| {

@@ -63,16 +63,12 @@ pub(crate) fn check(
             .filter_map(|lane| {
                 let lane_route = LaneRoute {
                     rollout: &routing.rollout,
+                    namespace: &object.id.namespace,
                     lane: *lane,
                     several: managed.len() > 1,
                 };
-                problem(
-                    routes,
-                    index,
-                    *lane,
-                    lane_route.clone_of(route, routing),
-                    routing,
-                )
+                let wanted = lane_route.clone_of(route, routing);
+                problem(routes, index, lane_route, wanted, routing)
             })
             .collect();
         if problems.is_empty() {
@@ -99,7 +95,9 @@ pub(crate) fn check(
 fn problem(
     routes: &[Value],
     index: usize,
-    lane: Lane,
+    LaneRoute {
+        namespace, lane, ..
+    }: LaneRoute<'_>,
     wanted: Value,
     routing: &Routing,
 ) -> Option<Problem> {
@@ -142,7 +140,7 @@ fn problem(
         ));
         put(&mut corrected, &wanted, &["match"]);
     }
-    if let Some(fault) = target_fault(at, standing, lane, routing) {
+    if let Some(fault) = target_fault(at, standing, namespace, lane, routing) {
         faults.push(fault);
         put(
             &mut corrected,
@@ -150,7 +148,9 @@ fn problem(
             &["route", "redirect", "directResponse", "delegate"],
         );
     }
-    if matches!(lane, Lane::Mirror | Lane::StableMirror) && !mirrors_to_canary(standing, routing) {
+    if matches!(lane, Lane::Mirror | Lane::StableMirror)
+        && !mirrors_to_canary(standing, namespace, routing)
+    {
         faults.push(Fault::new(
             format!("spec.http[{at}].mirrors of {name:?}"),
             "no mirror to the canary",
@@ -196,9 +196,15 @@ fn same_entries(found: Option<&Value>, expected: Option<&Value>) -> bool {
 
 /// A lane's requests go to its version alone, those of the mirror lane where the weights say. A line with the one
 /// destination that lanes had before is as good.
-fn target_fault(at: usize, standing: &Value, lane: Lane, routing: &Routing) -> Option<Fault> {
+fn target_fault(
+    at: usize,
+    standing: &Value,
+    namespace: &str,
+    lane: Lane,
+    routing: &Routing,
+) -> Option<Fault> {
     let side = match lane {
-        Lane::Mirror => return check_route(Protocol::Http, at, standing, routing).err(),
+        Lane::Mirror => return check_route(namespace, Protocol::Http, at, standing, routing).err(),
         Lane::Canary => Side::Canary,
         Lane::Stable | Lane::StableMirror => Side::Stable,
     };
@@ -212,7 +218,7 @@ fn target_fault(at: usize, standing: &Value, lane: Lane, routing: &Routing) -> O
             ));
         }
     }
-    let mut sides = receivers(standing).map(|one| side_of(one, routing));
+    let mut sides = receivers(standing).map(|one| side_of(namespace, one, routing));
     let good = sides.next() == Some(Some(side)) && sides.all(|found| found == Some(side));
     (!good).then(|| {
         Fault::new(
@@ -235,11 +241,11 @@ fn describe_weights(route: &Value) -> String {
     format!("[{}]", found.join(", "))
 }
 
-fn mirrors_to_canary(standing: &Value, routing: &Routing) -> bool {
+fn mirrors_to_canary(standing: &Value, namespace: &str, routing: &Routing) -> bool {
     let mirrors = mirrors_of(standing);
     mirrors
         .iter()
-        .any(|mirror| side_of(mirror, routing) == Some(Side::Canary))
+        .any(|mirror| side_of(namespace, mirror, routing) == Some(Side::Canary))
 }
 
 fn called(index: usize, route: &Value) -> String {

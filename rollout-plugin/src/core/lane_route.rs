@@ -14,6 +14,8 @@ const ROUTE_SEPARATOR: char = ':';
 pub(crate) struct LaneRoute<'a> {
     /// Whose.
     pub(crate) rollout: &'a RolloutKey,
+    /// That of the VirtualService.
+    pub(crate) namespace: &'a str,
     /// For the requests of which lane.
     pub(crate) lane: Lane,
     /// True if the Rollout manages several routes of the VirtualService, so that names need the route's own.
@@ -42,13 +44,14 @@ impl LaneRoute<'_> {
         );
         clone.insert("name".to_owned(), Value::from(name));
         clone.insert("match".to_owned(), self.matches(route, routing));
+        let namespace = self.namespace;
         match self.lane {
-            Lane::Canary => set_destinations(&mut clone, route, routing, Side::Canary),
-            Lane::Stable => set_destinations(&mut clone, route, routing, Side::Stable),
-            Lane::Mirror => add_mirror(&mut clone, route, routing),
+            Lane::Canary => set_destinations(namespace, &mut clone, route, routing, Side::Canary),
+            Lane::Stable => set_destinations(namespace, &mut clone, route, routing, Side::Stable),
+            Lane::Mirror => add_mirror(namespace, &mut clone, route, routing),
             Lane::StableMirror => {
-                set_destinations(&mut clone, route, routing, Side::Stable);
-                add_mirror(&mut clone, route, routing);
+                set_destinations(namespace, &mut clone, route, routing, Side::Stable);
+                add_mirror(namespace, &mut clone, route, routing);
             }
         }
         Value::Object(clone)
@@ -122,10 +125,16 @@ fn own_prefix(rollout: &RolloutKey) -> String {
 /// way there. The other side's stay, without weight: istiod treats the only destination of a list otherwise than several
 /// (istio 1.29.1 `route.applyHTTPRouteDestination`). Those of neither side have no part in a lane: they come and go
 /// with experiments.
-fn set_destinations(clone: &mut Map<String, Value>, route: &Value, routing: &Routing, side: Side) {
+fn set_destinations(
+    namespace: &str,
+    clone: &mut Map<String, Value>,
+    route: &Value,
+    routing: &Routing,
+    side: Side,
+) {
     let of_sides = || {
         let all = destinations(route).iter();
-        all.filter_map(|one| Some((side_of(one, routing)?, one)))
+        all.filter_map(|one| Some((side_of(namespace, one, routing)?, one)))
     };
     let count = of_sides().filter(|(found, _)| *found == side).count();
     let mut weights = evenly(routing.max_weight, count);
@@ -145,14 +154,14 @@ fn set_destinations(clone: &mut Map<String, Value>, route: &Value, routing: &Rou
 /// the user's that goes there makes way. The user's other mirrors stay: Istio takes `mirror` or `mirrors`, not both (istio
 /// `validation.validateHTTPRoute`), so a single one moves into the list. Which share of the requests is mirrored is the
 /// policy's to say, not the route's.
-fn add_mirror(clone: &mut Map<String, Value>, route: &Value, routing: &Routing) {
+fn add_mirror(namespace: &str, clone: &mut Map<String, Value>, route: &Value, routing: &Routing) {
     let canary = destinations(route)
         .iter()
-        .find(|destination| side_of(destination, routing) == Some(Side::Canary))
+        .find(|destination| side_of(namespace, destination, routing) == Some(Side::Canary))
         .and_then(|destination| destination.get("destination"));
     let Some(canary) = canary else { return };
     let mut mirrors = mirrors_of(route);
-    mirrors.retain(|mirror| side_of(mirror, routing) != Some(Side::Canary));
+    mirrors.retain(|mirror| side_of(namespace, mirror, routing) != Some(Side::Canary));
     mirrors.push(json!({ "destination": canary }));
     for single in ["mirror", "mirrorPercent", "mirrorPercentage"] {
         clone.remove(single);

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::core::error::Fault;
 use crate::core::lane_route;
 use crate::core::routing::{CONFIG_FIELD, Routing, VirtualServiceRef};
-use crate::core::weights::{Side, destinations, side_of, subset_of};
+use crate::core::weights::{Side, destinations, host_of, service_host, side_of, subset_of};
 use crate::object::Object;
 
 mod by_match;
@@ -74,7 +74,7 @@ impl ManagedRoutes {
             let found = indexes(object, reference, routing, protocol)?;
             for &index in &found {
                 if let Some(route) = protocol.routes(object).get(index) {
-                    check_route(protocol, index, route, routing)?;
+                    check_route(&object.id.namespace, protocol, index, route, routing)?;
                 }
             }
             match protocol {
@@ -230,6 +230,7 @@ pub(crate) const ANSWERS: [&str; 3] = ["redirect", "directResponse", "delegate"]
 /// where it names none (argo-rollouts v1.10.1 `istio.validateVirtualServiceRouteDestinations`), and nothing that
 /// answers in their place.
 pub(crate) fn check_route(
+    namespace: &str,
     protocol: Protocol,
     index: usize,
     route: &Value,
@@ -245,7 +246,7 @@ pub(crate) fn check_route(
             ));
         }
     }
-    if has_both_sides(route, routing) {
+    if has_both_sides(namespace, route, routing) {
         return Ok(());
     }
     let expected = match &routing.destination_rule {
@@ -257,7 +258,8 @@ pub(crate) fn check_route(
         }
         None => format!(
             "destinations for the services {:?} and {:?}",
-            routing.stable_service, routing.canary_service
+            service_host(namespace, &routing.stable_service, routing),
+            service_host(namespace, &routing.canary_service, routing),
         ),
     };
     Err(Fault::new(
@@ -268,7 +270,7 @@ pub(crate) fn check_route(
 }
 
 /// True if the weights of `route` can be moved.
-pub(crate) fn has_both_sides(route: &Value, routing: &Routing) -> bool {
+pub(crate) fn has_both_sides(namespace: &str, route: &Value, routing: &Routing) -> bool {
     [Side::Stable, Side::Canary].into_iter().all(|side| {
         destinations(route).iter().any(|destination| {
             let by_subset = match (&routing.destination_rule, side) {
@@ -276,7 +278,7 @@ pub(crate) fn has_both_sides(route: &Value, routing: &Routing) -> bool {
                 (Some(rule), Side::Canary) => subset_of(destination) == rule.canary_subset,
                 (None, _) => true,
             };
-            by_subset && side_of(destination, routing) == Some(side)
+            by_subset && side_of(namespace, destination, routing) == Some(side)
         })
     })
 }
@@ -297,10 +299,7 @@ pub(crate) fn describe_destinations(route: &Value) -> String {
 }
 
 pub(crate) fn describe_destination(destination: &Value) -> String {
-    let host = destination
-        .pointer("/destination/host")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
+    let host = host_of(destination);
     match subset_of(destination) {
         "" => format!("host {host:?}"),
         subset => format!("host {host:?} subset {subset:?}"),

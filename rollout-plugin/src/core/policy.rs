@@ -11,8 +11,9 @@ use traffic_policy::config::{Lanes, Policy, Rule, Sticky};
 use crate::core::delegate;
 use crate::core::edge;
 use crate::core::error::{CoreError, Fault};
+use crate::core::host;
 use crate::core::plan::{Observed, present};
-use crate::core::routing::{CLUSTER_DOMAIN, RolloutKey, Routing, VirtualServiceRef, full_host};
+use crate::core::routing::{RolloutKey, Routing, VirtualServiceRef, full_host};
 use crate::core::rules::add_sticky_lanes;
 use crate::core::virtual_service;
 use crate::object::{Kind, Object, ObjectId};
@@ -293,10 +294,7 @@ fn hosts_of(object: &Object) -> Vec<String> {
 }
 
 fn service_of(host: &str) -> Option<ObjectId> {
-    let (name, namespace) = host
-        .strip_suffix(CLUSTER_DOMAIN)?
-        .strip_suffix(".svc.")?
-        .split_once('.')?;
+    let (name, namespace) = host::service_of(host)?;
     Some(ObjectId::new(Kind::Service, namespace, name))
 }
 

@@ -100,7 +100,8 @@ fn http_routes(
             if !desired.keeps_lanes && !desired.leftovers.contains(route_name(route)) {
                 continue;
             }
-            let mirrors = route.get("mirror").is_some() && has_both_sides(route, routing);
+            let mirrors = route.get("mirror").is_some()
+                && has_both_sides(&object.id.namespace, route, routing);
             split = split.filter(|_| mirrors);
         } else {
             split = None;
@@ -122,6 +123,7 @@ fn http_routes(
             .map(|lane| {
                 let clone = LaneRoute {
                     rollout: &routing.rollout,
+                    namespace: &object.id.namespace,
                     lane: *lane,
                     several: places.len() > 1,
                 };
@@ -260,7 +262,7 @@ pub(crate) fn live_weights(
     let routes = Protocol::Http.routes(object);
     let managed = managed.http.iter().filter_map(|index| routes.get(*index));
     let of_side = |route: &Value, side: Side| {
-        let of_side = |one: &&Value| side_of(one, routing) == Some(side);
+        let of_side = |one: &&Value| side_of(&object.id.namespace, one, routing) == Some(side);
         destinations(route)
             .iter()
             .filter(of_side)
@@ -278,7 +280,8 @@ pub(crate) fn live_weights(
 pub(crate) fn canary_lane_leads_to_stable(object: &Object, routing: &Routing) -> bool {
     Protocol::Http.routes(object).iter().any(|route| {
         lane_route::lane_of(route_name(route), &routing.rollout) == Some(Lane::Canary)
-            && receivers(route).any(|one| side_of(one, routing) == Some(Side::Stable))
+            && receivers(route)
+                .any(|one| side_of(&object.id.namespace, one, routing) == Some(Side::Stable))
     })
 }
 

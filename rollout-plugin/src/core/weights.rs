@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::core::host::names_service;
 use crate::core::routing::{Routing, full_name};
 
 /// Which side of the Rollout a destination leads to.
@@ -53,7 +54,7 @@ pub(crate) fn desired_destinations(
     routing: &Routing,
     split: &Split<'_>,
 ) -> Option<Vec<Value>> {
-    let roles: Vec<(Role, &Value)> = roles(route, routing, split);
+    let roles: Vec<(Role, &Value)> = roles(namespace, route, routing, split);
     let mut left = routing.max_weight;
     let mut take = |wanted: u32| {
         let taken = wanted.min(left);
@@ -102,7 +103,7 @@ pub(crate) fn desired_destinations(
             **weight > 0 && !roles.iter().any(present)
         })
         .map(|(_, ((service, _), weight))| {
-            let host = experiments_host(namespace, service, routing);
+            let host = service_host(namespace, service, routing);
             json!({"destination": {"host": host}, "weight": weight})
         })
         .collect();
@@ -120,14 +121,19 @@ pub(crate) fn desired_destinations(
 }
 
 /// The destinations that stay, each with its role.
-fn roles<'a>(route: &'a Value, routing: &Routing, split: &Split<'_>) -> Vec<(Role, &'a Value)> {
+fn roles<'a>(
+    namespace: &str,
+    route: &'a Value,
+    routing: &Routing,
+    split: &Split<'_>,
+) -> Vec<(Role, &'a Value)> {
     let mut roles: Vec<(Role, &Value)> = Vec::new();
     for destination in destinations(route) {
-        let role = role_of(destination, routing, split);
+        let role = role_of(namespace, destination, routing, split);
         let stays = match role {
             Role::Foreign => {
-                let service = service_of(destination);
-                let ended = routing.known_experiments.iter().any(|name| name == service);
+                let mut known = routing.known_experiments.iter();
+                let ended = known.any(|name| leads_to(namespace, destination, name, routing));
                 weight_of(destination) == 0 && !ended
             }
             // One is enough.
@@ -141,23 +147,23 @@ fn roles<'a>(route: &'a Value, routing: &Routing, split: &Split<'_>) -> Vec<(Rol
     roles
 }
 
-fn role_of(destination: &Value, routing: &Routing, split: &Split<'_>) -> Role {
-    if let Some(side) = side_of(destination, routing) {
+fn role_of(namespace: &str, destination: &Value, routing: &Routing, split: &Split<'_>) -> Role {
+    if let Some(side) = side_of(namespace, destination, routing) {
         return Role::Side(side);
     }
     if is_additional(subset_of(destination), routing) {
         return Role::Additional;
     }
-    let service = service_of(destination);
     let mut experiments = split.experiments.iter();
     experiments
-        .position(|(name, _)| *name == service)
+        .position(|(name, _)| leads_to(namespace, destination, name, routing))
         .map_or(Role::Foreign, Role::Experiment)
 }
 
-fn experiments_host(namespace: &str, service: &str, routing: &Routing) -> String {
+/// The shortest name of a Service beside the Rollout, in a VirtualService of `namespace`.
+pub(crate) fn service_host(namespace: &str, service: &str, routing: &Routing) -> String {
     let own = &routing.rollout.namespace;
-    if namespace == own {
+    if namespace == own || service.is_empty() {
         service.to_owned()
     } else {
         full_name(service, own)
@@ -171,20 +177,22 @@ pub(crate) fn evenly(total: u32, count: usize) -> impl Iterator<Item = u32> {
     (0..count).map(move |index| each + u32::from(index < more))
 }
 
-/// The side that a destination leads to: by Service, whose name is the host's first label, or by subset, the canary's
-/// first (argo-rollouts v1.10.1 `istio.processRoutes`). A subset of `additionalSubsetNames` is of no side, whatever
-/// its host: the built-in reconciler gives it a side's weight where it is the side's Service, a second time.
-pub(crate) fn side_of(destination: &Value, routing: &Routing) -> Option<Side> {
-    let (service, subset) = (service_of(destination), subset_of(destination));
+/// The side that a destination of a VirtualService in `namespace` leads to: by Service or by subset, the canary's
+/// first (argo-rollouts v1.10.1 `istio.processRoutes`, which looks at the host's first label alone). A subset of
+/// `additionalSubsetNames` is of no side, whatever its host: the built-in reconciler gives it a side's weight where it
+/// is the side's Service, a second time.
+pub(crate) fn side_of(namespace: &str, destination: &Value, routing: &Routing) -> Option<Side> {
+    let subset = subset_of(destination);
     let is = |wanted: &str, found: &str| !wanted.is_empty() && wanted == found;
+    let is_service = |service: &str| leads_to(namespace, destination, service, routing);
     let subsets = routing.destination_rule.as_ref();
     let canary_subset = subsets.is_some_and(|rule| is(&rule.canary_subset, subset));
     let stable_subset = subsets.is_some_and(|rule| is(&rule.stable_subset, subset));
     if !canary_subset && !stable_subset && is_additional(subset, routing) {
         None
-    } else if canary_subset || is(&routing.canary_service, service) {
+    } else if canary_subset || is_service(&routing.canary_service) {
         Some(Side::Canary)
-    } else if stable_subset || is(&routing.stable_service, service) {
+    } else if stable_subset || is_service(&routing.stable_service) {
         Some(Side::Stable)
     } else {
         None
@@ -212,12 +220,22 @@ pub(crate) fn receivers(route: &Value) -> impl Iterator<Item = &Value> {
     all.iter().filter(receives)
 }
 
-/// The name of the Service: the host's first label.
-pub(crate) fn service_of(destination: &Value) -> &str {
-    let host = destination
+/// True if a destination of a VirtualService in `namespace` leads to the Service of that name beside the Rollout.
+pub(crate) fn leads_to(
+    namespace: &str,
+    destination: &Value,
+    service: &str,
+    routing: &Routing,
+) -> bool {
+    let own = &routing.rollout.namespace;
+    names_service(host_of(destination), namespace, service, own)
+}
+
+/// As it is written.
+pub(crate) fn host_of(destination: &Value) -> &str {
+    destination
         .pointer("/destination/host")
-        .and_then(Value::as_str);
-    host.and_then(|host| host.split('.').next())
+        .and_then(Value::as_str)
         .unwrap_or_default()
 }
 

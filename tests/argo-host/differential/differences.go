@@ -15,6 +15,9 @@ type difference struct {
 	judge func(a *attempt) bool
 }
 
+// hostsElsewhere is the difference that has neither: hideForeign changes what the built-in is given, and what is judged.
+const hostsElsewhere = "hosts-elsewhere"
+
 // allDifferences is the only list of them. `docs/differences.md` is written from it.
 var allDifferences = []difference{
 	{
@@ -23,6 +26,14 @@ var allDifferences = []difference{
 		reason: "The built-in gives stable `100 - weight` whatever the maximum is: at `maxTrafficWeight: 1000` and weight 500 " +
 			"stable gets 0.",
 		mend: mendMaximum,
+	},
+	{
+		id:    hostsElsewhere,
+		title: "A destination is the Service's that Istio takes its host for",
+		reason: "The built-in looks at the first label alone: `web.legacy.svc.cluster.local` and `web.example.com` get the weight of the " +
+			"Service `web`, as does the short name `web` in another namespace's VirtualService, where Istio looks for another " +
+			"Service. Serin takes `web` (in a VirtualService of the Rollout's namespace `shop`), `web.shop`, `web.shop.svc` and " +
+			"`web.shop.svc.cluster.local` for the Rollout's Service; any other host is a foreign destination's.",
 	},
 	{
 		id:     "side-of-several-destinations",

@@ -102,15 +102,22 @@ func (r *runner) expect(s *sequence, rollout string, c call, before, serinBefore
 		expected.call.Method = setWeight
 	}
 	expected.home = r.serin.namespace
+	given := before
+	before = expected.hideForeign(given)
+	hides := len(differ(given, before)) > 0
+	expected.before = before.copy()
 	mended, undo := mend(expected)
+	if hides {
+		mended = append(mended, hostsElsewhere)
+	}
 	expected.run(r.builtin)
 	for i := len(undo) - 1; i >= 0; i-- {
 		undo[i](expected)
 	}
-	built := expected.after.copy()
+	built := showForeign(expected.after)
 	one := &outcome{attempt: expected, built: built, itself: expected.err}
 	if len(mended) > 0 {
-		raw, err := r.itself(s, rollout, c, before, pods)
+		raw, err := r.itself(s, rollout, c, given, pods)
 		if err != nil {
 			return nil, err
 		}
@@ -127,6 +134,7 @@ func (r *runner) expect(s *sequence, rollout string, c call, before, serinBefore
 		}
 		mended, one.matters, needed = nil, false, judge(expected)
 	}
+	expected.before, expected.after = given, showForeign(expected.after)
 	one.mended, one.needed = mended, needed
 	return one, nil
 }

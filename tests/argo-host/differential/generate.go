@@ -34,9 +34,13 @@ type generator struct {
 	experiments       bool
 	// additionalSubset: one of the DestinationRule's subsets is another's, and keeps its weight.
 	additionalSubset bool
-	at               state
-	calls            []call
-	rollout          string
+	// elsewhere: the VirtualService is in the second namespace.
+	elsewhere bool
+	// foreign: a destination is none of the Rollout's, though its host begins as one.
+	foreign bool
+	at      state
+	calls   []call
+	rollout string
 }
 
 func (g *generator) chance(percent int) bool { return g.IntN(100) < percent }
@@ -118,7 +122,7 @@ func generate(seed uint64, index int) *sequence {
 
 func (g *generator) virtualService(index int, several, managed bool) {
 	name := fmt.Sprintf("vs%d", index)
-	if g.chance(10) {
+	if g.elsewhere = g.chance(10); g.elsewhere {
 		name += "." + elsewhere
 	}
 	spec := object{"hosts": []any{fmt.Sprintf("reviews%d.example.com", index)}, "gateways": []any{"mesh", "public"}}

@@ -124,7 +124,7 @@ func (g *generator) leftover(routes []object) []object {
 	var canary object
 	for _, one := range list(source["route"]) {
 		target := inner(one, "destination")
-		if text(target["subset"]) == canarySubset || text(target["subset"]) == "" && service(one) == canaryService {
+		if text(target["subset"]) == canarySubset || text(target["subset"]) == "" && service(one) == canaryService && !g.foreign {
 			canary = target
 		}
 	}
@@ -154,12 +154,12 @@ func (g *generator) oddDestinations(all []object) []object {
 	}
 	if g.additionalSubset && g.chance(60) {
 		all = append(all, object{
-			"destination": object{"host": pick(g, subsetHost, subsetHost, stableService, canaryService), "subset": additionalSubset},
+			"destination": object{"host": g.host(pick(g, subsetHost, subsetHost, stableService, canaryService)), "subset": additionalSubset},
 			"weight":      int64(g.IntN(40)),
 		})
 	}
 	if g.subsets && g.services && g.chance(2) {
-		inner(all[0], "destination")["host"] = canaryService
+		inner(all[0], "destination")["host"] = g.host(canaryService)
 	}
 	return all
 }
@@ -241,6 +241,9 @@ func (g *generator) anyAdditional() []v1alpha1.WeightDestination {
 
 // declarable says if the user can write the lane routes: no route is odd in itself.
 func (g *generator) declarable() bool {
+	if g.foreign {
+		return false
+	}
 	for _, reference := range references(g.s.istio()) {
 		spec := g.s.VirtualServices[reference.Name]
 		moved := g.s.moved(reference, spec, "http")

@@ -83,8 +83,19 @@ func (g *generator) matches() []any {
 	return unlist(all[:1+g.IntN(2)])
 }
 
+// host is a name of the Service in the Rollout's namespace; seldom that of another one.
 func (g *generator) host(short string) string {
-	return pick(g, short, short, short+".shop", short+".shop.svc.cluster.local")
+	switch {
+	case g.chance(1):
+		g.foreign = true
+		return pick(g, short+".legacy", short+".legacy.svc.cluster.local", short+".example.com")
+	case !g.elsewhere:
+		return pick(g, short, short, short+"."+home, fullName(short))
+	case g.chance(3):
+		g.foreign = true
+		return short
+	}
+	return pick(g, short+"."+home, fullName(short), fullName(short))
 }
 
 // destinations are canary's and stable's, and now and then others, in any order.

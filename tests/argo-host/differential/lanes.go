@@ -78,8 +78,17 @@ func (a *attempt) clone(clone, route object, lane, header string) error {
 	destinations := list(clone["route"])
 	switch lane {
 	case "canary":
-		if len(destinations) != 1 || a.sideOf(destinations[0]) != "canary" {
-			return fmt.Errorf("leads to %s, expected the canary alone", compact(clone["route"]))
+		// A lane lists both sides; the other one has no weight.
+		gets := func(one object) bool { return len(destinations) == 1 || number(one["weight"]) > 0 }
+		total := int64(0)
+		for _, one := range destinations {
+			if side := a.sideOf(one); gets(one) && side != "canary" || side != "canary" && side != "stable" {
+				return fmt.Errorf("leads to %s, expected the canary alone", compact(clone["route"]))
+			}
+			total += number(one["weight"])
+		}
+		if len(destinations) > 1 && total != a.maximum() || len(destinations) == 0 {
+			return fmt.Errorf("has the weights %s, expected %d in all", compact(clone["route"]), a.maximum())
 		}
 	case "mirror":
 		if !equal(clone["route"], route["route"]) {

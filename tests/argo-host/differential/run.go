@@ -104,7 +104,7 @@ func (r *runner) run(s *sequence, rollout string) (fault error) {
 		if s.Lanes == declared {
 			spec = s.declare(r.serin.namespace, rollout, name, spec)
 		}
-		if err := r.serin.put("VirtualService/"+name, spec); err != nil {
+		if err := r.serin.put("VirtualService/"+name, at(spec, r.serin.namespace)); err != nil {
 			return err
 		}
 	}
@@ -132,6 +132,13 @@ func (r *runner) run(s *sequence, rollout string) (fault error) {
 		}
 	}
 	return nil
+}
+
+// at is the spec for a Rollout in that namespace.
+func at(spec object, namespace string) object {
+	spec = deepCopy(spec)
+	eachHost(spec, func(host string) string { return strings.ReplaceAll(host, "."+home, "."+namespace) })
+	return spec
 }
 
 // tidy takes the sequence's key out of the WasmPlugin, if it is there.
@@ -384,6 +391,7 @@ func (r *runner) checkLanes(expected *attempt, rollout string, after snapshot) (
 		if !found {
 			continue
 		}
+		spec = expected.hideForeign(snapshot{key: spec})[key]
 		users := plain(snapshot{key: spec}, func(route object) bool {
 			return r.lane(rollout)(route) || expected.sequence.added(route)
 		})

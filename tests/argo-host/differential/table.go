@@ -37,6 +37,9 @@ func route(name string, destinations ...any) any {
 	return one
 }
 
+// fullName is the full name of a Service in the Rollout's namespace.
+func fullName(service string) string { return service + "." + home + ".svc.cluster.local" }
+
 func hosts() []any {
 	return []any{destination(stableService, "", 100), destination(canaryService, "", 0)}
 }
@@ -143,8 +146,17 @@ func table() []*sequence {
 	var all []*sequence
 	for _, c := range []tableCase{
 		newCase("weights of an only route", route("", hosts()...)).weight(10).weight(10).weight(100).weight(0),
-		newCase("a host is matched by its first label", route("", destination(stableService+".shop", "", 100),
-			destination(canaryService+".shop.svc.cluster.local", "", 0))).weight(30),
+		newCase("a Service under its longer names", route("", destination(stableService+"."+home, "", 100),
+			destination(fullName(canaryService), "", 0))).weight(30),
+		newCase("Services of the same names elsewhere", route("", destination(fullName(stableService), "", 100),
+			destination(fullName(canaryService), "", 0), destination(stableService+".legacy.svc.cluster.local", "", 0),
+			destination(canaryService+".example.com", "", 0))).weight(20).weight(100).weight(0),
+		newCase("a Service of the canary's name elsewhere, with weight", route("", append(hosts(), destination(canaryService+".legacy", "", 20))...)).
+			weight(20),
+		newCase("nothing but a Service of the canary's name elsewhere", route("", destination(stableService, "", 100),
+			destination(canaryService+".legacy.svc.cluster.local", "", 0))).weight(20),
+		newCase("an experiment's name elsewhere", route("", append(hosts(), destination(one.ServiceName+".legacy.svc.cluster.local", "", 0))...)).
+			weight(10, one).weight(20),
 		newCase("named routes, others stay", route("a", hosts()...), route("b", hosts()...), route("c", hosts()...)).routes("a", "c").weight(20),
 		newCase("several routes and none named", route("a", hosts()...), route("b", hosts()...)).weight(20),
 		newCase("a route that is not there", route("a", hosts()...)).routes("b").weight(20),
@@ -195,8 +207,8 @@ func table() []*sequence {
 			subsetOf(stableSubset, "app", "a"), subsetOf(one.ServiceName, hashLabel, "exp444")).hash(same, experiment(1, 5, "")),
 		newCase("experiments' subsets come with weight", route("", subsets()...)).rule(subsetOf(canarySubset, "app", "a"),
 			subsetOf(stableSubset, "app", "a")).hash(same).weight(10, one).hash(same).weight(10),
-		newCase("several destinations of a side", route("", append(hosts(), destination(canaryService+".shop", "", 0),
-			destination(stableService+".shop", "", 0))...)).weight(25).weight(100).weight(0),
+		newCase("several destinations of a side", route("", append(hosts(), destination(canaryService+"."+home, "", 0),
+			destination(stableService+"."+home, "", 0))...)).weight(25).weight(100).weight(0),
 		newCase("more than the maximum", route("", hosts()...)).weight(80, experiment(1, 15, "exp444"), experiment(2, 30, "exp555")).
 			weight(100, two).weight(130).weight(50, one),
 		newCase("an additional subset takes what the canary asks for", route("", destination(subsetHost, additionalSubset, 30),
@@ -238,7 +250,9 @@ func table() []*sequence {
 			header().weight(10).mirror().weight(30).clear().weight(0),
 		newCase("declared lanes that are not there", route("a", hosts()...)).steps().lanes(undeclared).weight(10).header().clear(),
 		severalCase(),
-		elsewhereCase().weight(10, one).weight(20),
+		elsewhereCase("an experiment in another namespace's VirtualService", destination(fullName(stableService), "", 100),
+			destination(fullName(canaryService), "", 0)).weight(10, one).weight(20),
+		elsewhereCase("short names in another namespace's VirtualService", hosts()...).weight(10),
 		protocolsCase(),
 	} {
 		all = append(all, c.sequence)
@@ -340,9 +354,9 @@ func severalCase() tableCase {
 }
 
 // elsewhereCase has its VirtualService in another namespace.
-func elsewhereCase() tableCase {
-	c := newCase("an experiment in another namespace's VirtualService")
-	c.VirtualServices = map[string]object{"vs0." + elsewhere: {"hosts": []any{"reviews"}, "http": []any{route("", hosts()...)}}}
+func elsewhereCase(name string, destinations ...any) tableCase {
+	c := newCase(name)
+	c.VirtualServices = map[string]object{"vs0." + elsewhere: {"hosts": []any{"reviews"}, "http": []any{route("", destinations...)}}}
 	c.istio().VirtualService.Name = "vs0." + elsewhere
 	return c
 }

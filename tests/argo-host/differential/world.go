@@ -33,6 +33,9 @@ var (
 // elsewhere stands for the second namespace in names of VirtualServices.
 const elsewhere = "ELSEWHERE"
 
+// home stands for the Rollout's namespace in the hosts of destinations.
+const home = "HOME"
+
 // managedByRollouts is the annotation that the built-in sets on DestinationRules, and the plugin must not.
 const managedByRollouts = v1alpha1.ManagedByRolloutsKey
 

@@ -9,6 +9,7 @@ fn clone_of(route: &Value, lane: Lane) -> Value {
     let routing = routing();
     LaneRoute {
         rollout: &routing.rollout,
+        namespace: "shop",
         lane,
         several: false,
     }
@@ -57,6 +58,7 @@ fn a_lane_has_the_routes_destinations_and_one_side_all_of_the_weight() {
     let clone_of = |route: &Value, lane: Lane| {
         LaneRoute {
             rollout: &routing.rollout,
+            namespace: "shop",
             lane,
             several: false,
         }

@@ -167,3 +167,34 @@ fn a_destination_rule_asks_for_subsets_and_none_for_services() {
         assert_eq!(found.is_ok(), fits);
     }
 }
+
+#[test]
+fn an_error_names_the_hosts_that_would_do() {
+    let change = json!({"spec": {"strategy": {"canary": {
+        "stableService": "web", "canaryService": "web-canary",
+        "trafficRouting": {"plugins": {"serin/istio": {"virtualService": {"routes": null}, "destinationRule": null}}},
+    }}}});
+    let routing = Routing::of(&rollout(change)).unwrap();
+    let route = |stable: &str, canary: &str| json!({"route": [{"destination": {"host": stable}}, {"destination": {"host": canary}}]});
+    let problem = |namespace: &str, route: Value| {
+        let checked = check_route(namespace, Protocol::Http, 0, &route, &routing);
+        checked.err().map(|fault| fault.to_string())
+    };
+    let full = || {
+        route(
+            "web.shop.svc.cluster.local",
+            "web-canary.shop.svc.cluster.local",
+        )
+    };
+    assert_eq!(problem("shop", route("web", "web-canary.shop")), None);
+    assert_eq!(problem("shop", full()), None);
+    assert_eq!(problem("far", full()), None);
+    assert_eq!(
+        problem("shop", route("web.legacy", "web-canary")).unwrap(),
+        "spec.http[0].route: found [host \"web.legacy\", host \"web-canary\"], expected destinations for the services \"web\" and \"web-canary\""
+    );
+    assert_eq!(
+        problem("far", route("web", "web-canary")).unwrap(),
+        "spec.http[0].route: found [host \"web\", host \"web-canary\"], expected destinations for the services \"web.shop.svc.cluster.local\" and \"web-canary.shop.svc.cluster.local\""
+    );
+}

@@ -15,7 +15,7 @@ pub(super) fn virtual_services(
     let field = |name: &str| format!("{CONFIG_FIELD}.{name}");
     let resolve = |written: &VirtualServiceConfig, at: String| {
         let (namespace, name) = split_name(&written.name);
-        if name.is_empty() {
+        if name.is_empty() || namespace == Some("") {
             return Err(Fault::new(
                 format!("{at}.name"),
                 "an empty name",

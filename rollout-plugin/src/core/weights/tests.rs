@@ -145,3 +145,44 @@ fn beside_another_namespaces_virtual_service_an_experiment_has_its_full_name() {
         None
     );
 }
+
+const FULL: &str = "reviews-stable.shop.svc.cluster.local";
+const FULL_CANARY: &str = "reviews-canary.shop.svc.cluster.local";
+
+#[test]
+#[rustfmt::skip]
+fn a_service_of_the_same_name_elsewhere_is_nobodys() {
+    check(&[
+        ("in another namespace, at weight 0", 100, 20, &[],
+            &[(FULL, 100), (FULL_CANARY, 0), ("reviews-stable.legacy.svc.cluster.local", 0)],
+            &[(FULL, 80), (FULL_CANARY, 20), ("reviews-stable.legacy.svc.cluster.local", 0)]),
+        ("a ServiceEntry's host", 100, 20, &[],
+            &[("reviews-stable.example.com", 0), (FULL, 100), ("reviews-canary.legacy", -1), (FULL_CANARY, 0)],
+            &[("reviews-stable.example.com", 0), (FULL, 80), ("reviews-canary.legacy", -1), (FULL_CANARY, 20)]),
+        ("it goes with its weight", 100, 100, &[],
+            &[(FULL, 60), (FULL_CANARY, 20), ("reviews-canary.legacy.svc.cluster.local", 20)],
+            &[(FULL, 0), (FULL_CANARY, 100)]),
+        ("no experiment is taken for it", 100, 10, &[("exp", 30)],
+            &[(S, 100), (C, 0), ("exp.legacy.svc.cluster.local", 0)],
+            &[(S, 60), (C, 10), ("exp.legacy.svc.cluster.local", 0), ("exp", 30)]),
+        ("nor one that has ended", 100, 10, &[],
+            &[(S, 100), (C, 0), ("ended.example.com", 0)], &[(S, 90), (C, 10), ("ended.example.com", 0)]),
+    ]);
+}
+
+#[test]
+fn a_short_name_is_looked_for_beside_the_virtual_service() {
+    let short = route(&[("reviews-stable", 100), ("reviews-canary", 0)]);
+    let full = route(&[(FULL, 100), (FULL_CANARY, 0)]);
+    let side_in = |namespace: &str, route: &Value| {
+        let sides = destinations(route).iter();
+        sides
+            .map(|one| side_of(namespace, one, &routing(100)))
+            .collect::<Vec<_>>()
+    };
+    let both = [Some(Side::Stable), Some(Side::Canary)];
+    assert_eq!(side_in("shop", &short), both);
+    assert_eq!(side_in("far", &short), [None, None]);
+    assert_eq!(side_in("shop", &full), both);
+    assert_eq!(side_in("far", &full), both);
+}
