@@ -99,6 +99,21 @@ pub struct VirtualServiceConfig {
     /// The managed TCP routes; may be left out where there is a single one.
     #[serde(default, deserialize_with = "or_empty")]
     pub tcp_routes: Vec<TcpRouteConfig>,
+    /// The lists of routes that the Rollout manages; absent: all that the VirtualService has. Argo's block has no such
+    /// field, and no way to say so: an empty list of routes means the only one, there as here.
+    pub protocols: Option<Vec<Protocol>>,
+}
+
+/// A list of routes in a VirtualService, called as its field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Protocol {
+    /// `spec.http`.
+    Http,
+    /// `spec.tls`.
+    Tls,
+    /// `spec.tcp`.
+    Tcp,
 }
 
 /// TLS routes, told by what they match (Argo's `TLSRoute`). What is left out must be absent in the route too.

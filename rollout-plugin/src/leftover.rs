@@ -9,6 +9,7 @@ use argo_rollouts::Rollout;
 use serde_json::Value;
 use traffic_policy::config::Lanes;
 
+use crate::config::Protocol;
 use crate::core::error::CoreError;
 use crate::core::plan::{Call, Observed, Write, writes};
 use crate::core::policy::declares_lanes;
@@ -107,6 +108,7 @@ impl Leftover {
             routes: Vec::new(),
             tls_routes: Vec::new(),
             tcp_routes: Vec::new(),
+            protocols: Protocol::ALL.to_vec(),
             field: String::new(),
         };
         let nowhere = || ObjectId::new(Kind::WasmPlugin, "", "");

@@ -10,13 +10,7 @@ use crate::object::Object;
 
 mod by_match;
 
-/// The lists of routes in a VirtualService.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Protocol {
-    Http,
-    Tls,
-    Tcp,
-}
+pub(crate) use crate::config::Protocol;
 
 impl Protocol {
     pub(crate) const ALL: [Self; 3] = [Self::Http, Self::Tls, Self::Tcp];
@@ -31,7 +25,7 @@ impl Protocol {
     }
 
     /// The configuration's field that lists managed routes.
-    const fn listed_in(self) -> &'static str {
+    pub(crate) const fn listed_in(self) -> &'static str {
         match self {
             Self::Http => "routes",
             Self::Tls => "tlsRoutes",
@@ -58,9 +52,9 @@ pub(crate) struct ManagedRoutes {
 }
 
 impl ManagedRoutes {
-    /// All protocols that the VirtualService has are managed, listed in the configuration or not: moving one half of
-    /// a split would be worse than refusing. What is listed of a protocol that it lacks counts for nothing
-    /// (argo-rollouts v1.10.1 `istio.reconcileVirtualService`).
+    /// All protocols that the VirtualService has are managed, listed in the configuration or not, unless `protocols`
+    /// leaves them out: moving one half of a split would be worse than refusing. What is listed of a protocol that it
+    /// lacks counts for nothing (argo-rollouts v1.10.1 `istio.reconcileVirtualService`).
     ///
     /// # Errors
     /// A listed route that isn't there, several of a protocol and none listed, or a route without both sides.
@@ -71,12 +65,21 @@ impl ManagedRoutes {
     ) -> Result<Self, Fault> {
         let mut managed = Self::default();
         for protocol in Protocol::ALL {
-            let found = indexes(object, reference, routing, protocol)?;
-            for &index in &found {
-                if let Some(route) = protocol.routes(object).get(index) {
-                    check_route(&object.id.namespace, protocol, index, route, routing)?;
-                }
-            }
+            let found = checked(object, reference, routing, protocol).map_err(|fault| {
+                let expected = match (protocol, listed(reference, protocol)) {
+                    // It may be another service's.
+                    (Protocol::Tls | Protocol::Tcp, 0) => {
+                        let protocols = reference.field_of("protocols");
+                        format!(
+                            "{}, or {protocols} without {}",
+                            fault.expected,
+                            protocol.field()
+                        )
+                    }
+                    _ => fault.expected,
+                };
+                Fault { expected, ..fault }
+            })?;
             match protocol {
                 Protocol::Http => managed.http = found,
                 Protocol::Tls => managed.tls = found,
@@ -84,11 +87,7 @@ impl ManagedRoutes {
             }
         }
         if managed == Self::default() {
-            return Err(Fault::new(
-                "spec.http",
-                "nothing",
-                "at least one HTTP, TLS or TCP route",
-            ));
+            return Err(no_route(reference));
         }
         Ok(managed)
     }
@@ -103,6 +102,43 @@ impl ManagedRoutes {
     }
 }
 
+fn no_route(reference: &VirtualServiceRef) -> Fault {
+    let fields = reference.protocols.iter().map(|protocol| protocol.field());
+    let names: Vec<String> = fields.clone().map(str::to_uppercase).collect();
+    let expected = match names.split_last() {
+        Some((last, others)) if !others.is_empty() => {
+            format!("at least one {} or {last} route", others.join(", "))
+        }
+        _ => format!("at least one {} route", names.concat()),
+    };
+    let field = format!("spec.{}", fields.take(1).collect::<String>());
+    Fault::new(field, "nothing", expected)
+}
+
+/// How many routes of that protocol the configuration lists.
+fn listed(reference: &VirtualServiceRef, protocol: Protocol) -> usize {
+    match protocol {
+        Protocol::Http => reference.routes.len(),
+        Protocol::Tls => reference.tls_routes.len(),
+        Protocol::Tcp => reference.tcp_routes.len(),
+    }
+}
+
+fn checked(
+    object: &Object,
+    reference: &VirtualServiceRef,
+    routing: &Routing,
+    protocol: Protocol,
+) -> Result<Vec<usize>, Fault> {
+    let found = indexes(object, reference, routing, protocol)?;
+    for &index in &found {
+        if let Some(route) = protocol.routes(object).get(index) {
+            check_route(&object.id.namespace, protocol, index, route, routing)?;
+        }
+    }
+    Ok(found)
+}
+
 fn indexes(
     object: &Object,
     reference: &VirtualServiceRef,
@@ -110,14 +146,11 @@ fn indexes(
     protocol: Protocol,
 ) -> Result<Vec<usize>, Fault> {
     let routes = protocol.routes(object);
-    let listed = match protocol {
-        Protocol::Http => reference.routes.len(),
-        Protocol::Tls => reference.tls_routes.len(),
-        Protocol::Tcp => reference.tcp_routes.len(),
-    };
     let mut found = match protocol {
-        _ if routes.is_empty() => Vec::new(),
-        _ if listed == 0 => vec![only_route(routes, reference, routing, protocol)?],
+        _ if routes.is_empty() || !reference.manages(protocol) => Vec::new(),
+        _ if listed(reference, protocol) == 0 => {
+            vec![only_route(routes, reference, routing, protocol)?]
+        }
         Protocol::Http => {
             let by_name = |name: &String| named_route(routes, routing, name);
             reference

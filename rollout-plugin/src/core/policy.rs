@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use traffic_policy::Lane;
 use traffic_policy::config::{Lanes, Policy, Rule, Sticky};
 
+use crate::config::Protocol;
 use crate::core::delegate;
 use crate::core::edge;
 use crate::core::error::{CoreError, Fault};
@@ -242,17 +243,20 @@ fn with_http<'a>(
     let http: Vec<_> = all
         .iter()
         .copied()
-        .filter(|(_, object)| virtual_service::has_http(object))
+        .filter(|(reference, object)| {
+            reference.manages(Protocol::Http) && virtual_service::has_http(object)
+        })
         .collect();
-    match (all.first(), http.is_empty()) {
-        (Some((_, object)), true) => Err(Fault::new(
-            "spec.http",
-            "nothing",
-            "at least one HTTP route: TLS and TCP routes have neither headers nor mirrors",
-        )
-        .of(&object.id)),
-        _ => Ok(http),
-    }
+    let Some((reference, object)) = all.first().filter(|_| http.is_empty()) else {
+        return Ok(http);
+    };
+    let found = if virtual_service::has_http(object) {
+        format!("routes that {} leaves out", reference.field_of("protocols"))
+    } else {
+        "nothing".to_owned()
+    };
+    let expected = "at least one HTTP route: TLS and TCP routes have neither headers nor mirrors";
+    Err(Fault::new("spec.http", found, expected).of(&object.id))
 }
 
 /// The Services behind the hosts of these VirtualServices and of their roots, whose cluster addresses are hosts too.

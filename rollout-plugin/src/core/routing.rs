@@ -9,7 +9,7 @@ use serde_path_to_error::{Path, Segment};
 use traffic_policy::config::Lanes;
 
 use crate::config::{
-    Config, PLUGIN_NAME, RouteConfig, StickyConfig, TcpRouteConfig, TlsRouteConfig,
+    Config, PLUGIN_NAME, Protocol, RouteConfig, StickyConfig, TcpRouteConfig, TlsRouteConfig,
 };
 use crate::core::error::{CoreError, Fault};
 use crate::object::ObjectId;
@@ -75,8 +75,23 @@ pub struct VirtualServiceRef {
     pub tls_routes: Vec<TlsRouteConfig>,
     /// What the managed TCP routes match; empty means the only one.
     pub tcp_routes: Vec<TcpRouteConfig>,
+    /// The lists in which routes are managed; at least one.
+    pub protocols: Vec<Protocol>,
     /// The Rollout's field that names it.
     pub field: String,
+}
+
+impl VirtualServiceRef {
+    /// True if routes of that list are managed.
+    pub(crate) fn manages(&self, protocol: Protocol) -> bool {
+        self.protocols.contains(&protocol)
+    }
+
+    /// The field `name` of it in the Rollout.
+    pub(crate) fn field_of(&self, name: &str) -> String {
+        let at = self.field.strip_suffix(".name").unwrap_or(&self.field);
+        format!("{at}.{name}")
+    }
 }
 
 /// The DestinationRule of a subset-level split.

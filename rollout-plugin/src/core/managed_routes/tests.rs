@@ -119,17 +119,21 @@ fn an_only_route_needs_no_listing_and_several_do() {
             matching(json!([{"port": 2}]))
         ]);
         let name = protocol.field();
+        let hint = match protocol {
+            Protocol::Http => String::new(),
+            Protocol::Tls | Protocol::Tcp => format!(", or {field}.protocols without {name}"),
+        };
         assert_eq!(
             managed(json!({}), protocol, two).unwrap_err(),
             format!(
-                "spec.{name}: found 2 routes, expected exactly one where {field}.{listed_in} is left out"
+                "spec.{name}: found 2 routes, expected exactly one where {field}.{listed_in} is left out{hint}"
             )
         );
         let foreign = json!([{"route": [{"destination": {"host": "database"}}]}]);
         assert_eq!(
             managed(json!({}), protocol, foreign).unwrap_err(),
             format!(
-                "spec.{name}[0].route: found [host \"database\"], expected destinations for the subsets \"stable\" and \"canary\""
+                "spec.{name}[0].route: found [host \"database\"], expected destinations for the subsets \"stable\" and \"canary\"{hint}"
             )
         );
         assert_eq!(
@@ -149,6 +153,82 @@ fn what_is_listed_of_a_protocol_that_is_not_there_counts_for_nothing() {
     );
     let tls = json!([{"match": [{"port": 1}], "route": primary(json!({}))["route"]}]);
     assert_eq!(managed(listed, Protocol::Tls, tls).unwrap(), [0]);
+}
+
+#[test]
+fn protocols_that_are_left_out_are_the_users() {
+    let own = json!([primary(json!({}))]);
+    let foreign = json!([{"route": [{"destination": {"host": "database"}}]}, {}]);
+    let object = |http: &Value, tcp: &Value| {
+        let mut object = virtual_service(http.clone());
+        object.spec["tcp"] = tcp.clone();
+        object
+    };
+    let found = |config: Value, object: &Object| {
+        let change = json!({"spec": {"strategy": {"canary": {"trafficRouting": {"plugins": {"serin/istio": {"virtualService": config}}}}}}});
+        let routing = Routing::of(&rollout(change)).map_err(|error| error.to_string())?;
+        ManagedRoutes::of(object, &routing.virtual_services[0], &routing)
+            .map_err(|fault| fault.to_string())
+    };
+    let http = ManagedRoutes {
+        http: vec![0],
+        ..ManagedRoutes::default()
+    };
+    let beside = object(&own, &foreign);
+    // An empty list means the only one, as for the built-in.
+    for config in [
+        json!({}),
+        json!({"tcpRoutes": []}),
+        json!({"protocols": null}),
+    ] {
+        assert!(found(config, &beside).is_err());
+    }
+    for protocols in [json!(["http"]), json!(["tls", "http"])] {
+        let config = json!({ "protocols": protocols });
+        assert_eq!(found(config, &beside).unwrap(), http);
+    }
+    let tcp_alone = json!({"routes": null, "protocols": ["tcp"]});
+    let tcp = ManagedRoutes {
+        tcp: vec![0],
+        ..ManagedRoutes::default()
+    };
+    assert_eq!(
+        found(tcp_alone.clone(), &object(&foreign, &own)).unwrap(),
+        tcp
+    );
+
+    let field = r#"spec.strategy.canary.trafficRouting.plugins["serin/istio"].virtualService"#;
+    for (config, message) in [
+        (
+            tcp_alone,
+            "spec.tcp: found nothing, expected at least one TCP route".to_owned(),
+        ),
+        (
+            json!({"routes": null, "protocols": ["tls", "tcp"]}),
+            "spec.tls: found nothing, expected at least one TLS or TCP route".to_owned(),
+        ),
+        (
+            json!({"protocols": []}),
+            format!(
+                "rollout shop/reviews: {field}.protocols: found an empty list, expected one or more of http, tls and tcp; all where it is left out"
+            ),
+        ),
+        (
+            json!({"protocols": ["http"], "tcpRoutes": [{"port": 1}, {}]}),
+            format!(
+                "rollout shop/reviews: {field}.tcpRoutes: found 2 of them, expected none, or tcp in {field}.protocols"
+            ),
+        ),
+        (
+            json!({"protocols": ["tcp"]}),
+            format!(
+                "rollout shop/reviews: {field}.routes: found 1 of them, expected none, or http in {field}.protocols"
+            ),
+        ),
+    ] {
+        let object = object(&own, &Value::Null);
+        assert_eq!(found(config, &object).unwrap_err(), message);
+    }
 }
 
 #[test]

@@ -207,6 +207,35 @@ fn of_several_virtual_services_those_without_http_routes_have_no_part() {
 }
 
 #[test]
+fn http_routes_that_are_left_out_have_no_part() {
+    let mut routing = routing();
+    let mut observed = observed(json!([primary(json!({}))]));
+    let mut other = (**observed.virtual_services[0].as_ref().unwrap()).clone();
+    other.id.name = "database".to_owned();
+    other.spec["hosts"] = json!(["database"]);
+    other.spec["tcp"] = json!([primary(json!({}))]);
+    routing.virtual_services.push(VirtualServiceRef {
+        id: other.id.clone(),
+        protocols: vec![Protocol::Tcp],
+        ..routing.virtual_services[0].clone()
+    });
+    observed.virtual_services.push(Some(Arc::new(other)));
+    let policy = desired_policy(any_rule(), None, &routing, &observed)
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        policy["virtualServices"],
+        json!({"shop/reviews": ["primary"]})
+    );
+    routing.virtual_services[0].protocols = vec![Protocol::Tcp];
+    let error = desired_policy(any_rule(), None, &routing, &observed).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        r#"VirtualService shop/reviews: spec.http: found routes that spec.strategy.canary.trafficRouting.plugins["serin/istio"].virtualService.protocols leaves out, expected at least one HTTP route: TLS and TCP routes have neither headers nor mirrors"#
+    );
+}
+
+#[test]
 fn several_virtual_services_of_one_gateway_host_are_all_named() {
     let mut routing = routing();
     let mut observed = observed(json!([primary(json!({}))]));

@@ -1,6 +1,6 @@
 //! Which objects a configuration names.
 
-use crate::config::{Config, DEFAULT_WASM_PLUGIN, VirtualServiceConfig};
+use crate::config::{Config, DEFAULT_WASM_PLUGIN, Protocol, VirtualServiceConfig};
 use crate::core::error::Fault;
 use crate::core::routing::{
     CLUSTER_DOMAIN, CONFIG_FIELD, DestinationRuleRef, RolloutKey, VirtualServiceRef,
@@ -31,6 +31,7 @@ pub(super) fn virtual_services(
             routes: written.routes.clone(),
             tls_routes: written.tls_routes.clone(),
             tcp_routes: written.tcp_routes.clone(),
+            protocols: protocols(written, &at)?,
             field: format!("{at}.name"),
         })
     };
@@ -63,6 +64,35 @@ pub(super) fn virtual_services(
             "the VirtualService's name",
         )),
     }
+}
+
+/// The lists of a VirtualService in which routes are managed. `at`: its field.
+fn protocols(written: &VirtualServiceConfig, at: &str) -> Result<Vec<Protocol>, Fault> {
+    let Some(protocols) = &written.protocols else {
+        return Ok(Protocol::ALL.to_vec());
+    };
+    if protocols.is_empty() {
+        let expected = "one or more of http, tls and tcp; all where it is left out";
+        return Err(Fault::new(
+            format!("{at}.protocols"),
+            "an empty list",
+            expected,
+        ));
+    }
+    for (protocol, listed) in [
+        (Protocol::Http, written.routes.len()),
+        (Protocol::Tls, written.tls_routes.len()),
+        (Protocol::Tcp, written.tcp_routes.len()),
+    ] {
+        if listed > 0 && !protocols.contains(&protocol) {
+            return Err(Fault::new(
+                format!("{at}.{}", protocol.listed_in()),
+                format!("{listed} of them"),
+                format!("none, or {} in {at}.protocols", protocol.field()),
+            ));
+        }
+    }
+    Ok(protocols.clone())
 }
 
 /// `name`, `name.namespace`, or the latter with the cluster's domain behind it: the last segment is the namespace,

@@ -52,7 +52,7 @@ fn what_the_built_in_block_says_is_read() {
         routing.destination_rule.unwrap().additional_subsets,
         ["pinned"]
     );
-    let nulls: Config = serde_json::from_value(json!({"virtualService": {"name": "a", "routes": null, "tlsRoutes": null, "tcpRoutes": null}})).unwrap();
+    let nulls: Config = serde_json::from_value(json!({"virtualService": {"name": "a", "routes": null, "tlsRoutes": null, "tcpRoutes": null, "protocols": null}})).unwrap();
     assert_eq!(nulls.virtual_service.unwrap().routes, [""; 0]);
 }
 
@@ -133,7 +133,7 @@ fn what_can_not_be_read_is_named() {
         (
             json!({"virtualService": {"nam": "x"}}),
             format!(
-                "{field}.virtualService.nam: unknown field `nam`, expected one of `name`, `routes`, `tlsRoutes`, `tcpRoutes`"
+                "{field}.virtualService.nam: unknown field `nam`, expected one of `name`, `routes`, `tlsRoutes`, `tcpRoutes`, `protocols`"
             ),
         ),
         (
@@ -152,6 +152,12 @@ fn what_can_not_be_read_is_named() {
             json!({"virtualService": {"tcpRoutes": [{"port": -1}]}}),
             format!(
                 "{field}.virtualService.tcpRoutes[0].port: invalid value: integer `-1`, expected u32"
+            ),
+        ),
+        (
+            json!({"virtualService": {"protocols": ["udp"]}}),
+            format!(
+                "{field}.virtualService.protocols[0]: unknown variant `udp`, expected one of `http`, `tls`, `tcp`"
             ),
         ),
         (
