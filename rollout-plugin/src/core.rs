@@ -17,6 +17,7 @@ pub mod policy;
 pub mod routing;
 pub mod rules;
 pub mod virtual_service;
+pub(crate) mod warnings;
 pub mod weights;
 
 #[cfg(test)]

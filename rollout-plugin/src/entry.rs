@@ -55,6 +55,8 @@ pub(crate) struct State {
     pub(crate) drifted: Option<Instant>,
     /// Why weights could not be verified, as far as it has been reported.
     pub(crate) unverified: Reported,
+    /// What has been warned of.
+    pub(crate) warned: Reported,
     /// When the last call ended.
     pub(crate) called: Option<Instant>,
     /// Since when a repair has waited for calls to pause.
@@ -158,6 +160,7 @@ impl State {
             self.memory = Memory::default();
             self.rows.clear();
             self.unverified = Reported::default();
+            self.warned = Reported::default();
         }
         self.gone = None;
         // Where the configuration can't be used, the last one that could stays in force.

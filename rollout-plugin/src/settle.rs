@@ -1,10 +1,11 @@
 //! Settles a call on the cluster: observes, asks the core, carries out the first write, until none is left.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use argo_rollouts::Rollout;
 use serde_json::Value;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::cluster::{Cluster, ClusterError, Written};
 use crate::core::capacity::{reaches_canary, stable_waits_for};
@@ -13,6 +14,7 @@ use crate::core::plan::{Call, Observed, Write, writes};
 use crate::core::policy::check_edge;
 use crate::core::routing::{RolloutKey, Routing};
 use crate::core::rules::has_canary;
+use crate::core::warnings::{Warning, warnings};
 use crate::entry::Entry;
 use crate::object::{Kind, ObjectId};
 use crate::observe::observe;
@@ -31,7 +33,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// Writes until nothing is left to write.
 pub(crate) async fn settle(
-    cluster: &Cluster,
+    cluster: &Arc<Cluster>,
     entry: &Entry,
     rollout: &Rollout,
     routing: &Routing,
@@ -47,6 +49,9 @@ pub(crate) async fn settle(
         let (observed, _) = observe(&cluster.cache, routing, call).await?;
         if leads_on {
             check_edge(routing, &observed)?;
+            for warning in warnings(routing, &observed) {
+                warn_once(cluster, entry, rollout, warning);
+            }
         }
         let pending = writes(rollout, routing, &observed, call);
         if !relisted && misses_pods(rollout, routing, &observed, call, &pending) {
@@ -73,6 +78,21 @@ pub(crate) async fn settle(
         namespace: routing.rollout.namespace.clone(),
         name: routing.rollout.name.clone(),
     })
+}
+
+/// Says it in the log and as an event, once for each version of the Rollout.
+fn warn_once(cluster: &Arc<Cluster>, entry: &Entry, rollout: &Rollout, warning: Warning) {
+    let Warning { reason, message } = warning;
+    let version = &rollout.status.current_pod_hash;
+    if !entry.state().warned.is_new(version, &message) {
+        return;
+    }
+    warn!(rollout = %RolloutKey::of(rollout), reason, "{message}");
+    // The log has it already, and the call does not wait for it.
+    let (cluster, rollout) = (Arc::clone(cluster), rollout.clone());
+    tokio::spawn(async move {
+        cluster.warn(&rollout, reason, &message).await;
+    });
 }
 
 /// True for a call on the way to the canary, which waits for what later steps will need. A canary's first call is one,

@@ -234,6 +234,35 @@ fn named_route(routes: &[Value], routing: &Routing, name: &str) -> Result<usize,
         })
 }
 
+/// Names of listed routes that several routes have. As the built-in, Serin moves the first (argo-rollouts v1.10.1
+/// `istio.searchHttpRoute`), while Istio routes to all of them.
+///
+/// Without indexes: those change as lane routes come and go.
+pub(crate) fn shared_names(
+    object: &Object,
+    reference: &VirtualServiceRef,
+    routing: &Routing,
+) -> Vec<Fault> {
+    let routes = Protocol::Http.routes(object).iter();
+    let users = routes.filter(|route| !lane_route::belongs_to(route_name(route), &routing.rollout));
+    let names: Vec<&str> = users.map(route_name).collect();
+    let shared = |name: &String| {
+        let count = names.iter().filter(|found| *found == name).count();
+        (count > 1).then(|| {
+            let expected = format!(
+                "one route of that name: only the first gets the canary's weight and lanes; name the others otherwise, and list in {} those that belong to the canary too",
+                reference.field_of("routes")
+            );
+            Fault::new("spec.http[].name", format!("{name:?} {count} times"), expected)
+        })
+    };
+    let listed = reference
+        .routes
+        .iter()
+        .filter(|_| reference.manages(Protocol::Http));
+    listed.filter_map(shared).collect()
+}
+
 /// True for a route that carries the name of a `managedRoutes` entry and is not a managed one of the user's: the
 /// built-in reconciler's header or mirror route, left over where a Rollout was moved in mid-canary. Such names are
 /// the controller's to add and remove, and Serin's own lane routes never carry them.

@@ -190,3 +190,38 @@ async fn keys_of_the_edge_that_a_later_step_needs_are_refused_in_the_mesh_by_the
         .await
         .unwrap();
 }
+
+#[tokio::test]
+async fn a_second_route_of_a_managed_name_is_warned_of_once() {
+    let world = World::new().await;
+    let mut spec = world.spec("virtualservices");
+    let mut second = spec["http"][1].clone();
+    second["match"] = json!([{"uri": {"prefix": "/v2"}}]);
+    spec["http"].as_array_mut().unwrap().insert(1, second);
+    world.put_spec("virtualservices", &spec);
+    let router = world.router();
+    let rollout = world.put_rollout(2, 0, &json!({}));
+    for desired in [10, 20, 20] {
+        router
+            .set_weight(weight_of(&rollout, desired))
+            .await
+            .unwrap();
+    }
+    let aborted = world.put_rollout(2, 20, &json!({"status": {"abort": true}}));
+    router.set_weight(weight_of(&aborted, 0)).await.unwrap();
+    let requests = world.settled().await;
+    let events: Vec<_> = requests
+        .iter()
+        .filter(|request| request.resource == "events")
+        .map(|request| (&request.body["reason"], &request.body["message"]))
+        .collect();
+    assert_eq!(
+        events,
+        [(
+            &json!("DuplicateRouteName"),
+            &json!(
+                r#"VirtualService shop/reviews: spec.http[].name: found "primary" 2 times, expected one route of that name: only the first gets the canary's weight and lanes; name the others otherwise, and list in spec.strategy.canary.trafficRouting.plugins["serin/istio"].virtualService.routes those that belong to the canary too"#
+            )
+        )]
+    );
+}

@@ -232,6 +232,44 @@ fn protocols_that_are_left_out_are_the_users() {
 }
 
 #[test]
+fn a_second_route_of_a_managed_name_is_not_moved_and_named() {
+    let named = |name: &str| primary(json!({ "name": name }));
+    let lane = named("serin-shop.reviews.canary");
+    let change = |config: Value| {
+        let change = json!({"spec": {"strategy": {"canary": {"trafficRouting": {"plugins": {"serin/istio": {"virtualService": config}}}}}}});
+        Routing::of(&rollout(change)).unwrap()
+    };
+    let object = virtual_service(json!([
+        named("other"),
+        lane,
+        named("a"),
+        lane,
+        named("other"),
+        named("b"),
+        named("a"),
+        named("a"),
+    ]));
+    let found = |config: Value| {
+        let routing = change(config);
+        let reference = &routing.virtual_services[0];
+        let managed = ManagedRoutes::of(&object, reference, &routing).unwrap();
+        assert_eq!(managed.http, [2, 5]);
+        let faults = shared_names(&object, reference, &routing);
+        faults.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let field =
+        r#"spec.strategy.canary.trafficRouting.plugins["serin/istio"].virtualService.routes"#;
+    assert_eq!(
+        found(json!({"routes": ["a", "b"]})),
+        [format!(
+            "spec.http[].name: found \"a\" 3 times, expected one route of that name: only the first gets the canary's weight and lanes; name the others otherwise, and list in {field} those that belong to the canary too"
+        )]
+    );
+    let tcp = change(json!({"routes": null, "protocols": ["tcp"]}));
+    assert_eq!(shared_names(&object, &tcp.virtual_services[0], &tcp), []);
+}
+
+#[test]
 fn a_destination_rule_asks_for_subsets_and_none_for_services() {
     let services =
         json!([{"route": [{"destination": {"host": "s"}}, {"destination": {"host": "c"}}]}]);
