@@ -8,7 +8,7 @@ use std::process::Command;
 use rustix::process::Signal;
 
 use crate::failure::Failure;
-use crate::flags::{Bench, BenchFilterFlags, BenchPluginFlags};
+use crate::flags::{Bench, BenchFilterFlags, BenchPluginFlags, BenchSyncFlags, Router};
 use crate::programs::{self, INSTALL_GO};
 use crate::{dist, e2e, envoy, run, wasm};
 
@@ -20,6 +20,9 @@ const BUILT_IN: &str = "builtin-plugin";
 /// The package and program that measures the filter.
 const FILTER_BENCH: &str = "filter-bench";
 
+/// The scenario that syncs.
+const SYNCS: &str = "gitops-sync";
+
 /// A run's working folder is this and its process id.
 const RUN: &str = "run-";
 
@@ -27,7 +30,16 @@ pub(crate) fn run(what: &Bench) -> Result<(), Failure> {
     match what {
         Bench::Plugin(flags) => plugin(flags),
         Bench::Filter(flags) => filter(flags),
+        Bench::Sync(flags) => sync(flags),
     }
+}
+
+/// The scenario `gitops-sync` at a rate that shows 100 ms, with the plugin and with Argo's own support on one stack.
+fn sync(flags: &BenchSyncFlags) -> Result<(), Failure> {
+    let mut command = e2e::scenarios(Router::Serin)?;
+    command.args(["--rate", &flags.rate.to_string(), "--beside-built-in"]);
+    command.arg(SYNCS);
+    become_it(command)
 }
 
 /// The plugin beside a Go plugin that wraps Argo's own reconciler, on one API server.

@@ -26,22 +26,7 @@ pub(crate) fn run(flags: &E2eFlags) -> Result<(), Failure> {
             from: 0,
         })?;
     }
-    let envoy = envoy::ensure()?;
-    let module = wasm::build(wasm::Variant::Plain)?;
-    let cookies = wasm::build(wasm::Variant::Cookies)?;
-    let plugin = dist::plugin()?;
-    let root = run::root();
-    let mut command = harness("scenarios")?;
-    let mut path = |flag: &str, path: &Path| {
-        command.arg(flag).arg(path);
-    };
-    path("--envoy", &envoy);
-    path("--plugin", &plugin);
-    path("--module", &module);
-    path("--cookies-module", &cookies);
-    path("--manifests", &root.join("manifests"));
-    path("--scenarios", &root.join("tests/e2e"));
-    command.args(["--traffic-router", flags.traffic_router.word()]);
+    let mut command = scenarios(flags.traffic_router)?;
     command.args(["--jobs", &flags.jobs.to_string()]);
     command.args(&flags.scenarios);
     if flags.build_only {
@@ -59,6 +44,27 @@ pub(crate) fn run(flags: &E2eFlags) -> Result<(), Failure> {
         command: run::line(&command),
         source: command.exec(),
     })
+}
+
+/// The harness with all that scenarios need, up to the names of those to run.
+pub(crate) fn scenarios(router: Router) -> Result<Command, Failure> {
+    let envoy = envoy::ensure()?;
+    let module = wasm::build(wasm::Variant::Plain)?;
+    let cookies = wasm::build(wasm::Variant::Cookies)?;
+    let plugin = dist::plugin()?;
+    let root = run::root();
+    let mut command = harness("scenarios")?;
+    let mut path = |flag: &str, path: &Path| {
+        command.arg(flag).arg(path);
+    };
+    path("--envoy", &envoy);
+    path("--plugin", &plugin);
+    path("--module", &module);
+    path("--cookies-module", &cookies);
+    path("--manifests", &root.join("manifests"));
+    path("--scenarios", &root.join("tests/e2e"));
+    command.args(["--traffic-router", router.word()]);
+    Ok(command)
 }
 
 /// The harness in namespaces of its own, built, with the real stack's programs and up to `subcommand`'s other arguments.

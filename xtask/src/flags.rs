@@ -54,6 +54,18 @@ pub(crate) enum Bench {
     /// the module's size. Takes about ten minutes once everything is built.
     #[command(after_help = "Example: cargo xtask bench filter --quick > table.md")]
     Filter(BenchFilterFlags),
+    /// Syncs in mid-canary on the real stack: what a GitOps tool that applies the user's objects 20 times does to requests,
+    /// with the plugin and with Argo's own Istio support. Takes about four minutes once everything is built.
+    #[command(after_help = "Example: cargo xtask bench sync > table.md")]
+    Sync(BenchSyncFlags),
+}
+
+/// What `cargo xtask bench sync` takes.
+#[derive(clap::Args)]
+pub(crate) struct BenchSyncFlags {
+    /// Requests per second, through a sidecar and as many through the gateway.
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) rate: u32,
 }
 
 /// What `cargo xtask bench plugin` takes.

@@ -70,6 +70,12 @@ pub(crate) struct Flags {
     /// Who moves the traffic.
     #[arg(long, value_enum, default_value_t = Router::Serin)]
     pub(crate) traffic_router: Router,
+    /// Requests per second that each scenario sends on each way, in place of what its streams say.
+    #[arg(long)]
+    pub(crate) rate: Option<u32>,
+    /// Runs each scenario a second time, with Argo's own Istio support, and prints the figures of its syncs as Markdown.
+    #[arg(long)]
+    pub(crate) beside_built_in: bool,
     /// How many scenarios run at once.
     #[arg(long, default_value_t = 6)]
     pub(crate) jobs: usize,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use scenarios::{Cluster, Copies, Pace, Shared, Via};
+use scenarios::{Cluster, Copies, Pace, Scenario, Shared, Via};
 use serde_json::Value;
 use testbed::probe;
 use tokio::sync::Mutex;
@@ -39,6 +39,10 @@ pub(crate) async fn run(flags: &Flags) -> Result<bool, Error> {
     let mut scenarios = scenarios::read_all(&flags.scenarios, Some(&fixtures), &flags.names)?;
     // Without the plugin there is nowhere to move to.
     scenarios.retain(|scenario| flags.traffic_router == Router::Serin || !scenario.moves());
+    if flags.beside_built_in {
+        let again = scenarios::read_all(&flags.scenarios, Some(&fixtures), &flags.names)?;
+        scenarios.extend(again.into_iter().map(Scenario::into_built_in));
+    }
     let folder = log_folder(&flags.programs.logs)?;
     eprintln!("logs: {}", folder.display());
     network::up().await?;
@@ -60,14 +64,18 @@ pub(crate) async fn run(flags: &Flags) -> Result<bool, Error> {
             flags,
         },
         copies,
-        pace: PACE,
+        pace: pace(flags.rate, &scenarios),
         folder: folder.clone(),
     };
     let outturns = tokio::select! {
         outturns = scenarios::run_all(&shared, &scenarios, flags.jobs) => outturns,
         Err(error) = watch(&shared.stack) => return Err(error),
     };
-    let passed = outturns.iter().all(scenarios::passed);
+    let (own, built_in): (Vec<_>, Vec<_>) = outturns.iter().partition(|outturn| {
+        let name = outturn.name();
+        flags.names.is_empty() || flags.names.iter().any(|own| own == name)
+    });
+    let passed = own.iter().all(|outturn| scenarios::passed(outturn));
     if !passed {
         for via in Via::ALL {
             proxy::dump(via, &folder).await;
@@ -75,7 +83,24 @@ pub(crate) async fn run(flags: &Flags) -> Result<bool, Error> {
     }
     pods.abort();
     scenarios::summary(&outturns, began.elapsed());
+    for (own, built_in) in own.iter().zip(&built_in) {
+        println!("\n{}", scenarios::figures(own, built_in));
+    }
     Ok(passed)
+}
+
+/// The usual pace, or one at which each way has `rate` requests a second.
+fn pace(rate: Option<u32>, scenarios: &[Scenario]) -> Pace {
+    let own = scenarios.first().map_or(scenarios::RATE, Scenario::rate);
+    match rate {
+        None => PACE,
+        Some(rate) => Pace {
+            rate: f64::from(rate) / f64::from(own),
+            // What each stream sends is a whole number.
+            minimum_rate: rate - rate / 20,
+            ..PACE
+        },
+    }
 }
 
 /// Ends only with an error: a program has ended.

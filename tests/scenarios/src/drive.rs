@@ -6,6 +6,7 @@ mod drift;
 mod edit;
 mod end;
 mod save;
+mod sync;
 mod wait;
 mod weights;
 
@@ -23,6 +24,7 @@ use testbed::load::{self, Load};
 
 use self::edit::Edit;
 use self::end::POLICIES;
+pub(crate) use self::sync::Synced;
 use self::wait::WASM_PLUGIN;
 use crate::api::{Cluster, Kind};
 use crate::error::Error;
@@ -100,6 +102,8 @@ pub struct Shared<S> {
 pub struct Outturn {
     pub(crate) name: String,
     pub(crate) verdict: Verdict,
+    /// The objects of each sync.
+    pub(crate) syncs: Vec<Synced>,
     /// What happened when, for whoever looks into a failure.
     pub(crate) timeline: Vec<String>,
     pub(crate) took: Duration,
@@ -118,6 +122,8 @@ struct Drive<'a, S> {
     edits: Vec<Edit>,
     /// How often objects were taken back to their manifests.
     drifts: u32,
+    /// The objects of each sync so far.
+    syncs: Vec<Synced>,
     /// Rollouts that were deleted.
     deleted: BTreeSet<String>,
     /// The versions that answered each stream when they were last asked for.
@@ -138,6 +144,7 @@ pub(crate) async fn drive<S: Stack>(shared: &Shared<S>, scenario: &Scenario) -> 
         phases: Vec::new(),
         edits: Vec::new(),
         drifts: 0,
+        syncs: Vec::new(),
         deleted: BTreeSet::new(),
         versions: Vec::new(),
         problems: Vec::new(),
@@ -170,6 +177,7 @@ pub(crate) async fn drive<S: Stack>(shared: &Shared<S>, scenario: &Scenario) -> 
     Outturn {
         name: scenario.name.clone(),
         verdict,
+        syncs: drive.syncs,
         timeline: drive.timeline,
         took: began.elapsed(),
     }
@@ -389,6 +397,13 @@ impl<S: Stack> Drive<'_, S> {
             connections: CONNECTIONS,
             timeout: REQUEST_LIMIT,
         }
+    }
+}
+
+impl Outturn {
+    /// The scenario's name.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod cookies;
 mod lanes;
+mod runs;
 mod users;
 
 use std::time::{Duration, Instant};
@@ -66,6 +67,10 @@ pub(crate) struct Row {
     pub(crate) step: String,
     pub(crate) stream: String,
     pub(crate) via: Via,
+    /// The step's state is not to change.
+    pub(crate) throughout: bool,
+    /// The stream's users are told apart.
+    pub(crate) has_users: bool,
     /// Requests that were judged: from the settled moment on, or where the lane is certain, from the moment that
     /// allows no exception.
     pub(crate) requests: usize,
@@ -88,6 +93,9 @@ pub(crate) struct Row {
     pub(crate) strays: usize,
     /// Milliseconds from the first of them to the last.
     pub(crate) strays_for: u128,
+    /// Requests in the wrong lane, where that is a problem: where one lane is the only one, those that were in the other;
+    /// where a step holds a share throughout, those that came to one version in a row beyond what chance allows.
+    pub(crate) wrong: usize,
 }
 
 /// What a scenario showed.
@@ -102,6 +110,8 @@ pub(crate) struct Verdict {
     /// The longest time from a request to its answer.
     pub(crate) slowest: Duration,
     pub(crate) rows: Vec<Row>,
+    /// Users who saw another version than the one that was theirs.
+    pub(crate) moved: usize,
     /// Failures that a step allows, one line per step.
     pub(crate) allowed: Vec<String>,
     /// What is wrong, one line each; empty if the scenario passed.
@@ -147,7 +157,7 @@ pub(crate) fn judge(
     }
     stray_copies(streams, phases, copies, &mut verdict.problems);
     judge_cookies(streams, records, &mut verdict.problems);
-    judge_users(streams, phases, records, &mut verdict.problems);
+    verdict.moved = judge_users(streams, phases, records, &mut verdict.problems);
     verdict
 }
 

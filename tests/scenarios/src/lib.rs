@@ -19,7 +19,7 @@ pub use drive::{Outturn, Pace, Shared, Stack};
 pub use error::Error;
 pub use judge::RATE;
 pub use recorder::Copies;
-pub use report::{passed, summary};
+pub use report::{figures, passed, summary};
 pub use run::run_all;
 pub use scenario::{Module, Scenario, read_all, to_built_in};
 pub use testbed::mesh::Via;

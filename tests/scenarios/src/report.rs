@@ -1,7 +1,10 @@
 //! What a run prints: one block per scenario, then a table of all.
 
+mod figures;
+
 use std::time::Duration;
 
+pub use self::figures::figures;
 use crate::drive::Outturn;
 
 /// Problems that are printed in full; more of the same help nobody.
@@ -131,6 +134,7 @@ mod tests {
                 slowest: Duration::from_millis(87),
                 ..Verdict::default()
             },
+            syncs: Vec::new(),
             timeline: Vec::new(),
             took: Duration::from_secs(10),
         };

@@ -38,6 +38,19 @@ pub struct Scenario {
     pub(crate) objects: Vec<Value>,
 }
 
+fn for_each_text(value: &mut Value, change: &impl Fn(&mut String)) {
+    match value {
+        Value::String(text) => change(text),
+        Value::Array(items) => items
+            .iter_mut()
+            .for_each(|item| for_each_text(item, change)),
+        Value::Object(fields) => fields
+            .values_mut()
+            .for_each(|field| for_each_text(field, change)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
 fn is_rollout(object: &Value) -> bool {
     object["kind"] == api::ROLLOUT.1
 }
@@ -97,6 +110,35 @@ impl Scenario {
             )
         };
         actions.any(to_built_in)
+    }
+
+    /// Requests per second that its streams send on each way that all of them take.
+    pub fn rate(&self) -> u32 {
+        self.table.stream.iter().map(|stream| stream.rate).sum()
+    }
+
+    /// The same for Argo's own support, in a namespace beside this one. It has no stickiness, so that nobody tells users
+    /// apart.
+    #[must_use]
+    pub fn into_built_in(mut self) -> Self {
+        let name = format!("{}-built-in", self.name);
+        let renamed = |text: &str| text.replace(&*self.name, &name);
+        for object in &mut self.objects {
+            for_each_text(object, &|text| *text = renamed(text));
+            if let Some(Value::Object(block)) = object.pointer_mut(&format!("{ROUTING}/plugins"))
+                && let Some(Value::Object(block)) = block.get_mut(PLUGIN)
+            {
+                block.remove("sticky");
+            }
+            to_built_in(object);
+        }
+        for stream in &mut self.table.stream {
+            stream.sidecar = renamed(&stream.sidecar);
+            stream.gateway = renamed(&stream.gateway);
+            stream.users = None;
+        }
+        self.name = name;
+        self
     }
 
     /// The folder's name.

@@ -75,6 +75,9 @@ impl<S: Stack> Drive<'_, S> {
                     ));
                 }
             }
+            Action::Sync { times, every_ms } => {
+                self.sync(*times, Duration::from_millis(*every_ms)).await?;
+            }
             Action::DeletePolicy { rollout } => self.delete_policy(rollout).await?,
             Action::DeleteRollout { rollout } => self.delete_rollout(rollout).await?,
             Action::KillController { pause_seconds } => {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Phase, Row, Versions, certain, count, percent, span, tolerance_of};
+use super::{Phase, Row, Versions, certain, count, percent, runs, span, tolerance_of};
 use crate::recorder::{Copy, Outcome, Pod, Record};
 use crate::scenario::Expect;
 use testbed::mesh::Via;
@@ -164,6 +164,7 @@ impl Look<'_> {
         );
         let (mut late, mut last_late) = (0, Duration::ZERO);
         let (mut strayed, mut strayed_for) = (0, Duration::ZERO);
+        let mut astray = 0;
         let mut first = None;
         if requests == 0 {
             problems.push(format!("{place}: no request was answered"));
@@ -192,11 +193,15 @@ impl Look<'_> {
             if wrong > 0 {
                 problems.push(self.stray(&place, &strays, wrong, requests));
             }
+            astray = wrong;
         } else if requests > 0 && (share - expect.canary).abs() > tolerance {
             problems.push(format!(
                 "{place}: the canary answered {share:.2} % of {requests} requests, expected {:.0} ± {tolerance:.2}",
                 expect.canary
             ));
+        }
+        if phase.throughout && self.users.is_none() {
+            astray += runs::astray(&place, expect.canary, &lanes, from, problems);
         }
         let arrived = self.copies(&place, &lanes, copies, problems);
         let experiment = self.experiment(&place, records, problems);
@@ -204,6 +209,8 @@ impl Look<'_> {
             step: phase.name.clone(),
             stream: expect.stream.clone(),
             via: self.via,
+            throughout: phase.throughout,
+            has_users: self.users.is_some(),
             requests,
             share,
             expected: expect.canary,
@@ -215,6 +222,7 @@ impl Look<'_> {
             first: first.map(|first| first.as_millis()),
             strays: strayed,
             strays_for: strayed_for.as_millis(),
+            wrong: astray,
         }
     }
 

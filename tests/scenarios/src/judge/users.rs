@@ -23,13 +23,15 @@ struct History<'a> {
     images: Vec<&'a str>,
 }
 
-/// What is wrong with the users of all streams that have some.
+/// What is wrong with the users of all streams that have some; how many of them saw several versions in one step, or moved
+/// more than once between two.
 pub(super) fn judge_users(
     streams: &[Stream],
     phases: &[Phase],
     records: &[Record],
     problems: &mut Vec<String>,
-) {
+) -> usize {
+    let mut moved = 0;
     for (index, stream) in streams.iter().enumerate() {
         if stream.users.is_none() {
             continue;
@@ -39,14 +41,15 @@ pub(super) fn judge_users(
         let mut histories: BTreeMap<u32, History<'_>> = BTreeMap::new();
         for phase in phases {
             if is_expected(phase) {
-                window(stream, phase, &answers, &mut histories, problems);
+                moved += window(stream, phase, &answers, &mut histories, problems);
             }
         }
         // Where a step says nothing of a stream, nobody knows what its users may see meanwhile.
         if phases.iter().all(is_expected) {
-            between(stream, phases, &answers, &histories, problems);
+            moved += between(stream, phases, &answers, &histories, problems);
         }
     }
+    moved
 }
 
 fn answers(index: usize, records: &[Record]) -> Answers<'_> {
@@ -70,7 +73,7 @@ fn window<'a>(
     answers: &Answers<'a>,
     histories: &mut BTreeMap<u32, History<'a>>,
     problems: &mut Vec<String>,
-) {
+) -> usize {
     let mut seen: BTreeMap<u32, BTreeSet<&'a str>> = BTreeMap::new();
     for ((user, _), of_user) in answers {
         let settled = of_user
@@ -104,6 +107,7 @@ fn window<'a>(
             history.images.push(image);
         }
     }
+    torn.len()
 }
 
 /// From the first step to the last a user has seen the versions of the steps, each once, and nothing between.
@@ -113,14 +117,15 @@ fn between(
     answers: &Answers<'_>,
     histories: &BTreeMap<u32, History<'_>>,
     problems: &mut Vec<String>,
-) {
+) -> usize {
     let Some((began, ended)) = phases
         .first()
         .map(|phase| phase.acted)
         .zip(phases.last().map(|phase| phase.ended))
     else {
-        return;
+        return 0;
     };
+    let mut moved = 0;
     // A stream may have one way only; that there are answers at all is judged elsewhere.
     let used = |via: &Via| answers.keys().any(|(_, way)| *way == via.word());
     for via in Via::ALL.into_iter().filter(used) {
@@ -141,6 +146,7 @@ fn between(
                 ));
             }
         }
+        moved += astray.len();
         if let Some((_, first)) = astray.first() {
             let users: Vec<u32> = astray.iter().map(|(user, _)| *user).collect();
             problems.push(format!(
@@ -168,6 +174,7 @@ fn between(
             stream.name
         ));
     }
+    moved
 }
 
 fn named(users: &[u32]) -> String {

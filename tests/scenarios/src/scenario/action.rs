@@ -107,6 +107,13 @@ pub(crate) enum Action {
         /// It has to take so long at least, since nobody writes without a pause for ever.
         at_least_seconds: u64,
     },
+    /// Applies all VirtualServices and DestinationRules again, as a GitOps tool does that syncs by itself.
+    Sync {
+        /// How often.
+        times: u32,
+        /// Milliseconds from one time to the next, about.
+        every_ms: u64,
+    },
     /// Takes the Rollout's policy out of the WasmPlugin.
     DeletePolicy {
         /// The Rollout.

@@ -83,7 +83,7 @@ impl Scenario {
                         known("step.actions.kind", kind, &REAPPLIED.map(str::to_owned))?;
                         known("step.actions.name", name, &self.named(kind))?;
                     }
-                    Action::KillController { .. } => {}
+                    Action::Sync { .. } | Action::KillController { .. } => {}
                 }
             }
             for until in &step.until {

@@ -1,5 +1,7 @@
 //! The scenarios of the checkout, and tables that are refused.
 
+use serde_json::json;
+
 use super::*;
 
 /// A folder that goes with the test.
@@ -30,7 +32,7 @@ fn all() -> Vec<Scenario> {
 #[test]
 fn every_scenario_of_the_checkout_is_valid() {
     let scenarios = all();
-    assert_eq!(scenarios.len(), 23);
+    assert_eq!(scenarios.len(), 24);
     for scenario in &scenarios {
         for step in &scenario.table.step {
             if let Some(file) = &step.objects {
@@ -42,6 +44,31 @@ fn every_scenario_of_the_checkout_is_valid() {
             }
         }
     }
+}
+
+#[test]
+fn the_built_in_gets_the_same_scenario_in_a_namespace_beside() {
+    let scenarios = all().into_iter();
+    let mut scenarios = scenarios.filter(|scenario| scenario.name() == "gitops-sync");
+    let scenario = scenarios.next().unwrap().into_built_in();
+    assert_eq!(scenario.name(), "gitops-sync-built-in");
+    let host = "web.gitops-sync-built-in.example.com";
+    assert_eq!(scenario.table.stream[0].gateway, host);
+    assert!(
+        scenario
+            .table
+            .stream
+            .iter()
+            .all(|stream| stream.users.is_none())
+    );
+    let shop = scenario.manifest("Rollout", "shop").unwrap();
+    let block = json!({"istio": {
+        "virtualService": {"name": "shop", "routes": ["primary"]},
+        "destinationRule": {"name": "shop", "canarySubsetName": "canary", "stableSubsetName": "stable"},
+    }});
+    assert_eq!(*api::at(shop, ROUTING), block);
+    let gateway = scenario.manifest("Gateway", "all").unwrap();
+    assert_eq!(*api::at(gateway, "/spec/servers/0/hosts/0"), *host);
 }
 
 #[test]
