@@ -20,7 +20,7 @@ pub(crate) use cache::{Change, Origin, Scope};
 pub use connect::{ConnectError, connect, connect_with};
 pub use error::{Cause, ClusterError};
 pub(crate) use lease::{Leadership, instance_of};
-pub(crate) use rollouts::{RolloutEvent, Rollouts, reduced};
+pub(crate) use rollouts::{Found, RolloutEvent, Rollouts, reduced};
 pub use write::Written;
 
 /// How the API servers are reached. With a single cluster both are the same.

@@ -1,6 +1,7 @@
 //! The pure core: what the objects must be, as a function of what was observed and of the call. No I/O.
 
 pub(crate) mod ahead;
+pub(crate) mod blue_green;
 pub(crate) mod capacity;
 pub(crate) mod declared;
 pub(crate) mod delegate;

@@ -43,6 +43,8 @@ pub(crate) struct State {
     pub(crate) watched: bool,
     /// Once it has been deleted or has left the plugin: the resourceVersion at which.
     pub(crate) gone: Option<String>,
+    /// It has become blue-green, and that is known of it: the weights that its canary has left are looked after.
+    pub(crate) blue_green: bool,
     /// What is to be removed.
     pub(crate) leftovers: Vec<Leftover>,
     /// What the last decision has looked at.
@@ -163,6 +165,7 @@ impl State {
             self.warned = Reported::default();
         }
         self.gone = None;
+        self.blue_green = false;
         // Where the configuration can't be used, the last one that could stays in force.
         if let Ok(routing) = Routing::of(&rollout) {
             self.moved(Some(&routing));

@@ -1,6 +1,8 @@
 //! Puts one Rollout's objects right: the repair of what others have changed, and the removal of what it has left
 //! behind. When that is asked for is the reconciler's to say; what is to be done, the core's.
 
+mod blue_green;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +12,7 @@ use serde_json::Value;
 use tracing::{debug, info, warn};
 
 use crate::backoff::{Failures, Row};
-use crate::cluster::{Cluster, Leadership, Rollouts, instance_of};
+use crate::cluster::{Cluster, Found, Leadership, Rollouts, instance_of};
 use crate::core::diff::spec_patch;
 use crate::core::plan::{Call, Observed, Standing, Write};
 use crate::core::policy::observed_policy;
@@ -292,18 +294,31 @@ impl Keeper {
             let state = entry.state();
             (state.leftovers.clone(), state.rollout.clone())
         };
-        if !leftovers.is_empty() {
+        let was_blue_green = entry.state().blue_green;
+        let mut blue_green = None;
+        if !leftovers.is_empty() || was_blue_green {
             if !leads {
                 let instance = rollout.as_deref().map(instance_of).unwrap_or_default();
                 return Ok(Looked::IfLeading(instance.to_owned()));
             }
-            if !self.is_gone(key).await? {
+            match self.look_up(key).await? {
                 // It is back; the watch will tell.
-                return Ok(Looked::Until(Next::In(UNTIL_ASKED_AGAIN)));
+                Found::Ours(_) => return Ok(Looked::Until(Next::In(UNTIL_ASKED_AGAIN))),
+                Found::BlueGreen(rollout) => blue_green = Some(rollout),
+                Found::Neither => {}
             }
         }
         for left in &leftovers {
             self.remove(left).await?;
+        }
+        if let (Some(now), Some(canary)) = (blue_green, rollout) {
+            entry
+                .state()
+                .leftovers
+                .retain(|left| !leftovers.contains(left));
+            if !self.follow(key, entry, &now, &canary).await? {
+                return Ok(Looked::Until(Next::Never));
+            }
         }
         self.entries.forget(key, entry);
         Ok(Looked::Until(Next::Never))
@@ -311,11 +326,12 @@ impl Keeper {
 
     /// True if the API server says that there is no such Rollout that uses the plugin.
     async fn is_gone(&self, key: &RolloutKey) -> Result<bool, CallError> {
-        Ok(self.look_up(key).await?.is_none())
+        let found = self.look_up(key).await?;
+        Ok(!matches!(found, Found::Ours(_)))
     }
 
-    /// The Rollout as the API server has it now, if it uses the plugin.
-    pub(crate) async fn look_up(&self, key: &RolloutKey) -> Result<Option<Rollout>, CallError> {
+    /// The Rollout as the API server has it now.
+    pub(crate) async fn look_up(&self, key: &RolloutKey) -> Result<Found, CallError> {
         let found = self.rollouts.look_up(key).await;
         found.map_err(|source| CallError::Lookup {
             namespace: key.namespace.clone(),

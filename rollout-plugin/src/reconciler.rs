@@ -303,7 +303,9 @@ impl Run {
                 let Some(entry) = self.keeper.entries.find(&key) else {
                     return;
                 };
-                if entry.state().left(Some(&version)) {
+                let mut state = entry.state();
+                // One that has become blue-green says by its status where the controller is.
+                if state.left(Some(&version)) || state.blue_green {
                     self.queue.by(key, now + self.timing.debounce);
                 }
             }

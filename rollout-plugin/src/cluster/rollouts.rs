@@ -42,6 +42,17 @@ pub(crate) enum RolloutEvent {
     Gone { key: RolloutKey, version: String },
 }
 
+/// A Rollout as the API server has it.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// It uses the plugin.
+    Ours(Rollout),
+    /// It doesn't, and its strategy is blue-green.
+    BlueGreen(Rollout),
+    /// It doesn't, or there is none.
+    Neither,
+}
+
 /// The watches of Rollouts.
 pub(crate) struct Rollouts {
     client: Client,
@@ -97,14 +108,22 @@ impl Rollouts {
         self.start(Some(namespace.to_owned()));
     }
 
-    /// The Rollout as the API server has it now; `None` if there is none, or if it doesn't use the plugin.
+    /// The Rollout as the API server has it now.
     ///
     /// # Errors
     /// The API server's refusal: then nothing is known.
-    pub(crate) async fn look_up(&self, key: &RolloutKey) -> Result<Option<Rollout>, Cause> {
+    pub(crate) async fn look_up(&self, key: &RolloutKey) -> Result<Found, Cause> {
         let api: Api<Watched> = Api::namespaced(self.client.clone(), &key.namespace);
-        let found = answered(api.get_opt(&key.name)).await?;
-        Ok(found.and_then(reduce))
+        let Some(found) = answered(api.get_opt(&key.name)).await?.map(read) else {
+            return Ok(Found::Neither);
+        };
+        Ok(if uses_plugin(&found) {
+            Found::Ours(as_called(reduced(found)))
+        } else if found.spec.strategy.blue_green.is_some() {
+            Found::BlueGreen(reduced(found))
+        } else {
+            Found::Neither
+        })
     }
 
     fn start(self: &Arc<Self>, namespace: Option<String>) {
@@ -272,8 +291,17 @@ fn gone(rollout: &Watched) -> RolloutEvent {
 
 /// What is kept of a Rollout that uses the plugin; `None` for all others.
 fn reduce(watched: Watched) -> Option<Rollout> {
+    let rollout = read(watched);
+    uses_plugin(&rollout).then(|| as_called(reduced(rollout)))
+}
+
+fn uses_plugin(rollout: &Rollout) -> bool {
+    rollout.plugin_config(PLUGIN_NAME).is_some()
+}
+
+fn read(watched: Watched) -> Rollout {
     let metadata = watched.metadata;
-    let rollout = Rollout {
+    Rollout {
         metadata: ObjectMeta {
             name: metadata.name.unwrap_or_default(),
             namespace: metadata.namespace.unwrap_or_default(),
@@ -285,9 +313,7 @@ fn reduce(watched: Watched) -> Option<Rollout> {
         },
         spec: watched.spec.unwrap_or_default(),
         status: watched.status.unwrap_or_default(),
-    };
-    rollout.plugin_config(PLUGIN_NAME)?;
-    Some(as_called(reduced(rollout)))
+    }
 }
 
 /// Without what no decision depends on.

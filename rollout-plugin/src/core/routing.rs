@@ -229,6 +229,14 @@ fn written(rollout: &Rollout) -> Result<(&CanaryStrategy, &TrafficRouting, &Valu
         .plugins
         .get(PLUGIN_NAME)
         .ok_or_else(|| nothing(CONFIG_FIELD, "the plugin's configuration"))?;
+    if traffic.istio.is_some() {
+        // The controller calls both in each reconcile (argo-rollouts v1.10.1 `NewTrafficRoutingReconciler`).
+        return Err(Fault::new(
+            "spec.strategy.canary.trafficRouting",
+            format!("both istio and plugins[{PLUGIN_NAME:?}]"),
+            "one of them: each would undo what the other has written",
+        ));
+    }
     Ok((canary, traffic, written))
 }
 

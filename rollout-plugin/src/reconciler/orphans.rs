@@ -12,7 +12,7 @@ use tracing::debug;
 
 use super::change::policies;
 use super::{Listed, Next};
-use crate::cluster::{ClusterError, instance_of};
+use crate::cluster::{ClusterError, Found, instance_of};
 use crate::config::Config;
 use crate::core::routing::{RolloutKey, Routing, wasm_plugin};
 use crate::keeper::Keeper;
@@ -73,12 +73,13 @@ async fn sweep_one(keeper: &Keeper, listed: &Listed, id: &ObjectId) -> Result<Ne
         if known {
             continue;
         }
-        let found = keeper.look_up(&key).await?;
-        let routing = match found.as_ref().map(Routing::of) {
-            None => None,
-            Some(Ok(routing)) if routing.wasm_plugin != *id => Some(routing),
-            // It uses this one, or what it uses can't be told.
-            Some(_) => continue,
+        let routing = match keeper.look_up(&key).await? {
+            Found::BlueGreen(_) | Found::Neither => None,
+            Found::Ours(rollout) => match Routing::of(&rollout) {
+                Ok(routing) if routing.wasm_plugin != *id => Some(routing),
+                // It uses this one, or what it uses can't be told.
+                _ => continue,
+            },
         };
         match leads(keeper).await {
             Some(true) => {}

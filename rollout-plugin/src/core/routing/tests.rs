@@ -57,6 +57,22 @@ fn what_the_built_in_block_says_is_read() {
 }
 
 #[test]
+fn the_built_in_block_beside_the_plugins_is_an_error_that_names_both() {
+    let built_in = json!({"virtualService": {"name": "reviews", "routes": ["primary"]}});
+    let change = json!({"spec": {"strategy": {"canary": {"trafficRouting": {"istio": built_in}}}}});
+    let error = Routing::of(&rollout(change)).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "rollout shop/reviews: spec.strategy.canary.trafficRouting: found both istio and plugins[\"serin/istio\"], \
+         expected one of them: each would undo what the other has written"
+    );
+    let empty = json!({"spec": {"strategy": {"canary": {"trafficRouting": {"istio": {}}}}}});
+    assert!(Routing::of(&rollout(empty)).is_err());
+    let null = json!({"spec": {"strategy": {"canary": {"trafficRouting": {"istio": null}}}}});
+    assert!(Routing::of(&rollout(null)).is_ok());
+}
+
+#[test]
 fn several_virtual_services_take_the_place_of_one() {
     let several = json!({"virtualService": null, "virtualServices": [{"name": "a"}, {"name": "b.far", "routes": ["x"]}]});
     let routing = with_config(several).unwrap();
