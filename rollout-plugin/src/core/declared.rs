@@ -10,6 +10,7 @@ use std::fmt::Write;
 use serde_json::Value;
 use traffic_policy::Lane;
 
+use crate::core::delegate::Delegation;
 use crate::core::error::{CoreError, Fault};
 use crate::core::lane_route::{LaneRoute, mirrors_of};
 use crate::core::managed_routes::{
@@ -39,6 +40,7 @@ pub(crate) fn check(
     reference: &VirtualServiceRef,
     routing: &Routing,
     lanes: &BTreeSet<Lane>,
+    delegation: &Delegation<'_>,
 ) -> Result<(), CoreError> {
     let managed = ManagedRoutes::of(object, reference, routing)
         .map_err(|fault| fault.of(&object.id))?
@@ -67,7 +69,7 @@ pub(crate) fn check(
                     lane: *lane,
                     several: managed.len() > 1,
                 };
-                let wanted = lane_route.clone_of(route, routing);
+                let wanted = delegation.lane_route(&lane_route, route, routing);
                 problem(routes, index, lane_route, wanted, routing)
             })
             .collect();

@@ -6,15 +6,29 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::core::error::Fault;
+use crate::core::managed_routes::route_name;
 use crate::object::Object;
+
+pub(crate) use lanes::Delegation;
+
+mod lanes;
+mod merge;
 
 /// A VirtualService that delegates to another one.
 #[derive(Debug)]
 pub(crate) struct Root<'a> {
     /// Which.
     pub(crate) object: &'a Object,
-    /// The names of those of its routes that do, empty ones too.
-    pub(crate) routes: Vec<&'a str>,
+    /// Those of its routes that do, with their indexes.
+    pub(crate) routes: Vec<(usize, &'a Value)>,
+}
+
+impl<'a> Root<'a> {
+    /// The names of the routes that delegate, empty ones too.
+    pub(crate) fn route_names(&self) -> Vec<&'a str> {
+        let routes = self.routes.iter();
+        routes.map(|(_, route)| route_name(route)).collect()
+    }
 }
 
 /// True if `object` takes its hosts from roots.
@@ -94,15 +108,10 @@ fn delegating<'a>(root: &'a Object, to: &Object) -> Option<Root<'a>> {
         text("name") == to.id.name && namespace == to.id.namespace
     };
     let http = root.spec.get("http").and_then(Value::as_array)?;
-    let routes: Vec<&str> = http
+    let routes: Vec<(usize, &Value)> = http
         .iter()
-        .filter(|route| leads(route))
-        .map(|route| {
-            route
-                .get("name")
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-        })
+        .enumerate()
+        .filter(|(_, route)| leads(route))
         .collect();
     (!routes.is_empty()).then_some(Root {
         object: root,

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 use traffic_policy::{LANE_ROUTE_PREFIX, Lane, lane_header, lane_route_prefix, lane_value};
 
-use crate::core::routing::{RolloutKey, Routing};
-use crate::core::weights::{Side, destinations, evenly, side_of};
+use crate::core::routing::{RolloutKey, Routing, full_host};
+use crate::core::weights::{Side, destinations, evenly, host_of, side_of, subset_of};
 
 /// Stands between the lane and the managed route's own name; no Rollout's, namespace's or lane's name can hold it.
 const ROUTE_SEPARATOR: char = ':';
@@ -150,23 +150,36 @@ fn set_destinations(
     clone.insert("route".to_owned(), Value::Array(weighted));
 }
 
-/// The mirror lane keeps the route's weighted destinations and copies every request to the canary, once: a mirror of
-/// the user's that goes there makes way. The user's other mirrors stay: Istio takes `mirror` or `mirrors`, not both (istio
+/// The mirror lane keeps the route's weighted destinations and copies every request to the canary, once. The user's other
+/// mirrors stay: Istio takes `mirror` or `mirrors`, not both (istio
 /// `validation.validateHTTPRoute`), so a single one moves into the list. Which share of the requests is mirrored is the
 /// policy's to say, not the route's.
 fn add_mirror(namespace: &str, clone: &mut Map<String, Value>, route: &Value, routing: &Routing) {
-    let canary = destinations(route)
-        .iter()
-        .find(|destination| side_of(namespace, destination, routing) == Some(Side::Canary))
-        .and_then(|destination| destination.get("destination"));
-    let Some(canary) = canary else { return };
-    let mut mirrors = mirrors_of(route);
-    mirrors.retain(|mirror| side_of(namespace, mirror, routing) != Some(Side::Canary));
-    mirrors.push(json!({ "destination": canary }));
+    let mirrors = mirrored(namespace, mirrors_of(route), route, routing);
     for single in ["mirror", "mirrorPercent", "mirrorPercentage"] {
         clone.remove(single);
     }
     clone.insert("mirrors".to_owned(), Value::Array(mirrors));
+}
+
+/// These mirrors of a managed route's, with the canary for all of its requests. One that goes there by any of the
+/// route's own destinations makes way.
+pub(crate) fn mirrored(
+    namespace: &str,
+    mut mirrors: Vec<Value>,
+    route: &Value,
+    routing: &Routing,
+) -> Vec<Value> {
+    let is_canary = |one: &&Value| side_of(namespace, one, routing) == Some(Side::Canary);
+    let canaries = || destinations(route).iter().filter(is_canary);
+    let target = |one: &Value| {
+        let host = full_host(host_of(one), namespace);
+        (host, subset_of(one).to_owned())
+    };
+    mirrors.retain(|mirror| canaries().all(|canary| target(canary) != target(mirror)));
+    let canary = canaries().next().and_then(|one| one.get("destination"));
+    mirrors.extend(canary.map(|canary| json!({ "destination": canary })));
+    mirrors
 }
 
 /// All mirrors of a route, in the form of `mirrors`.

@@ -115,7 +115,11 @@ pub fn desired_policy(
             let roots = delegate::roots_of(object, &observed.roots)
                 .map_err(|fault| fault.of(&object.id))?;
             for root in roots {
-                places.add(root.object, merged_names(&root.routes, &names), observed);
+                places.add(
+                    root.object,
+                    merged_names(&root.route_names(), &names),
+                    observed,
+                );
             }
         } else {
             places.add(object, names, observed);

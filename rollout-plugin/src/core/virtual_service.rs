@@ -5,11 +5,13 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde_json::Value;
 use traffic_policy::Lane;
 use traffic_policy::config::Lanes;
 
+use crate::core::delegate::Delegation;
 use crate::core::error::{CoreError, Fault};
 use crate::core::lane_route::{self, LaneRoute};
 use crate::core::managed_routes::{ManagedRoutes, Protocol, has_both_sides, is_leftover};
@@ -32,6 +34,8 @@ pub struct Desired<'a> {
     pub leftovers: BTreeSet<&'a str>,
     /// The policy before: lane routes of routes that it names stay until it names them no more.
     pub observed_policy: Option<&'a Value>,
+    /// VirtualServices that may delegate to this one.
+    pub roots: &'a [Arc<Object>],
     /// Lane routes and `leftovers` stay as they are, whatever the routes below them say now.
     pub keeps_lanes: bool,
 }
@@ -111,6 +115,7 @@ fn http_routes(
     if keeps_lanes {
         return changed(observed, routes);
     }
+    let delegation = Delegation::of(object, desired.roots);
     let leaving = leaving_lanes(object, &routes, &places, routing, desired);
     // From the last to the first, so that indexes stay valid while lane routes go in.
     for &place in places.iter().rev() {
@@ -127,7 +132,7 @@ fn http_routes(
                     lane: *lane,
                     several: places.len() > 1,
                 };
-                Cow::Owned(clone.clone_of(route, routing))
+                Cow::Owned(delegation.lane_route(&clone, route, routing))
             })
             .collect::<Vec<_>>();
         insert_above(&mut routes, place, clones);

@@ -15,7 +15,15 @@ fn routing_of(config: Value) -> Routing {
 fn problem_of(http: &Value, routing: &Routing, lanes: &[Lane]) -> Result<(), String> {
     let object = virtual_service(http.clone());
     let lanes = lanes.iter().copied().collect();
-    check(&object, &routing.virtual_services[0], routing, &lanes).map_err(|error| error.to_string())
+    let delegation = Delegation::of(&object, &[]);
+    check(
+        &object,
+        &routing.virtual_services[0],
+        routing,
+        &lanes,
+        &delegation,
+    )
+    .map_err(|error| error.to_string())
 }
 
 /// The routes that an error shows, as a YAML parser reads them.

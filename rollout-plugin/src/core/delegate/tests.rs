@@ -6,10 +6,13 @@ use traffic_policy::{ChosenRoute, Lane};
 
 use super::*;
 use crate::core::fixtures;
-use crate::core::plan::Observed;
+use crate::core::lane_route::LaneRoute;
+use crate::core::plan::{Call, Observed, Weights, writes};
 use crate::core::policy::{desired_policy, services_of};
 use crate::core::routing::Routing;
 use crate::object::{Kind, ObjectId};
+
+mod merging;
 
 fn object(namespace: &str, name: &str, spec: Value) -> Arc<Object> {
     Arc::new(Object {
@@ -58,7 +61,7 @@ fn a_root_is_found_by_name_and_namespace() {
     ];
     for (namespace, spec, found) in cases {
         let roots = [object(namespace, "root", spec.clone())];
-        let names = roots_of(&delegate, &roots).map(|roots| roots[0].routes.clone());
+        let names = roots_of(&delegate, &roots).map(|roots| roots[0].route_names());
         assert_eq!(names.ok(), found.then(|| vec!["r"]), "{namespace}: {spec}");
     }
 }
@@ -97,6 +100,82 @@ fn the_services_of_a_roots_hosts_count() {
     let services = services_of(&[Some(delegate)], &[root]);
     let front = ObjectId::new(Kind::Service, "edge", "front");
     assert_eq!(services.into_iter().collect::<Vec<_>>(), [front]);
+}
+
+/// The first call of a canary that has a header step ahead, or of its abort.
+fn first_call(root: &Value, own: &Value, abort: bool) -> Result<(), String> {
+    let step = json!({"setHeaderRoute": {"name": "beta", "match": [{"headerName": "x-beta", "headerValue": {"exact": "1"}}]}});
+    let rollout = fixtures::rollout(json!({
+        "spec": {"strategy": {"canary": {"steps": [{"setWeight": 20}, step]}}}, "status": {"abort": abort},
+    }));
+    let routing = Routing::of(&rollout).unwrap();
+    let managed = fixtures::primary(own.clone());
+    let mut to = json!({"name": "team", "delegate": {"name": "reviews", "namespace": "shop"}});
+    json_patch::merge(&mut to, root);
+    let http = json!([{"name": "static", "route": [{"destination": {"host": "static"}}]}, to]);
+    let root = object(
+        "edge",
+        "root",
+        json!({"hosts": ["x.example.com"], "http": http}),
+    );
+    let observed = Observed {
+        virtual_services: vec![Some(object("shop", "reviews", json!({"http": [managed]})))],
+        roots: vec![root],
+        ..fixtures::observed(json!([]))
+    };
+    let call = Call::SetWeight(Weights::default());
+    let writes = writes(&rollout, &routing, &observed, call);
+    writes.map(|_| ()).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_lane_that_istio_would_drop_is_the_first_calls_error() {
+    let prefix = |prefix: &str| json!({"match": [{"uri": {"prefix": prefix}}]});
+    let refused = r#"VirtualService edge/root: spec.http[1].match[0].uri: found {"prefix":"/a"}, expected a match that route "primary" of VirtualService shop/reviews narrows: where the two conflict Istio leaves that route out, and no request gets to it"#;
+    for (root, own, expected) in [
+        (prefix("/a"), prefix("/b"), Err(refused.to_owned())),
+        (prefix("/a"), prefix("/a/b"), Ok(())),
+        (json!({"match": [{"uri": {"prefix": "/a"}, "ignoreUriCase": true}]}), json!({}), Ok(())),
+        (json!({"match": [{"sourceNamespace": "client"}]}), json!({}), Ok(())),
+        (
+            json!({"directResponse": {"status": 503}}),
+            json!({}),
+            Err(r#"VirtualService edge/root: spec.http[1].directResponse: found a directResponse, expected none: route "primary" of VirtualService shop/reviews would answer with it in place of its destinations"#.to_owned()),
+        ),
+    ] {
+        assert_eq!(first_call(&root, &own, false), expected, "{root} {own}");
+        assert_eq!(first_call(&root, &own, true), Ok(()), "an abort gets through");
+    }
+}
+
+#[test]
+fn a_lane_agrees_with_its_roots_where_its_managed_route_has_no_match() {
+    let roots = [object(
+        "edge",
+        "root",
+        json!({"hosts": ["x.example.com"], "http": [
+            {"match": [{"uri": {"prefix": "/a"}, "ignoreUriCase": true}, {"sourceNamespace": "client"}], "delegate": {"name": "reviews", "namespace": "shop"}},
+        ]}),
+    )];
+    let delegate = object("shop", "reviews", json!({"http": []}));
+    let routing = fixtures::routing();
+    let lane = LaneRoute {
+        rollout: &routing.rollout,
+        namespace: "shop",
+        lane: Lane::Canary,
+        several: false,
+    };
+    let route = fixtures::primary(json!({}));
+    let header = json!({"x-rollout-lane.shop.reviews": {"exact": "canary"}});
+    let merged = Delegation::of(&delegate, &roots).lane_route(&lane, &route, &routing);
+    assert_eq!(
+        merged["match"],
+        json!([{"headers": header, "ignoreUriCase": true}, {"headers": header, "sourceNamespace": "client"}])
+    );
+    // One with hosts of its own has no roots.
+    let own = object("shop", "reviews", json!({"hosts": ["reviews"], "http": []}));
+    let alone = Delegation::of(&own, &roots).lane_route(&lane, &route, &routing);
+    assert_eq!(alone["match"], json!([{"headers": header}]));
 }
 
 /// `tests/data/delegate`: objects, and the virtual hosts that istiod's generator made of them

@@ -173,6 +173,15 @@ fn the_mirror_lane_adds_the_canary_to_the_routes_own_mirrors() {
             json!({"mirrors": [{"destination": canary}, {"destination": tap}, {"destination": canary, "percentage": {"value": 1}}]}),
             json!([{"destination": tap}, ours]),
         ),
+        (
+            json!({"mirror": {"host": "reviews.shop.svc.cluster.local", "subset": "canary", "port": {"number": 81}}}),
+            json!([ours]),
+        ),
+        // Another host's subset of that name is another destination.
+        (
+            json!({"mirror": {"host": "tap", "subset": "canary"}}),
+            json!([{"destination": {"host": "tap", "subset": "canary"}}, ours]),
+        ),
     ];
     for (said, mirrors) in cases {
         let route = primary(said);

@@ -10,6 +10,7 @@ use argo_rollouts::{Rollout, WeightDestination};
 use traffic_policy::config::Lanes;
 
 use crate::core::declared;
+use crate::core::delegate::Delegation;
 use crate::core::destination_rule::{self, Hashes};
 use crate::core::error::CoreError;
 use crate::core::plan::shares::Shares;
@@ -134,10 +135,10 @@ fn virtual_services(
     let mut lanes = policy::lanes_of(observed_policy);
     lanes.extend(&desired_lanes);
     // All that will be needed, so that it is told before the first step and not at the last.
-    let mut declared = lanes_of_steps(rollout, routing);
-    declared.extend(desired_lanes);
+    let mut needed = lanes_of_steps(rollout, routing);
+    needed.extend(desired_lanes);
     // Without a canary nothing is sent to them, and an abort has to get through.
-    let checked = routing.lanes == Lanes::Declared && has_canary(rollout);
+    let checked = has_canary(rollout);
     let standing_rules = policy::rule_names(observed_policy);
     let rules = stages.rules.iter().map(String::as_str);
     let desired = Desired {
@@ -147,13 +148,18 @@ fn virtual_services(
             .filter(|name| !standing_rules.contains(name))
             .collect(),
         observed_policy,
+        roots: &observed.roots,
         // Whoever still follows the policy has come to the version that the lanes led to before the promotion.
         keeps_lanes: aim.keeps_lanes || (stages.before.is_some() && !is_between(rollout)),
     };
     let mut writes = Vec::new();
     for (reference, object) in present(routing, observed) {
         if checked && virtual_service::has_http(object) {
-            declared::check(object, reference, routing, &declared)?;
+            let delegation = Delegation::of(object, &observed.roots);
+            delegation.check(reference, routing, &needed)?;
+            if routing.lanes == Lanes::Declared {
+                declared::check(object, reference, routing, &needed, &delegation)?;
+            }
         }
         let spec = virtual_service::desired_spec(object, reference, routing, &desired)?;
         writes.extend(change(object, spec));

@@ -84,10 +84,10 @@ fn surroundings() -> Vec<Value> {
             "metadata": {"name": host, "namespace": "shop"}, "spec": {"host": format!("{host}.shop.svc.cluster.local"), "subsets": subsets},
         })
     };
-    let service = |name: &str| {
+    let service = |name: &str, address: &str| {
         json!({
             "apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "shop"},
-            "spec": {"clusterIP": "10.0.0.1"},
+            "spec": {"clusterIP": address},
         })
     };
     let hash = |by: Value| json!({"loadBalancer": {"consistentHash": by}});
@@ -98,9 +98,9 @@ fn surroundings() -> Vec<Value> {
             "apiVersion": "networking.istio.io/v1", "kind": "Gateway", "metadata": {"name": "edge", "namespace": "shop"},
             "spec": {"selector": {"istio": "ingressgateway"}, "servers": [server]},
         }),
-        service("reviews"),
-        service("hashed"),
-        service("tap"),
+        service("reviews", "10.0.0.1"),
+        service("hashed", "10.0.0.2"),
+        service("tap", "10.0.0.3"),
         rule(
             "reviews",
             json!([{"name": "canary"}, {"name": "stable"}, {"name": "pinned"}]),
