@@ -18,7 +18,7 @@ pub enum Kind {
     WasmPlugin,
     /// `apps` ReplicaSet: says whether a version has available pods.
     ReplicaSet,
-    /// `core` Service: its cluster addresses are hosts too.
+    /// `core` Service: its addresses and aliases are hosts too.
     Service,
 }
 

@@ -105,8 +105,9 @@ pub(crate) async fn observe(
         if policy::needs_roots(&observed.virtual_services) {
             observed.roots = cache.list(Kind::VirtualService, ALL_NAMESPACES).await?;
         }
-        for service in policy::services_of(&observed.virtual_services, &observed.roots) {
-            observed.services.extend(cache.get(&service).await?);
+        for namespace in policy::service_namespaces(&observed.virtual_services, &observed.roots) {
+            let services = cache.list(Kind::Service, &namespace).await?;
+            observed.services.extend(services);
         }
     }
     Ok((observed, cache.reads))

@@ -23,20 +23,30 @@ pub(crate) fn of_keys<'a>(
     found.filter(|_| routing.entry_hosts.is_empty())
 }
 
-/// Refuses a VirtualService of the mesh: one without gateways, or with the gateway `mesh` among them
+/// True for a VirtualService of the mesh: one without gateways, or with the gateway `mesh` among them
 /// (istio 1.29.1 `pilot/pkg/model/push_context.go`, `getGatewayNames`).
+pub(crate) fn is_in_mesh(object: &Object) -> bool {
+    let gateways = gateways(object);
+    gateways.is_empty() || gateways.iter().any(|name| name == "mesh")
+}
+
+fn gateways(object: &Object) -> &[Value] {
+    let gateways = object.spec.get("gateways").and_then(Value::as_array);
+    gateways.map_or(&[], Vec::as_slice)
+}
+
+/// Refuses a VirtualService of the mesh.
 ///
 /// # Errors
 /// Which gateways were found.
 pub(crate) fn check(object: &Object, key: &str) -> Result<(), CoreError> {
-    let gateways = object.spec.get("gateways").and_then(Value::as_array);
-    let gateways: &[Value] = gateways.map_or(&[], Vec::as_slice);
-    let found = if gateways.is_empty() {
-        "nothing, which means the mesh"
-    } else if gateways.iter().any(|name| name == "mesh") {
-        "mesh among them"
-    } else {
+    if !is_in_mesh(object) {
         return Ok(());
+    }
+    let found = if gateways(object).is_empty() {
+        "nothing, which means the mesh"
+    } else {
+        "mesh among them"
     };
     let expected = format!(
         "no gateway but those at an edge: {key} in the plugin's keys means nothing elsewhere"

@@ -83,7 +83,7 @@ pub struct Observed {
     pub wasm_plugin: Option<Arc<Object>>,
     /// The Rollout's namespace's.
     pub replica_sets: Vec<Arc<Object>>,
-    /// Those behind the VirtualServices' hosts.
+    /// Those of the namespaces that the VirtualServices' hosts are in.
     pub services: Vec<Arc<Object>>,
     /// VirtualServices of all namespaces, which may delegate to one of the above. Empty where none of those needs a
     /// root.

@@ -12,12 +12,13 @@ use crate::config::Protocol;
 use crate::core::delegate;
 use crate::core::edge;
 use crate::core::error::{CoreError, Fault};
-use crate::core::host;
 use crate::core::plan::{Observed, present};
-use crate::core::routing::{RolloutKey, Routing, VirtualServiceRef, full_host};
+use crate::core::routing::{RolloutKey, Routing, VirtualServiceRef};
 use crate::core::rules::add_sticky_lanes;
 use crate::core::virtual_service;
-use crate::object::{Kind, Object, ObjectId};
+use crate::object::{Object, ObjectId};
+
+mod hosts;
 
 /// What the WasmPlugin says of this Rollout now.
 pub fn observed_policy<'a>(
@@ -126,7 +127,11 @@ pub fn desired_policy(
         }
     }
     let policy = Policy {
-        hosts: places.hosts.into_iter().collect(),
+        hosts: if places.hosts.contains(hosts::ANY) {
+            vec![hosts::ANY.to_owned()]
+        } else {
+            places.hosts.into_iter().collect()
+        },
         virtual_services: Some(places.virtual_services),
         lanes: routing.lanes,
         rules,
@@ -186,17 +191,8 @@ struct Places {
 impl Places {
     /// `names`: of the routes; none means every route of it.
     fn add(&mut self, object: &Object, names: Vec<String>, observed: &Observed) {
-        for host in hosts_of(object) {
-            if let Some(service) = service_of(&host) {
-                let behind = observed
-                    .services
-                    .iter()
-                    .filter(|object| object.id == service);
-                self.hosts
-                    .extend(behind.flat_map(|object| addresses(object)));
-            }
-            self.hosts.insert(host);
-        }
+        self.hosts
+            .extend(hosts::hosts_of(object, &observed.services));
         match self.virtual_services.entry(key_of(&object.id)) {
             Entry::Vacant(place) => {
                 place.insert(names);
@@ -263,21 +259,28 @@ fn with_http<'a>(
     Err(Fault::new("spec.http", found, expected).of(&object.id))
 }
 
-/// The Services behind the hosts of these VirtualServices and of their roots, whose cluster addresses are hosts too.
-pub fn services_of(objects: &[Option<Arc<Object>>], roots: &[Arc<Object>]) -> BTreeSet<ObjectId> {
-    let mut services = BTreeSet::new();
+/// The namespaces of the Services behind the hosts of these VirtualServices and of their roots.
+pub fn service_namespaces(
+    objects: &[Option<Arc<Object>>],
+    roots: &[Arc<Object>],
+) -> BTreeSet<String> {
+    let mut services = Vec::new();
     for object in objects.iter().flatten() {
-        let of = |object: &Object| -> Vec<ObjectId> {
-            let hosts = hosts_of(object);
-            hosts.iter().filter_map(|host| service_of(host)).collect()
-        };
-        services.extend(of(object));
         if delegate::is_delegate(object) {
             let roots = delegate::roots_of(object, roots).unwrap_or_default();
-            services.extend(roots.iter().flat_map(|root| of(root.object)));
+            services.extend(
+                roots
+                    .iter()
+                    .flat_map(|root| hosts::services_of(root.object)),
+            );
+        } else {
+            services.extend(hosts::services_of(object));
         }
     }
     services
+        .into_iter()
+        .map(|service| service.namespace)
+        .collect()
 }
 
 /// True if any of these takes its hosts from roots, which may be in any namespace.
@@ -290,37 +293,6 @@ pub fn needs_roots(objects: &[Option<Arc<Object>>]) -> bool {
 
 fn key_of(virtual_service: &ObjectId) -> String {
     format!("{}/{}", virtual_service.namespace, virtual_service.name)
-}
-
-/// Full names: a host without a dot is a Service of the VirtualService's own namespace.
-fn hosts_of(object: &Object) -> Vec<String> {
-    let hosts = object.spec.get("hosts").and_then(Value::as_array);
-    let names = hosts.into_iter().flatten().filter_map(Value::as_str);
-    names
-        .map(|host| full_host(host, &object.id.namespace))
-        .collect()
-}
-
-fn service_of(host: &str) -> Option<ObjectId> {
-    let (name, namespace) = host::service_of(host)?;
-    Some(ObjectId::new(Kind::Service, namespace, name))
-}
-
-/// A Service's cluster addresses, as an authority writes them; a headless one has none.
-fn addresses(service: &Object) -> Vec<String> {
-    let found = service.spec.get("clusterIPs").and_then(Value::as_array);
-    let found = found.into_iter().flatten().filter_map(Value::as_str);
-    let bracketed = |ip: &str| {
-        if ip.contains(':') {
-            format!("[{ip}]")
-        } else {
-            ip.to_owned()
-        }
-    };
-    found
-        .filter(|address| !address.is_empty() && *address != "None")
-        .map(bracketed)
-        .collect()
 }
 
 /// The merge patch that turns the Rollout's key from `observed` into `desired`, or `None` when it already is.

@@ -8,7 +8,7 @@ use super::*;
 use crate::core::fixtures;
 use crate::core::lane_route::LaneRoute;
 use crate::core::plan::{Call, Observed, Weights, writes};
-use crate::core::policy::{desired_policy, services_of};
+use crate::core::policy::{desired_policy, service_namespaces};
 use crate::core::routing::Routing;
 use crate::object::{Kind, ObjectId};
 
@@ -97,9 +97,8 @@ fn the_services_of_a_roots_hosts_count() {
         "root",
         json!({"hosts": ["front", "a.example.com"], "http": [{"delegate": {"name": "reviews", "namespace": "shop"}}]}),
     );
-    let services = services_of(&[Some(delegate)], &[root]);
-    let front = ObjectId::new(Kind::Service, "edge", "front");
-    assert_eq!(services.into_iter().collect::<Vec<_>>(), [front]);
+    let namespaces = service_namespaces(&[Some(delegate)], &[root]);
+    assert_eq!(namespaces.into_iter().collect::<Vec<_>>(), ["edge"]);
 }
 
 /// The first call of a canary that has a header step ahead, or of its abort.

@@ -6,6 +6,9 @@ use serde_json::json;
 
 use super::*;
 use crate::core::fixtures::{observed, primary, routing};
+use crate::object::Kind;
+
+mod domains;
 
 #[test]
 fn hosts_are_full_names_and_the_addresses_of_their_services() {
@@ -17,26 +20,19 @@ fn hosts_are_full_names_and_the_addresses_of_their_services() {
         "*.example.org",
         "other.far.svc.cluster.local"
     ]);
-    let service = |id: &ObjectId, addresses: Value| {
+    let service = |namespace: &str, name: &str, addresses: Value| {
         Arc::new(Object {
-            id: id.clone(),
+            id: ObjectId::new(Kind::Service, namespace, name),
             spec: json!({ "clusterIPs": addresses }),
             ..crate::core::fixtures::replica_set("", 0)
         })
     };
-    let ids: Vec<ObjectId> = services_of(&observed.virtual_services, &[])
-        .into_iter()
-        .collect();
-    assert_eq!(
-        ids,
-        [
-            ObjectId::new(Kind::Service, "far", "other"),
-            ObjectId::new(Kind::Service, "shop", "reviews")
-        ]
-    );
+    let namespaces = service_namespaces(&observed.virtual_services, &[]);
+    assert_eq!(namespaces.into_iter().collect::<Vec<_>>(), ["far", "shop"]);
     observed.services = vec![
-        service(&ids[1], json!(["10.96.3.4", "fd00::4"])),
-        service(&ids[0], json!(["None"])),
+        service("shop", "reviews", json!(["10.96.3.4", "fd00::4"])),
+        service("shop", "another", json!(["10.96.3.5"])),
+        service("far", "other", json!(["None"])),
     ];
     let rule = Rule {
         name: "beta".into(),
