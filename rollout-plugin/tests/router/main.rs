@@ -11,6 +11,7 @@ mod calls;
 mod cost;
 mod delegates;
 mod drift;
+mod hosts;
 mod large;
 mod leaders;
 mod lifecycle;
