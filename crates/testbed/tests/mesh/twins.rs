@@ -96,20 +96,24 @@ async fn a_lane_meets_what_its_managed_route_does() {
     assert!(answered.len() > 60, "{}", answered.len());
     let unmet: Vec<&String> = answered
         .iter()
-        .filter(|(_, met)| *met == 0)
-        .map(|(domain, _)| domain)
+        .filter(|(_, met, _)| *met == 0)
+        .map(|(domain, ..)| domain)
         .collect();
     assert!(unmet.is_empty(), "{unmet:?}");
+    let overridden: usize = answered.iter().map(|(.., overridden)| overridden).sum();
+    assert!(overridden > 0, "no route changes what its destinations set");
 }
 
-/// The hosts, and how many requests their managed routes have taken.
-fn compare(envoy: &Envoy, listener: &str, hosts: &Value) -> Vec<(String, usize)> {
+/// The hosts, how many requests their managed routes have taken, and how many answers in a lane had the route's headers in
+/// place of the destination's.
+fn compare(envoy: &Envoy, listener: &str, hosts: &Value) -> Vec<(String, usize, usize)> {
     let mut connection = Connection::open(envoy.listener(listener).unwrap()).unwrap();
     let mut answered = Vec::new();
     for host in hosts.as_array().unwrap() {
         let domain = host["domains"][0].as_str().unwrap();
         let lanes = lanes(host);
-        let mut met = 0;
+        let overrides = overrides_destination(host);
+        let (mut met, mut overridden) = (0, 0);
         for (start, lines) in REQUESTS {
             let authority = format!("host: {domain}");
             let mut all = vec![authority.as_str()];
@@ -121,11 +125,37 @@ fn compare(envoy: &Envoy, listener: &str, hosts: &Value) -> Vec<(String, usize)>
                 let with_lane: Vec<&str> = all.iter().copied().chain([&*header]).collect();
                 let found = seen(&mut connection, start, &with_lane);
                 assert_eq!(found, expected, "{domain} {lane}: {start} {lines:?}");
+                if let (true, Some(answer)) = (overrides, found.2) {
+                    let header = |name: &str| answer.headers.get(name).map(String::as_str);
+                    assert_eq!(
+                        (header("x-v"), header("x-r")),
+                        (Some("route"), None),
+                        "{domain}"
+                    );
+                    overridden += 1;
+                }
             }
         }
-        answered.push((domain.to_owned(), met));
+        answered.push((domain.to_owned(), met, overridden));
     }
     answered
+}
+
+/// True where the route takes off the header `x-r` that its destinations set, and sets `x-v` otherwise.
+fn overrides_destination(host: &Value) -> bool {
+    let routes = host["routes"].as_array().unwrap().iter();
+    let names = |list: &Value| list.to_string();
+    let mut both = routes.filter(|route| {
+        let destination = &route["route"]["weighted_clusters"]["clusters"][0];
+        let sets = |headers: &Value| {
+            names(&headers["request_headers_to_add"]).contains("OVERWRITE_IF_EXISTS_OR_ADD")
+        };
+        names(&route["request_headers_to_remove"]).contains("\"x-r\"")
+            && sets(route)
+            && sets(destination)
+            && names(&destination["request_headers_to_add"]).contains("\"x-r\"")
+    });
+    both.next().is_some()
 }
 
 /// Status, headers and body of an answer, without what differs from one request to the next.
