@@ -27,7 +27,7 @@ Example, in the ConfigMap argo-rollouts-config of the controller's namespace:
 
   trafficRouterPlugins: |-
     - name: serin/istio
-      location: file:///plugins/serin
+      location: file:///plugins/serin-linux-amd64
       args: [--log-level=debug]";
 
 #[tokio::main(worker_threads = 2)]

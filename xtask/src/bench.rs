@@ -9,8 +9,9 @@ use rustix::process::Signal;
 
 use crate::failure::Failure;
 use crate::flags::{Bench, BenchFilterFlags, BenchPluginFlags, BenchSyncFlags, Router};
+use crate::plugin::{self, Machine};
 use crate::programs::{self, INSTALL_GO};
-use crate::{dist, e2e, envoy, run, wasm};
+use crate::{e2e, envoy, run, wasm};
 
 /// The folder of the Go programs, and those that are built: package and file name.
 const SOURCE: &str = "tests/argo-host";
@@ -28,7 +29,7 @@ const RUN: &str = "run-";
 
 pub(crate) fn run(what: &Bench) -> Result<(), Failure> {
     match what {
-        Bench::Plugin(flags) => plugin(flags),
+        Bench::Plugin(flags) => plugins(flags),
         Bench::Filter(flags) => filter(flags),
         Bench::Sync(flags) => sync(flags),
     }
@@ -43,9 +44,9 @@ fn sync(flags: &BenchSyncFlags) -> Result<(), Failure> {
 }
 
 /// The plugin beside a Go plugin that wraps Argo's own reconciler, on one API server.
-fn plugin(flags: &BenchPluginFlags) -> Result<(), Failure> {
+fn plugins(flags: &BenchPluginFlags) -> Result<(), Failure> {
     let mut command = e2e::harness("api-server")?;
-    let serin = dist::plugin()?;
+    let serin = plugin::build(Machine::here()?)?;
     let folder = run::target().join("bench");
     fs::create_dir_all(&folder).map_err(Failure::file("create", &folder))?;
     let (host, built_in) = run::step("building the Go plugin and the host", || {

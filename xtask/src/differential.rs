@@ -19,13 +19,18 @@ pub(crate) const IN_TEST: u32 = 60;
 
 pub(crate) fn run(flags: &DifferentialFlags) -> Result<(), Failure> {
     let plugin = dist::unoptimized(None)?.join(dist::PLUGIN);
+    of(&plugin, flags, "calling the plugin and the built-in")
+}
+
+/// The same with the plugin in this file; `what` is what its line says.
+pub(crate) fn of(plugin: &Path, flags: &DifferentialFlags, what: &str) -> Result<(), Failure> {
     let program = program()?;
     let mut command = harness("api-server")?;
     command.arg("--").arg(&program);
-    arguments(&mut command, &plugin, flags.sequences);
+    arguments(&mut command, plugin, flags.sequences);
     command.args(["-seed", &flags.seed.to_string()]);
     command.args(["-from", &flags.from.to_string()]);
-    run::step("calling the plugin and the built-in", || {
+    run::step(what, || {
         run::run(
             &mut command,
             "run the first sequence that failed alone: `cargo xtask differential --seed S --from K --sequences 1`",

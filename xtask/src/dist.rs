@@ -8,24 +8,27 @@ use std::process::Command;
 use sha2::{Digest, Sha256};
 
 use crate::failure::Failure;
+use crate::plugin::{self, Machine};
 use crate::programs::hex;
 use crate::run::{self, cargo};
 use crate::wasm::{self, Variant};
 
 /// The target that Envoy's Wasm runtimes load.
 pub(crate) const WASM_TARGET: &str = "wasm32-unknown-unknown";
-/// The plugin's file name; also the name of its binary target.
+/// The name of the plugin's binary target.
 pub(crate) const PLUGIN: &str = "serin";
 /// `sha256sum --check` reads it.
 const SUMS: &str = "SHA256SUMS";
 
-/// Builds plugin and modules, then writes their sums.
+/// Builds plugins and modules, then writes their sums.
 pub(crate) fn run() -> Result<(), Failure> {
-    let files = [
-        plugin()?,
-        wasm::build(Variant::Plain)?,
-        wasm::build(Variant::Cookies)?,
-    ];
+    let mut files = Vec::new();
+    for machine in Machine::ALL {
+        files.push(plugin::build(machine)?);
+    }
+    for variant in [Variant::Plain, Variant::Cookies] {
+        files.push(wasm::build(variant)?);
+    }
     let sums = place(SUMS)?;
     let mut lines = String::new();
     for file in &files {
@@ -38,29 +41,8 @@ pub(crate) fn run() -> Result<(), Failure> {
     fs::write(&sums, lines).map_err(Failure::file("write", &sums))
 }
 
-/// Builds the plugin, stripped (the release profile says so), and returns where it is.
-pub(crate) fn plugin() -> Result<PathBuf, Failure> {
-    let built = run::target().join("release").join(PLUGIN);
-    run::step("building the plugin", || {
-        run::run(
-            cargo().args([
-                "build",
-                "--release",
-                "--package",
-                "rollout-plugin",
-                "--bin",
-                PLUGIN,
-            ]),
-            "mend what the compiler names above",
-        )
-    })?;
-    let shipped = place(PLUGIN)?;
-    replace(&built, &shipped)?;
-    Ok(shipped)
-}
-
-/// Builds the plugin, and the binary of the package `also`, as `cargo test` builds everything: in a third of the time that
-/// the shipped build takes. Returns the folder they are in.
+/// Builds the plugin, and the binary of the package `also`, as `cargo test` builds everything: for this machine's C library,
+/// and in a third of the time that the shipped build takes. Returns the folder they are in.
 pub(crate) fn unoptimized(also: Option<&str>) -> Result<PathBuf, Failure> {
     let mut build = cargo();
     build.args(["build", "--package", "rollout-plugin", "--bin", PLUGIN]);
@@ -74,25 +56,25 @@ pub(crate) fn unoptimized(also: Option<&str>) -> Result<PathBuf, Failure> {
     Ok(run::target().join("debug"))
 }
 
-/// Adds the module's target to the toolchain; rustup may be told not to install by itself.
-pub(crate) fn wasm_target() -> Result<(), Failure> {
+/// Adds a target's standard library to the toolchain; rustup may be told not to install by itself.
+pub(crate) fn add_target(target: &str) -> Result<(), Failure> {
     let next =
         "install rustup (https://rustup.rs), or the target with the system's package of Rust";
-    run::need("rustup", &["--version"], "to add the module's target", next)?;
+    run::need("rustup", &["--version"], "to add a target", next)?;
     let listed = run::read(
         Command::new("rustup")
             .current_dir(run::root())
             .args(["target", "list", "--installed"]),
         next,
     )?;
-    if listed.lines().any(|target| target == WASM_TARGET) {
+    if listed.lines().any(|installed| installed == target) {
         return Ok(());
     }
-    run::step(&format!("adding the target {WASM_TARGET}"), || {
+    run::step(&format!("adding the target {target}"), || {
         run::run(
             Command::new("rustup")
                 .current_dir(run::root())
-                .args(["target", "add", WASM_TARGET]),
+                .args(["target", "add", target]),
             "check that rustup can reach its server (RUSTUP_DIST_SERVER names another)",
         )
     })
@@ -114,7 +96,7 @@ pub(crate) fn place(name: &str) -> Result<PathBuf, Failure> {
 }
 
 /// Puts a copy of `from` at `to` in one move, so that a program running from `to` isn't written over.
-fn replace(from: &Path, to: &Path) -> Result<(), Failure> {
+pub(crate) fn replace(from: &Path, to: &Path) -> Result<(), Failure> {
     if !from.is_file() {
         return Err(Failure::NotBuilt {
             path: from.to_path_buf(),

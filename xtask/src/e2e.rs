@@ -9,8 +9,9 @@ use rustix::process::Signal;
 
 use crate::failure::Failure;
 use crate::flags::{DifferentialFlags, E2eFlags, Router};
+use crate::plugin::{self, Machine};
 use crate::run::{self, cargo};
-use crate::{differential, dist, envoy, programs, wasm};
+use crate::{differential, envoy, foreign, programs, wasm};
 
 /// The harness's package and program.
 const HARNESS: &str = "real-stack";
@@ -25,6 +26,7 @@ pub(crate) fn run(flags: &E2eFlags) -> Result<(), Failure> {
             seed: 1,
             from: 0,
         })?;
+        foreign::check()?;
     }
     let mut command = scenarios(flags.traffic_router)?;
     command.args(["--jobs", &flags.jobs.to_string()]);
@@ -51,7 +53,7 @@ pub(crate) fn scenarios(router: Router) -> Result<Command, Failure> {
     let envoy = envoy::ensure()?;
     let module = wasm::build(wasm::Variant::Plain)?;
     let cookies = wasm::build(wasm::Variant::Cookies)?;
-    let plugin = dist::plugin()?;
+    let plugin = plugin::build(Machine::here()?)?;
     let root = run::root();
     let mut command = harness("scenarios")?;
     let mut path = |flag: &str, path: &Path| {

@@ -40,6 +40,16 @@ pub(crate) enum Failure {
     /// The filter's module is not what Envoy needs.
     #[error(transparent)]
     Module(#[from] crate::wasm::ModuleFault),
+    /// The plugin can't be started in the official image.
+    #[error("{} can't be started in the official image", path.display())]
+    NotStatic {
+        path: PathBuf,
+        #[source]
+        fault: crate::plugin::Fault,
+    },
+    /// The plugin isn't shipped for this machine.
+    #[error("found a machine of the kind {found}, expected x86_64 or aarch64")]
+    Machine { found: &'static str },
     /// A path was expected where something else was found.
     #[error("{} is not there after the build", path.display())]
     NotBuilt { path: PathBuf },
@@ -62,6 +72,11 @@ impl Failure {
                 "compare the exports of envoy-filter/src/host/envoy.rs with xtask/src/wasm.rs"
                     .to_owned()
             }
+            Self::NotStatic { .. } => {
+                "look for a library in the plugin's dependencies that links against one of the system"
+                    .to_owned()
+            }
+            Self::Machine { .. } => "run it on such a machine".to_owned(),
             Self::NotBuilt { .. } => "read the build's output above".to_owned(),
         }
     }

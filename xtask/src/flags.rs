@@ -24,7 +24,8 @@ pub(crate) enum Command {
     /// Formatting, clippy for all targets and for the module, and the house rules.
     #[command(after_help = "Example: cargo xtask lint")]
     Lint,
-    /// Builds what is shipped: plugin, modules and their SHA-256 sums under target/dist.
+    /// Builds what is shipped: the plugin as static binaries for x86_64 and aarch64, the modules, and their SHA-256 sums under
+    /// target/dist. Installs the targets, cargo-zigbuild and Zig if missing.
     #[command(
         after_help = "Example: cargo xtask dist && (cd target/dist && sha256sum --check SHA256SUMS)"
     )]

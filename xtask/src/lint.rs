@@ -24,7 +24,7 @@ pub(crate) fn run() -> Result<(), Failure> {
             "mend what clippy names above",
         )
     })?;
-    dist::wasm_target()?;
+    dist::add_target(dist::WASM_TARGET)?;
     for features in ["", "cookies"] {
         run::step("running clippy for a module", || {
             run::run(

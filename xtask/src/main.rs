@@ -3,6 +3,7 @@
 mod bench;
 mod browser;
 mod cache;
+mod debian;
 mod demo;
 mod differential;
 mod dist;
@@ -10,12 +11,16 @@ mod e2e;
 mod envoy;
 mod failure;
 mod flags;
+mod foreign;
 mod lint;
+mod pip;
+mod plugin;
 mod programs;
 mod run;
 mod test;
 mod tidy;
 mod wasm;
+mod zig;
 
 use std::process::ExitCode;
 

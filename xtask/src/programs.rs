@@ -19,6 +19,8 @@ struct Module {
     folder: &'static str,
     /// Program name and Go package.
     programs: &'static [(&'static str, &'static str)],
+    /// True if they are started where there is no C library, as their project builds them for its image.
+    is_static: bool,
     /// The Go module whose folder has the manifests, and the files or folders taken from it.
     manifests: Option<(&'static str, &'static [&'static str])>,
 }
@@ -27,6 +29,7 @@ const MODULES: &[Module] = &[
     Module {
         folder: "etcd",
         programs: &[("etcd", "go.etcd.io/etcd/server/v3")],
+        is_static: false,
         manifests: None,
     },
     Module {
@@ -35,6 +38,7 @@ const MODULES: &[Module] = &[
             "rollouts-controller",
             "github.com/argoproj/argo-rollouts/cmd/rollouts-controller",
         )],
+        is_static: true,
         manifests: Some((
             "github.com/argoproj/argo-rollouts",
             &[
@@ -54,6 +58,7 @@ const MODULES: &[Module] = &[
             "pilot-discovery",
             "istio.io/istio/pilot/cmd/pilot-discovery",
         )],
+        is_static: false,
         manifests: Some((
             "istio.io/istio",
             &["manifests/charts/base/files/crd-all.gen.yaml"],
@@ -68,6 +73,7 @@ const MODULES: &[Module] = &[
                 "k8s.io/kubernetes/cmd/kube-controller-manager",
             ),
         ],
+        is_static: false,
         manifests: None,
     },
 ];
@@ -104,6 +110,9 @@ fn ensure_module(module: &Module, go_version: &str) -> Result<PathBuf, Failure> 
         hash.update(format!("{program}={package}\n"));
     }
     hash.update(format!("{:?}", module.manifests));
+    if module.is_static {
+        hash.update("static");
+    }
     let key = hex(&hash.finalize());
     let name = format!("{}-{}", module.folder, key.get(..16).unwrap_or(&key));
     cache::entry(&name, |folder| {
@@ -148,6 +157,9 @@ fn build(module: &Module, source: &Path, folder: &Path) -> Result<(), Failure> {
             .args(["build", "-trimpath", "-ldflags", "-s -w", "-o"])
             .arg(folder.join(program))
             .arg(package);
+        if module.is_static {
+            command.env("CGO_ENABLED", "0");
+        }
         run::run_slow(
             &mut command,
             &format!("go build of {program}"),

@@ -88,7 +88,7 @@ pub(crate) enum ModuleFault {
 pub(crate) fn build(variant: Variant) -> Result<PathBuf, Failure> {
     let out = dist::place(variant.file())?;
     let (features, callbacks) = variant.more();
-    dist::wasm_target()?;
+    dist::add_target(dist::WASM_TARGET)?;
     run::step(&format!("building {}", variant.file()), || {
         run::run(
             cargo()
