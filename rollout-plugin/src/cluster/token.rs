@@ -1,8 +1,8 @@
 //! The token of a service account, out of a file that is renewed while the plugin runs, as a kubelet does.
 //!
-//! kube 5.0 reads such a file again after 50 s, and not when its token is refused (`client::auth::TokenFile`). A plugin would
-//! then fail for so long where a token is withdrawn as soon as there is a new one. client-go forgets a token that was
-//! refused (v0.36 `transport.tokenSourceTransport`), so that the controller goes on.
+//! kube 5.0 reads such a file again after 50 s, and not when its token is refused (`client::auth::TokenFile`), as client-go
+//! does. The controller has read it at another moment: where a token is withdrawn soon after there is a new one, calls of a
+//! controller that has the new one failed for up to 50 s more, an abort too.
 
 use std::fs;
 use std::io::{Error, ErrorKind};
@@ -17,7 +17,7 @@ use kube::client::{AuthError, Body};
 use tower::{BoxError, Service, ServiceExt, service_fn};
 
 /// How long a token is used before the file is read again: a minute less a leeway, as in client-go
-/// (v0.36 `transport.NewCachedFileTokenSource`).
+/// (v0.34 `transport.NewCachedFileTokenSource`).
 const FRESH_FOR: Duration = Duration::from_secs(50);
 
 /// A file with a token, and what was last read of it.
@@ -37,7 +37,7 @@ struct Last {
 impl FileToken {
     /// Takes the token's file out of `config`, if that is how it authenticates; kube then adds no token of its own.
     ///
-    /// A file goes before a token that is written beside it, as in client-go (v0.36 `rest.Config.BearerTokenFile`).
+    /// A file goes before a token that is written beside it, as in client-go (v0.34 `transport.NewBearerAuthWithRefreshRoundTripper`).
     ///
     /// # Errors
     /// A file that can't be read, or without a token.
