@@ -45,6 +45,16 @@ pub(crate) enum Error {
         #[source]
         source: Box<kube::Error>,
     },
+    /// A call of the API server failed.
+    #[error("cannot {action}")]
+    Api {
+        action: &'static str,
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// The API server's certificate has no CA behind it.
+    #[error("{} holds no certificate", path.display())]
+    Certificate { path: PathBuf },
     /// A process that should have ended with its parent.
     #[error("process {pid}, a child of {parent}, still runs {} s after its parent was killed", limit.as_secs())]
     Survived {
@@ -80,6 +90,14 @@ impl Error {
         }
     }
 
+    /// For `map_err`: names what the API server was asked for.
+    pub(crate) fn api(action: &'static str) -> impl FnOnce(kube::Error) -> Self {
+        move |source| Self::Api {
+            action,
+            source: Box::new(source),
+        }
+    }
+
     /// The one thing to do next.
     pub(crate) fn next(&self) -> &'static str {
         match self {
@@ -90,6 +108,8 @@ impl Error {
             }
             Self::Waited { .. }
             | Self::Connect { .. }
+            | Self::Api { .. }
+            | Self::Certificate { .. }
             | Self::Survived { .. }
             | Self::Childless { .. } => {
                 "read the logs under target/e2e/latest, argo-rollouts.log and istiod.log first"

@@ -1,4 +1,4 @@
-//! The API server's key pair for service-account tokens. It wants one to start; no token is ever made with it here.
+//! The API server's key pair for service-account tokens.
 
 use std::path::Path;
 

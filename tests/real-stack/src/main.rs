@@ -3,8 +3,10 @@
 //!
 //! `cargo xtask` starts it, in a network and a process namespace of its own; everything it starts dies with it.
 
+mod account;
 mod error;
 mod flags;
+mod image;
 mod keys;
 mod kubelet;
 mod network;

@@ -20,8 +20,10 @@ pub(crate) struct Plan {
     pub(crate) file: PathBuf,
     /// Its arguments.
     pub(crate) arguments: Vec<String>,
-    /// Its environment beside the harness's own.
+    /// Its environment, beside the harness's own or instead of it.
     pub(crate) environment: Vec<(String, String)>,
+    /// True if it gets nothing of the harness's own environment.
+    pub(crate) bare: bool,
     /// Its working folder.
     pub(crate) folder: PathBuf,
 }
@@ -87,7 +89,11 @@ fn spawn(plan: &Plan, log: &Path) -> Result<Child, Error> {
         .open(log)
         .map_err(Error::file("open", log))?;
     let errors = File::try_clone(&output).map_err(Error::file("open", log))?;
-    Command::new(&plan.file)
+    let mut command = Command::new(&plan.file);
+    if plan.bare {
+        command.env_clear();
+    }
+    command
         .args(&plan.arguments)
         .envs(plan.environment.iter().cloned())
         .current_dir(&plan.folder)

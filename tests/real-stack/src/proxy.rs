@@ -148,6 +148,7 @@ pub(crate) fn start(
         .map(str::to_owned)
         .to_vec(),
         environment: Vec::new(),
+        bare: false,
         folder: folder.to_path_buf(),
     };
     Program::start(plan, folder)

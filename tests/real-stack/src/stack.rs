@@ -13,12 +13,14 @@ use std::time::{Duration, Instant};
 use scenarios::{Cluster, Module, read_yaml};
 use serde_json::{Value, json};
 use testbed::probe;
+use tokio::sync::Mutex;
 
+use crate::account::Account;
 use crate::error::Error;
 use crate::flags::{Flags, Router};
 use crate::program::Program;
 use crate::stack::api_server::ApiServer;
-use crate::{kubelet, proxy};
+use crate::{image, kubelet, proxy};
 
 /// Where istiod serves xDS in plain text.
 pub(crate) const XDS: SocketAddr =
@@ -26,7 +28,7 @@ pub(crate) const XDS: SocketAddr =
 const ISTIOD_READY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 
 /// The Argo controller's namespace, in which it looks for its configuration.
-const ARGO_NAMESPACE: &str = "argo-rollouts";
+pub(crate) const ARGO_NAMESPACE: &str = "argo-rollouts";
 /// The mesh's root namespace.
 const MESH_NAMESPACE: &str = "istio-system";
 
@@ -41,6 +43,8 @@ pub(crate) struct Stack {
     programs: Vec<Program>,
     /// Killed and started again by a scenario.
     controller: Program,
+    /// What the controller and the plugin show to the API server.
+    account: Arc<Mutex<Account>>,
 }
 
 impl Stack {
@@ -51,7 +55,6 @@ impl Stack {
             admin,
             mut programs,
         } = ApiServer::start(&flags.programs, folder).await?;
-        let argo = api_server::kubeconfig(folder, "argo")?;
         programs.push(Program::start(
             plans::controller_manager(flags, folder, &admin),
             folder,
@@ -71,17 +74,26 @@ impl Stack {
             },
         )
         .await?;
-        let controller = Program::start(plans::controller(flags, folder, &argo)?, folder)?;
+        let ca = api_server::ca(folder)?;
+        let account = Account::new(cluster.client(), folder, ca).await?;
+        let plan = plans::controller(flags, folder, account.volume())?;
+        let controller = Program::start(plan, folder)?;
         Ok(Self {
             cluster: Arc::new(cluster),
             programs,
             controller,
+            account: Arc::new(Mutex::new(account)),
         })
     }
 
     /// Adds a program that has to run until the end.
     pub(crate) fn add(&mut self, program: Program) {
         self.programs.push(program);
+    }
+
+    /// The controller's service account.
+    pub(crate) fn account(&self) -> Arc<Mutex<Account>> {
+        Arc::clone(&self.account)
     }
 
     /// An error with the log's end if a program has ended.
@@ -161,7 +173,7 @@ fn local(object: &mut Value, flags: &Flags) {
         }
     }
     if let Some(plugins) = object.pointer_mut("/data/trafficRouterPlugins") {
-        let location = format!("file://{}", flags.plugin.display());
+        let location = image::location(&flags.plugin);
         *plugins = json!(json!([{"name": "serin/istio", "location": location}]).to_string());
     }
 }

@@ -40,4 +40,11 @@ impl scenarios::Stack for UnderTest<'_> {
             .await
             .map_err(|error| scenarios::Error::Stack(Box::new(error)))
     }
+
+    async fn rotate_token(&self) -> Result<(), scenarios::Error> {
+        // It takes a while, in which the programs are looked after.
+        let account = self.stack.lock().await.account();
+        let rotated = account.lock().await.rotate().await;
+        rotated.map_err(|error| scenarios::Error::Stack(Box::new(error)))
+    }
 }

@@ -63,6 +63,11 @@ pub trait Stack: Sync {
 
     /// Ends the controller without warning, and starts it again after `pause`.
     fn kill_controller(&self, pause: Duration) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Gives the controller's service account a new token, and withdraws the one before.
+    fn rotate_token(&self) -> impl Future<Output = Result<(), Error>> + Send {
+        std::future::ready(Err(Error::NoTokens))
+    }
 }
 
 /// How fast a stack is, and how long it is looked at.

@@ -103,6 +103,9 @@ pub enum Error {
         /// What is missing.
         field: &'static str,
     },
+    /// A step rotates a token where there is none.
+    #[error("the cluster asks nobody for a token, so none can be rotated")]
+    NoTokens,
     /// The stack could not do what a step asks of it.
     #[error(transparent)]
     Stack(Box<dyn std::error::Error + Send + Sync>),
@@ -141,6 +144,7 @@ impl Error {
             Self::Yaml { .. }
             | Self::Scenario { .. }
             | Self::Reference { .. }
+            | Self::NoTokens
             | Self::Rate { .. } => "mend the file",
             Self::NoScenario { .. } => "check that the folder holds the scenarios of tests/e2e",
         }

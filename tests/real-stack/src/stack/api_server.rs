@@ -13,12 +13,15 @@ use crate::error::Error;
 use crate::flags::Programs;
 use crate::program::Program;
 
-const API_SERVER: &str = "https://127.0.0.1:6443";
+pub(crate) const API_SERVER: &str = "https://127.0.0.1:6443";
 
-/// Users of the API server: token, name, groups. The controller has the name of its service account, so that the
-/// bindings which users apply are the ones that hold here.
-const TOKENS: &str = "admin,admin,admin,\"system:masters\"\n\
-    argo,system:serviceaccount:argo-rollouts:argo-rollouts,argo,\"system:serviceaccounts,system:serviceaccounts:argo-rollouts\"\n";
+/// Users of the API server: token, name, groups. The controller has its service account's token instead.
+const TOKENS: &str = "admin,admin,admin,\"system:masters\"\n";
+
+/// Where the API server puts the certificate that it makes for itself, and its CA's behind it.
+const CERTIFICATES: &str = "certificates/apiserver.crt";
+/// How a certificate begins in PEM.
+const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 
 /// A running API server that knows the custom resources.
 pub(crate) struct ApiServer {
@@ -58,6 +61,16 @@ impl ApiServer {
             admin,
             programs,
         })
+    }
+}
+
+/// The CA of the API server whose working folder this is, in PEM.
+pub(super) fn ca(folder: &Path) -> Result<String, Error> {
+    let path = folder.join(CERTIFICATES);
+    let chain = std::fs::read_to_string(&path).map_err(Error::file("read", &path))?;
+    match chain.rfind(BEGIN).and_then(|at| chain.get(at..)) {
+        Some(last) => Ok(last.to_owned()),
+        None => Err(Error::Certificate { path }),
     }
 }
 
@@ -128,7 +141,7 @@ fn yaml_folder(folder: &Path, ending: &str) -> Result<Vec<Value>, Error> {
 }
 
 /// Writes the kubeconfig of a user of [`TOKENS`].
-pub(super) fn kubeconfig(folder: &Path, user: &str) -> Result<PathBuf, Error> {
+fn kubeconfig(folder: &Path, user: &str) -> Result<PathBuf, Error> {
     let content = json!({
         "apiVersion": "v1",
         "kind": "Config",

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::{ARGO_NAMESPACE, ISTIOD_READY, MESH_NAMESPACE, XDS, write};
+use super::{ISTIOD_READY, MESH_NAMESPACE, XDS, write};
 use crate::error::Error;
 use crate::flags::{Flags, Programs};
 use crate::program::Plan;
-use crate::{keys, network, proxy};
+use crate::{image, keys, network, proxy};
 
 const ETCD: &str = "http://127.0.0.1:2379";
 
@@ -18,6 +18,7 @@ fn plan(name: &str, file: PathBuf, folder: &Path, arguments: Vec<String>) -> Pla
         file,
         arguments,
         environment: Vec::new(),
+        bare: false,
         folder: folder.to_path_buf(),
     }
 }
@@ -59,7 +60,7 @@ pub(super) fn api_server(flags: &Programs, folder: &Path) -> Result<Plan, Error>
         "--service-account-issuer=https://kubernetes.default.svc",
         "--service-account-key-file=service-account.pub",
         "--service-account-signing-key-file=service-account.key",
-        // Pods here need no service account, and there is no controller that makes one.
+        // Pods here need no service account, and there is no controller that makes one for each namespace.
         "--disable-admission-plugins=ServiceAccount",
         "--endpoint-reconciler-type=none",
     ];
@@ -130,10 +131,8 @@ pub(super) fn istiod(flags: &Flags, folder: &Path, admin: &Path) -> Result<Plan,
     Ok(plan)
 }
 
-pub(super) fn controller(flags: &Flags, folder: &Path, argo: &Path) -> Result<Plan, Error> {
-    // It copies its plugins into its working folder.
-    let working = folder.join("argo-rollouts");
-    std::fs::create_dir_all(&working).map_err(Error::file("create", &working))?;
+/// The controller in a root folder as its official image is, with the service account that is in the folder `account`.
+pub(super) fn controller(flags: &Flags, folder: &Path, account: &Path) -> Result<Plan, Error> {
     let arguments = [
         "--healthzPort=18080",
         "--metricsPort=18090",
@@ -141,15 +140,8 @@ pub(super) fn controller(flags: &Flags, folder: &Path, argo: &Path) -> Result<Pl
         "--leader-elect=false",
         "--loglevel=info",
     ];
-    let file = flags.programs.argo_rollouts.join("rollouts-controller");
-    let mut plan = plan("argo-rollouts", file, &working, owned(&arguments));
-    let kubeconfig = argo.display().to_string();
-    // The plugin finds the cluster as its parent does.
-    plan.environment = environment(&[
-        ("KUBECONFIG", &kubeconfig),
-        ("POD_NAMESPACE", ARGO_NAMESPACE),
-    ]);
-    Ok(plan)
+    let program = flags.programs.argo_rollouts.join("rollouts-controller");
+    image::controller(folder, &program, &flags.plugin, account, &arguments)
 }
 
 fn environment(variables: &[(&str, &str)]) -> Vec<(String, String)> {

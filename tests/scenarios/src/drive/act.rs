@@ -87,6 +87,10 @@ impl<S: Stack> Drive<'_, S> {
                     "controller killed, its children have ended, started again after {pause_seconds} s"
                 ));
             }
+            Action::RotateToken {} => {
+                self.shared.stack.rotate_token().await?;
+                self.say("the controller's token is a new one, the old one is refused");
+            }
         }
         Ok(())
     }

@@ -129,6 +129,8 @@ pub(crate) enum Action {
         /// Between its end and its start.
         pause_seconds: u64,
     },
+    /// The controller's service account gets a new token, and the one before is refused from then on.
+    RotateToken {},
 }
 
 /// The word for a traffic router in a table.

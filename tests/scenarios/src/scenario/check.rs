@@ -83,7 +83,19 @@ impl Scenario {
                         known("step.actions.kind", kind, &REAPPLIED.map(str::to_owned))?;
                         known("step.actions.name", name, &self.named(kind))?;
                     }
-                    Action::Sync { .. } | Action::KillController { .. } => {}
+                    Action::RotateToken {} if self.table.real_only.is_none() => {
+                        let expected =
+                            "no such step without `real-only`: the embedded cluster has no tokens";
+                        return Err(Error::Reference {
+                            path: path.to_path_buf(),
+                            field: "step.actions.do",
+                            value: "rotate-token".to_owned(),
+                            expected: expected.to_owned(),
+                        });
+                    }
+                    Action::Sync { .. }
+                    | Action::KillController { .. }
+                    | Action::RotateToken {} => {}
                 }
             }
             for until in &step.until {
