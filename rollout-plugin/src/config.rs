@@ -8,6 +8,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use traffic_policy::config::{Lanes, Match, StickyKey};
 
+mod salvage;
+
 /// The plugin's name, which is also its key in `trafficRouting.plugins`.
 pub const PLUGIN_NAME: &str = "serin/istio";
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use argo_rollouts::Rollout;
+use serde_json::Value;
 use tokio::sync::OwnedMutexGuard;
 
 use crate::backoff::{Failures, Reported, Row};
@@ -13,11 +14,15 @@ use crate::core::ahead::{self, Checked};
 use crate::core::error::CoreError;
 use crate::core::plan::{Observed, Write};
 use crate::core::policy::observed_policy;
-use crate::core::routing::Routing;
+use crate::core::routing::{Routing, configuration};
+use crate::core::rules::has_canary;
 use crate::leftover::Leftover;
 use crate::object::ObjectId;
 use crate::observe::Reads;
 use crate::standing::{Hashes, Memory, Shares, is_newer};
+
+/// How many configurations of one canary are remembered.
+const MAX_EARLIER: usize = 8;
 
 /// One Rollout.
 #[derive(Default)]
@@ -37,6 +42,14 @@ pub(crate) struct State {
     pub(crate) memory: Memory,
     /// The last usable configuration.
     pub(crate) routing: Option<Routing>,
+    /// The same as written.
+    written: Option<Value>,
+    /// Usable configurations before it, with other objects, by which the canary may have got traffic: as written.
+    earlier: Vec<Value>,
+    /// What an UpdateHash on the way back has left, for the SetWeight that follows.
+    pub(crate) deferred: Vec<String>,
+    /// What the last RemoveManagedRoutes has left.
+    pub(crate) unremoved: Vec<String>,
     /// The steps and the configuration that have last been found good.
     pub(crate) checked: Option<Checked>,
     /// True once a watch has shown it.
@@ -107,6 +120,7 @@ impl Entry {
             let metadata = &rollout.metadata;
             (metadata.uid.clone(), metadata.resource_version.clone())
         };
+        let is_over = !has_canary(&rollout) && !rollout.status.promote_full;
         let mut state = self.state();
         state.called = Some(Instant::now());
         let is_news = state.saw(rollout);
@@ -118,12 +132,17 @@ impl Entry {
                 _ if !succeeded => memory.failed = true,
                 Said::Hashes(hashes) => memory.stand.hashes = Some(hashes),
                 Said::Weights(shares) => {
+                    let is_back = is_over && shares.canary <= 0;
                     memory.stand.weights = Some(shares);
                     // The controller's reconcile has come to its end.
                     memory.failed = false;
+                    if is_back {
+                        // The canary has no weight anywhere.
+                        state.earlier.clear();
+                    }
                 }
             }
-            memory.version = version;
+            state.memory.version = version;
         }
         if is_news || !state.leftovers.is_empty() {
             return true;
@@ -160,6 +179,7 @@ impl State {
         if !self.is_or_was(&rollout.metadata.uid) {
             // Made again under the same name.
             self.memory = Memory::default();
+            self.earlier.clear();
             self.rows.clear();
             self.unverified = Reported::default();
             self.warned = Reported::default();
@@ -169,11 +189,45 @@ impl State {
         // Where the configuration can't be used, the last one that could stays in force.
         if let Ok(routing) = Routing::of(&rollout) {
             self.moved(Some(&routing));
+            self.supersede(&routing);
             self.routing = Some(routing);
+            self.written = configuration(&rollout).cloned();
         }
         self.rollout = Some(Arc::new(reduced(rollout)));
         self.since = Some(Instant::now());
         true
+    }
+
+    /// Notes the configuration so far, if `new` has other objects: the canary may still have weight in its own.
+    fn supersede(&mut self, new: &Routing) {
+        let has_moved = self
+            .routing
+            .as_ref()
+            .is_some_and(|old| !old.has_targets_of(new));
+        let Some(written) = self.written.take().filter(|_| has_moved) else {
+            return;
+        };
+        self.earlier.retain(|earlier| *earlier != written);
+        self.earlier.push(written);
+        let surplus = self.earlier.len().saturating_sub(MAX_EARLIER);
+        self.earlier.drain(..surplus);
+    }
+
+    /// The last configuration that could be used, or what can be read of the Rollout's own.
+    pub(crate) fn last_usable(&self, rollout: &Rollout) -> Option<Routing> {
+        let last = self.written.as_ref();
+        let own = configuration(rollout);
+        last.into_iter()
+            .chain(own)
+            .find_map(|written| resolved(rollout, written))
+    }
+
+    /// Those of the configurations before it.
+    pub(crate) fn earlier_routings(&self, rollout: &Rollout) -> Vec<Routing> {
+        let earlier = self.earlier.iter();
+        earlier
+            .filter_map(|written| resolved(rollout, written))
+            .collect()
     }
 
     /// True if the Rollout that is known, if any, has that uid.
@@ -238,6 +292,14 @@ impl State {
             .collect();
         self.leftovers.dedup();
     }
+}
+
+/// What `written` comes to for the Rollout as it is now. A part of it may no longer fit, such as a name of `routes` that is
+/// not among the managed routes any more.
+fn resolved(rollout: &Rollout, written: &Value) -> Option<Routing> {
+    Routing::with(rollout, written)
+        .ok()
+        .or_else(|| Routing::salvaged(rollout, written))
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use crate::leftover::Leftover;
 use crate::object::{Kind, Object};
 use crate::observe::observe;
 use crate::router::CallError;
-use crate::settle::{MAX_TRIES, Setbacks, policy_behind_others, target};
+use crate::settle::{MAX_TRIES, Setbacks, policy_behind_others};
 use crate::standing::{Known, Memory, Repair, repair};
 
 /// The wait before what can't be told yet is asked again.
@@ -212,7 +212,7 @@ impl Keeper {
                 return Ok(Looked::Until(Next::Never));
             };
             entry.state().changes_policy(&routing, &observed, &pending);
-            let object = target(first);
+            let object = first.target();
             let found = match first {
                 Write::Spec { object, .. } => own_part(object, key),
                 Write::Policy { .. } => observed
@@ -257,7 +257,7 @@ impl Keeper {
         write: &Write,
         contested: bool,
     ) -> Result<(), CallError> {
-        let object = target(write);
+        let object = write.target();
         let left = self.cluster.cache.get(object).await?;
         let left = left.and_then(|left| own_part(&left, key).cloned());
         let now = Instant::now();
@@ -359,7 +359,7 @@ impl Keeper {
             };
             let written = self.cluster.carry_out(first).await?;
             if setbacks.take(&left.rollout, first, written).await? {
-                let object = target(first);
+                let object = first.target();
                 info!(rollout = %left.rollout, %object, fields = changed_fields(first), "removed what the rollout has left behind");
             }
         }

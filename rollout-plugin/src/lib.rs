@@ -17,3 +17,4 @@ pub mod reconciler;
 pub mod router;
 mod settle;
 mod standing;
+mod way_back;

@@ -41,25 +41,54 @@ impl Reads {
     }
 }
 
+/// What could not be read, and why.
+#[derive(Debug)]
+pub(crate) struct Unread {
+    pub(crate) kind: Kind,
+    pub(crate) namespace: String,
+    pub(crate) error: ClusterError,
+}
+
 /// Reads from the cache and remembers what.
 struct Reader<'a> {
     cache: &'a Cache,
     reads: Reads,
+    /// Once for each kind and namespace. What can't be read counts as absent.
+    unread: Vec<Unread>,
 }
 
 impl Reader<'_> {
-    async fn get(&mut self, id: &ObjectId) -> Result<Option<Arc<Object>>, ClusterError> {
+    async fn get(&mut self, id: &ObjectId) -> Option<Arc<Object>> {
         self.reads.objects.insert(id.clone());
-        self.cache.get(id).await
+        let found = self.cache.get(id).await;
+        self.note(id.kind, &id.namespace, found)
     }
 
-    async fn list(
+    async fn list(&mut self, kind: Kind, namespace: &str) -> Vec<Arc<Object>> {
+        self.reads.scopes.insert((kind, namespace.to_owned()));
+        let found = self.cache.list(kind, namespace).await;
+        self.note(kind, namespace, found)
+    }
+
+    fn note<T: Default>(
         &mut self,
         kind: Kind,
         namespace: &str,
-    ) -> Result<Vec<Arc<Object>>, ClusterError> {
-        self.reads.scopes.insert((kind, namespace.to_owned()));
-        self.cache.list(kind, namespace).await
+        found: Result<T, ClusterError>,
+    ) -> T {
+        let error = match found {
+            Ok(found) => return found,
+            Err(error) => error,
+        };
+        let known = |unread: &Unread| unread.kind == kind && unread.namespace == namespace;
+        if !self.unread.iter().any(known) {
+            self.unread.push(Unread {
+                kind,
+                namespace: namespace.to_owned(),
+                error,
+            });
+        }
+        T::default()
     }
 }
 
@@ -73,44 +102,59 @@ pub(crate) async fn observe(
     routing: &Routing,
     call: Call<'_>,
 ) -> Result<(Observed, Reads), ClusterError> {
+    let (observed, reads, unread) = observe_readable(cache, routing, call, true).await;
+    match unread.into_iter().next() {
+        Some(unread) => Err(unread.error),
+        None => Ok((observed, reads)),
+    }
+}
+
+/// As [`observe`], with what can't be read left out. `for_policy`: what a new policy is made of is read too.
+pub(crate) async fn observe_readable(
+    cache: &Cache,
+    routing: &Routing,
+    call: Call<'_>,
+    for_policy: bool,
+) -> (Observed, Reads, Vec<Unread>) {
     let removes = matches!(call, Call::RemoveManagedRoutes);
     begin(cache, routing, removes);
     let mut cache = Reader {
         cache,
         reads: Reads::default(),
+        unread: Vec::new(),
     };
     let mut observed = Observed::default();
     if let Some(reference) = routing.destination_rule.as_ref().filter(|_| !removes) {
-        observed.destination_rule = cache.get(&reference.id).await?;
+        observed.destination_rule = cache.get(&reference.id).await;
     }
     if needs_pods(routing, removes) {
         let namespace = &routing.rollout.namespace;
-        observed.replica_sets = cache.list(Kind::ReplicaSet, namespace).await?;
+        observed.replica_sets = cache.list(Kind::ReplicaSet, namespace).await;
     }
     if matches!(call, Call::UpdateHash(_)) {
-        return Ok((observed, cache.reads));
+        return (observed, cache.reads, cache.unread);
     }
     let mut lanes_stand = false;
     for reference in &routing.virtual_services {
-        let object = cache.get(&reference.id).await?;
+        let object = cache.get(&reference.id).await;
         lanes_stand |= object
             .as_ref()
             .is_some_and(|object| virtual_service::has_lane_routes(object, routing));
         observed.virtual_services.push(object);
     }
     if routing.may_need_policy() || lanes_stand {
-        observed.wasm_plugin = cache.get(&routing.wasm_plugin).await?;
+        observed.wasm_plugin = cache.get(&routing.wasm_plugin).await;
     }
-    if routing.may_need_policy() && !removes {
+    if for_policy && routing.may_need_policy() && !removes {
         if policy::needs_roots(&observed.virtual_services) {
-            observed.roots = cache.list(Kind::VirtualService, ALL_NAMESPACES).await?;
+            observed.roots = cache.list(Kind::VirtualService, ALL_NAMESPACES).await;
         }
         for namespace in policy::service_namespaces(&observed.virtual_services, &observed.roots) {
-            let services = cache.list(Kind::Service, &namespace).await?;
+            let services = cache.list(Kind::Service, &namespace).await;
             observed.services.extend(services);
         }
     }
-    Ok((observed, cache.reads))
+    (observed, cache.reads, cache.unread)
 }
 
 /// Lets all lists begin that the Rollout's calls are sure to need, so that a first call waits for the longest and not for

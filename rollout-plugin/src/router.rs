@@ -16,7 +16,7 @@ use crate::cluster::{
 };
 use crate::config::PLUGIN_NAME;
 use crate::core::error::CoreError;
-use crate::core::plan::{Call, Weights, weight_is_live};
+use crate::core::plan::{Call, Weights, is_way_back, weight_is_live};
 use crate::core::routing::{RolloutKey, Routing};
 use crate::core::rules::RouteStep;
 use crate::entries::Entries;
@@ -25,6 +25,7 @@ use crate::observe::observe;
 use crate::reconciler::{Reconciler, Timing};
 use crate::settle::{MAX_TRIES, settle};
 use crate::standing::{Hashes, Shares};
+use crate::way_back::go_back;
 
 /// What a call reports to the controller.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +46,12 @@ pub enum CallError {
         namespace: String,
         /// The Rollout's name.
         name: String,
+    },
+    /// Traffic is off the canary, as far as objects and configuration allow it.
+    #[error("{}", problems.join("; "))]
+    NotAllBack {
+        /// Each names its object, or the field of the configuration.
+        problems: Vec<String>,
     },
     /// There is no cluster to talk to.
     #[error(transparent)]
@@ -139,21 +146,31 @@ impl IstioRouter {
     /// Settles a call. `said` is what it says of hashes and weights.
     async fn settle(&self, rollout: Rollout, call: Call<'_>, said: Said) -> Result<(), CallError> {
         let cluster = self.cluster().await?;
-        let routing = Routing::of(&rollout)?;
-        let key = &routing.rollout;
-        let mut entry = self.entries.of(key);
+        let routing = Routing::of(&rollout);
+        if !is_way_back(&rollout, call)
+            && let Err(error) = routing
+        {
+            return Err(error.into());
+        }
+        let key = RolloutKey::of(&rollout);
+        let mut entry = self.entries.of(&key);
         let mut turn = entry.turn().await;
-        while !self.entries.holds(key, &entry) {
+        while !self.entries.holds(&key, &entry) {
             // A Rollout that was gone has been forgotten meanwhile, and is back.
-            entry = self.entries.of(key);
+            entry = self.entries.of(&key);
             turn = entry.turn().await;
         }
-        let result = settle(cluster, &entry, &rollout, &routing, call).await;
+        let result = match routing {
+            Ok(routing) if !is_way_back(&rollout, call) => {
+                settle(cluster, &entry, &rollout, &routing, call).await
+            }
+            routing => Box::pin(go_back(cluster, &entry, &rollout, routing, call)).await,
+        };
         let instance = instance_of(&rollout).to_owned();
         let news = entry.called(rollout, said, result.is_ok());
         drop(turn);
         if let Some(reconciler) = self.reconciler.get() {
-            reconciler.called(routing.rollout, instance, news);
+            reconciler.called(key, instance, news);
         }
         result
     }

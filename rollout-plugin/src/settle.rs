@@ -16,7 +16,7 @@ use crate::core::routing::{RolloutKey, Routing};
 use crate::core::rules::has_canary;
 use crate::core::warnings::{Warning, warnings};
 use crate::entry::Entry;
-use crate::object::{Kind, ObjectId};
+use crate::object::Kind;
 use crate::observe::observe;
 use crate::router::CallError;
 
@@ -140,7 +140,7 @@ impl Setbacks {
                 self.repeats = if is_same { self.repeats + 1 } else { 0 };
                 if self.repeats >= MAX_REPEATS {
                     return Err(ClusterError::Altered {
-                        object: target(write).clone(),
+                        object: write.target().clone(),
                     });
                 }
                 self.last = Some(write.clone());
@@ -160,21 +160,13 @@ impl Setbacks {
 
 /// True if both want the same of the same object, whatever version of it they were made for.
 fn is_same(one: &Write, other: &Write) -> bool {
-    target(one) == target(other) && wanted(one) == wanted(other)
+    one.target() == other.target() && wanted(one) == wanted(other)
 }
 
 fn wanted(write: &Write) -> &Value {
     match write {
         Write::Spec { spec, .. } => spec,
         Write::Policy { patch, .. } => patch,
-    }
-}
-
-/// The object that a write changes.
-pub(crate) fn target(write: &Write) -> &ObjectId {
-    match write {
-        Write::Spec { object, .. } => &object.id,
-        Write::Policy { object, .. } => object,
     }
 }
 
@@ -210,6 +202,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::object::ObjectId;
 
     fn policy(weight: i32) -> Write {
         Write::Policy {

@@ -52,8 +52,22 @@ pub fn desired_spec(
     hashes: Hashes<'_>,
     capacity: Capacity<'_>,
 ) -> Result<Option<Value>, CoreError> {
+    let (spec, problems) = possible_spec(object, reference, hashes, capacity);
+    match problems.into_iter().next() {
+        Some(problem) => Err(problem),
+        None => Ok(spec),
+    }
+}
+
+/// As [`desired_spec`], for the subsets that the object has; with an error for each that it lacks.
+pub(crate) fn possible_spec(
+    object: &Object,
+    reference: &DestinationRuleRef,
+    hashes: Hashes<'_>,
+    capacity: Capacity<'_>,
+) -> (Option<Value>, Vec<CoreError>) {
     let stable = hashes.stable.filter(|hash| capacity.has_pods(hash));
-    let mut changes = Vec::new();
+    let (mut changes, mut problems) = (Vec::new(), Vec::new());
     for (side, name, hash, refuge) in [
         (
             Side::Canary,
@@ -63,10 +77,14 @@ pub fn desired_spec(
         ),
         (Side::Stable, &reference.stable_subset, hashes.stable, None),
     ] {
-        let subset = position(object, name).map_err(|fault| fault.of(&object.id))?;
-        let change =
-            hash.and_then(|hash| change(object, subset, hash, (Some(side), refuge), capacity));
-        changes.extend(change.map(|label| (subset, label)));
+        match position(object, name) {
+            Ok(subset) => {
+                let change = hash
+                    .and_then(|hash| change(object, subset, hash, (Some(side), refuge), capacity));
+                changes.extend(change.map(|label| (subset, label)));
+            }
+            Err(fault) => problems.push(fault.of(&object.id)),
+        }
     }
     let mut new: Vec<&WeightDestination> = Vec::new();
     let mut seen = BTreeSet::new();
@@ -86,7 +104,7 @@ pub fn desired_spec(
         }
     }
     if changes.is_empty() && new.is_empty() {
-        return Ok(None);
+        return (None, problems);
     }
     let mut spec = object.spec.clone();
     if let Some(subsets) = spec.get_mut("subsets").and_then(Value::as_array_mut) {
@@ -95,14 +113,39 @@ pub fn desired_spec(
                 set_label(subset, &label);
             }
         }
-        subsets.extend(new.into_iter().map(|experiment| {
-            json!({
-                "name": experiment.service_name,
-                "labels": {POD_TEMPLATE_HASH: experiment.pod_template_hash},
-            })
-        }));
+        subsets.extend(
+            new.into_iter()
+                .map(|experiment| bare(&experiment.service_name, &experiment.pod_template_hash)),
+        );
     }
-    Ok(Some(spec))
+    (Some(spec), problems)
+}
+
+/// A subset that selects a pod hash and nothing else.
+fn bare(name: &str, hash: &str) -> Value {
+    json!({"name": name, "labels": {POD_TEMPLATE_HASH: hash}})
+}
+
+/// The `spec` of `object` with the stable subset at `hash`, where the object has none; `None` where it has one, or where
+/// no hash is known. Without that subset Envoy answers every request to it with 503.
+pub(crate) fn with_stable_subset(
+    object: &Object,
+    reference: &DestinationRuleRef,
+    hash: &str,
+) -> Option<Value> {
+    if hash.is_empty() || position(object, &reference.stable_subset).is_ok() {
+        return None;
+    }
+    let mut spec = object.spec.clone();
+    let fields = spec.as_object_mut()?;
+    let subsets = fields.entry("subsets").or_insert(Value::Null);
+    if !subsets.is_array() {
+        *subsets = Value::Array(Vec::new());
+    }
+    subsets
+        .as_array_mut()?
+        .push(bare(&reference.stable_subset, hash));
+    Some(spec)
 }
 
 /// What has to change for the subset to be at `hash`, or at what is as near to it as there are pods. `side`: none for an

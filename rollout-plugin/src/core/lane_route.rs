@@ -101,6 +101,22 @@ pub(crate) fn belongs_to(name: &str, rollout: &RolloutKey) -> bool {
     lane_of(name, rollout).is_some()
 }
 
+/// True if `route` takes nothing but requests of this Rollout's lanes: by its name, or because each of its match entries asks
+/// for the lane header, where somebody has renamed it.
+pub(crate) fn is_lane_of(route: &Value, rollout: &RolloutKey) -> bool {
+    let name = route.get("name").and_then(Value::as_str);
+    if belongs_to(name.unwrap_or_default(), rollout) {
+        return true;
+    }
+    let entries = route.get("match").and_then(Value::as_array);
+    let header = lane_header(&rollout.namespace, &rollout.name);
+    let asks = |entry: &Value| {
+        let headers = entry.get("headers");
+        headers.is_some_and(|headers| headers.get(&header).is_some())
+    };
+    entries.is_some_and(|entries| !entries.is_empty() && entries.iter().all(asks))
+}
+
 /// The lane of this Rollout whose requests a route of that name takes.
 pub(crate) fn lane_of(name: &str, rollout: &RolloutKey) -> Option<Lane> {
     let rest = name.strip_prefix(&own_prefix(rollout))?;

@@ -4,8 +4,10 @@ use serde_json::Value;
 
 use crate::core::error::Fault;
 use crate::core::lane_route;
-use crate::core::routing::{CONFIG_FIELD, Routing, VirtualServiceRef};
-use crate::core::weights::{Side, destinations, host_of, service_host, side_of, subset_of};
+use crate::core::routing::{CONFIG_FIELD, Routing, VirtualServiceRef, full_host};
+use crate::core::weights::{
+    Side, destinations, host_of, service_host, side_of, subset_of, weight_of,
+};
 use crate::object::Object;
 
 mod by_match;
@@ -90,6 +92,50 @@ impl ManagedRoutes {
             return Err(no_route(reference));
         }
         Ok(managed)
+    }
+
+    /// The routes that traffic has to be taken off the canary in, of a VirtualService that [`Self::of`] refuses.
+    ///
+    /// They are the routes that the configuration still names, where they have destinations of the Rollout's. In a list
+    /// that is not as the configuration says, they are those too that split between both sides and give the canary
+    /// weight: a managed route may have got another name. A subset's name alone is no evidence there, since the routes of
+    /// one gateway share such names: the destination has to be at the DestinationRule's host.
+    pub(crate) fn rescued(
+        object: &Object,
+        reference: &VirtualServiceRef,
+        routing: &Routing,
+        rule: Option<&Object>,
+    ) -> Self {
+        let of = |protocol: Protocol| {
+            let routes = protocol.routes(object);
+            let listed = indexes(object, reference, routing, protocol);
+            let named = |route: &Value| {
+                protocol == Protocol::Http
+                    && reference
+                        .routes
+                        .iter()
+                        .any(|name| name == route_name(route))
+            };
+            let is_managed = |(index, route): &(usize, &Value)| match &listed {
+                Ok(listed) => listed.contains(index),
+                Err(_) => named(route) || splits(object, route, routing, rule),
+            };
+            let found = routes.iter().enumerate().filter(is_managed);
+            let movable = found.filter(|(_, route)| {
+                let is_lane = protocol == Protocol::Http
+                    && (lane_route::is_lane_route(route_name(route))
+                        || lane_route::is_lane_of(route, &routing.rollout));
+                !is_lane
+                    && answer_of(protocol, route).is_none()
+                    && has_a_side(&object.id.namespace, route, routing)
+            });
+            movable.map(|(index, _)| index).collect()
+        };
+        Self {
+            http: of(Protocol::Http),
+            tls: of(Protocol::Tls),
+            tcp: of(Protocol::Tcp),
+        }
     }
 
     /// The indexes of that protocol.
@@ -288,6 +334,42 @@ pub(crate) fn is_leftover(
 /// What answers a request in place of a route's destinations.
 pub(crate) const ANSWERS: [&str; 3] = ["redirect", "directResponse", "delegate"];
 
+/// The field of `route` that answers in place of its destinations.
+fn answer_of(protocol: Protocol, route: &Value) -> Option<&'static str> {
+    let mut answers = ANSWERS.into_iter();
+    answers.find(|answer| protocol == Protocol::Http && route.get(answer).is_some())
+}
+
+/// True if any destination of `route` is the canary's or the stable version's.
+fn has_a_side(namespace: &str, route: &Value, routing: &Routing) -> bool {
+    let mut all = destinations(route).iter();
+    all.any(|one| side_of(namespace, one, routing).is_some())
+}
+
+/// True if `route` splits between both sides, at `rule`'s host in a subset-level split, and gives the canary weight.
+fn splits(object: &Object, route: &Value, routing: &Routing, rule: Option<&Object>) -> bool {
+    let host_of = |field: &Value| {
+        let host = field.as_str().unwrap_or_default();
+        full_host(host, &object.id.namespace)
+    };
+    let is_at_rule = |one: &Value| {
+        let Some(rule) = rule else {
+            return routing.destination_rule.is_none();
+        };
+        let host = rule.spec.get("host").and_then(Value::as_str);
+        let host = full_host(host.unwrap_or_default(), &rule.id.namespace);
+        one.pointer("/destination/host")
+            .is_some_and(|found| host_of(found) == host)
+    };
+    let namespace = &object.id.namespace;
+    has_both_sides(namespace, route, routing)
+        && destinations(route).iter().any(|one| {
+            side_of(namespace, one, routing) == Some(Side::Canary)
+                && weight_of(one) > 0
+                && is_at_rule(one)
+        })
+}
+
 /// A managed route has destinations for both sides, by subset where the Rollout names a DestinationRule and by Service
 /// where it names none (argo-rollouts v1.10.1 `istio.validateVirtualServiceRouteDestinations`), and nothing that
 /// answers in their place.
@@ -299,14 +381,12 @@ pub(crate) fn check_route(
     routing: &Routing,
 ) -> Result<(), Fault> {
     let field = protocol.field();
-    for answer in ANSWERS {
-        if protocol == Protocol::Http && route.get(answer).is_some() {
-            return Err(Fault::new(
-                format!("spec.{field}[{index}].{answer}"),
-                format!("a {answer} in managed route {:?}", route_name(route)),
-                "route destinations",
-            ));
-        }
+    if let Some(answer) = answer_of(protocol, route) {
+        return Err(Fault::new(
+            format!("spec.{field}[{index}].{answer}"),
+            format!("a {answer} in managed route {:?}", route_name(route)),
+            "route destinations",
+        ));
     }
     if has_both_sides(namespace, route, routing) {
         return Ok(());

@@ -12,7 +12,7 @@ use crate::core::capacity::{self, Capacity};
 use crate::core::destination_rule::{self, Hashes};
 use crate::core::error::CoreError;
 use crate::core::policy;
-use crate::core::routing::{CONFIG_FIELD, Routing, VirtualServiceRef};
+use crate::core::routing::{CONFIG_FIELD, DestinationRuleRef, Routing, VirtualServiceRef};
 use crate::core::rules::RouteStep;
 use crate::core::virtual_service::{self, Side};
 use crate::object::{Object, ObjectId, POD_TEMPLATE_HASH};
@@ -20,10 +20,14 @@ use crate::object::{Object, ObjectId, POD_TEMPLATE_HASH};
 use routes::{Aim, routes};
 use shares::Shares;
 
+mod back;
 mod keep;
 mod routes;
 mod shares;
 mod stages;
+
+pub(crate) use back::had_traffic;
+pub use back::{Plan, is_way_back, way_back};
 
 /// What the controller asks for.
 #[derive(Clone, Copy, Debug)]
@@ -131,6 +135,16 @@ pub enum Write {
     },
 }
 
+impl Write {
+    /// The object that it changes.
+    pub fn target(&self) -> &ObjectId {
+        match self {
+            Self::Spec { object, .. } => &object.id,
+            Self::Policy { object, .. } => object,
+        }
+    }
+}
+
 /// The writes that bring the objects to where `call` wants them, in their order; none when they are there.
 ///
 /// Only the first may be carried out as it is: each was derived from the objects as observed, and the ones behind it
@@ -156,7 +170,7 @@ pub fn writes(
                 weights: Some(shares.clone()),
                 ..Aim::default()
             };
-            let writes = routes(rollout, routing, observed, &aim)?;
+            let writes = routes(rollout, routing, observed, &aim).whole()?;
             capacity::check_weight(rollout, routing, observed, weights, &shares.split)?;
             Ok(writes)
         }
@@ -165,7 +179,7 @@ pub fn writes(
                 step: Some(step),
                 ..Aim::default()
             };
-            routes(rollout, routing, observed, &aim)
+            routes(rollout, routing, observed, &aim).whole()
         }
         Call::RemoveManagedRoutes => Ok(removal(rollout, routing, observed)),
         Call::Keep(standing) => keep::keep(rollout, routing, observed, standing),
@@ -255,15 +269,31 @@ pub fn weight_is_live(
     }
 }
 
-fn check_present(routing: &Routing, observed: &Observed) -> Result<(), CoreError> {
-    let mut pairs = routing
-        .virtual_services
-        .iter()
-        .zip(&observed.virtual_services);
-    match pairs.find(|(_, object)| object.is_none()) {
-        Some((reference, _)) => Err(missing(routing, &reference.id, &reference.field)),
-        None => Ok(()),
+/// The VirtualServices that don't exist, each as an error.
+fn absent(routing: &Routing, observed: &Observed) -> impl Iterator<Item = CoreError> {
+    let references = routing.virtual_services.iter();
+    references
+        .zip(&observed.virtual_services)
+        .filter(|(_, object)| object.is_none())
+        .map(|(reference, _)| missing(routing, &reference.id, &reference.field))
+}
+
+/// The DestinationRule of a subset-level split, with what the Rollout says of it.
+///
+/// # Errors
+/// The Rollout names one that doesn't exist.
+fn subset_rule<'a>(
+    routing: &'a Routing,
+    observed: &'a Observed,
+) -> Result<Option<(&'a DestinationRuleRef, &'a Arc<Object>)>, CoreError> {
+    let Some(reference) = &routing.destination_rule else {
+        return Ok(None);
+    };
+    if let Some(object) = &observed.destination_rule {
+        return Ok(Some((reference, object)));
     }
+    let field = format!("{CONFIG_FIELD}.destinationRule.name");
+    Err(missing(routing, &reference.id, &field))
 }
 
 fn subsets(
@@ -272,16 +302,9 @@ fn subsets(
     observed: &Observed,
     hashes: Hashes<'_>,
 ) -> Result<Option<Write>, CoreError> {
-    let Some(reference) = &routing.destination_rule else {
+    let Some((reference, object)) = subset_rule(routing, observed)? else {
         return Ok(None);
     };
-    let object = observed.destination_rule.as_ref().ok_or_else(|| {
-        missing(
-            routing,
-            &reference.id,
-            &format!("{CONFIG_FIELD}.destinationRule.name"),
-        )
-    })?;
     let spec = destination_rule::desired_spec(
         object,
         reference,

@@ -16,6 +16,8 @@ use crate::core::plan::{
 use crate::core::policy::{lanes_of, observed_policy, sticky_of};
 use crate::core::routing::Routing;
 
+mod way_back;
+
 const MAXIMA: [u32; 4] = [1, 7, 100, 1000];
 const EXPERIMENTS: [&str; 3] = ["trial-a", "reviews-c2-2-1-b", "trial-c"];
 

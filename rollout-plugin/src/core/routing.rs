@@ -155,8 +155,33 @@ impl Routing {
             rollout: key.clone(),
             fault,
         };
-        let (canary, traffic, written) = written(rollout).map_err(error)?;
-        let config: Config = serde_path_to_error::deserialize(written).map_err(|error| {
+        let (_, traffic) = strategy(rollout).map_err(error)?;
+        if traffic.istio.is_some() && traffic.plugins.contains_key(PLUGIN_NAME) {
+            // The controller calls both in each reconcile (argo-rollouts v1.10.1 `NewTrafficRoutingReconciler`).
+            return Err(error(Fault::new(
+                "spec.strategy.canary.trafficRouting",
+                format!("both istio and plugins[{PLUGIN_NAME:?}]"),
+                "one of them: each would undo what the other has written",
+            )));
+        }
+        let written = configuration(rollout)
+            .ok_or_else(|| Fault::new(CONFIG_FIELD, "nothing", "the plugin's configuration"))
+            .map_err(error)?;
+        Self::with(rollout, written)
+    }
+
+    /// As [`Self::of`], by another configuration than the Rollout's own.
+    ///
+    /// # Errors
+    /// As [`Self::of`].
+    pub fn with(rollout: &Rollout, configuration: &Value) -> Result<Self, CoreError> {
+        let key = RolloutKey::of(rollout);
+        let error = |fault| CoreError::Rollout {
+            rollout: key.clone(),
+            fault,
+        };
+        let (canary, traffic) = strategy(rollout).map_err(error)?;
+        let config: Config = serde_path_to_error::deserialize(configuration).map_err(|error| {
             let field = field(error.path());
             CoreError::Unreadable {
                 rollout: key.clone(),
@@ -165,6 +190,32 @@ impl Routing {
             }
         })?;
         Self::resolve(&key, rollout, canary, traffic, &config).map_err(error)
+    }
+
+    /// What can be read of a configuration that has a fault: enough to take traffic off the canary. `None` where it names
+    /// no VirtualService.
+    pub fn salvaged(rollout: &Rollout, configuration: &Value) -> Option<Self> {
+        let (canary, traffic) = strategy(rollout).ok()?;
+        let traffic = TrafficRouting {
+            max_traffic_weight: traffic.max_traffic_weight.filter(|weight| *weight > 0),
+            ..traffic.clone()
+        };
+        let whole = Config::salvaged(configuration);
+        let without_policy = Config {
+            wasm_plugin: None,
+            ..whole.clone()
+        };
+        let key = RolloutKey::of(rollout);
+        [whole, without_policy]
+            .iter()
+            .find_map(|config| Self::resolve(&key, rollout, canary, &traffic, config).ok())
+    }
+
+    /// True if both route through the same objects.
+    pub(crate) fn has_targets_of(&self, other: &Self) -> bool {
+        self.virtual_services == other.virtual_services
+            && self.destination_rule == other.destination_rule
+            && self.wasm_plugin == other.wasm_plugin
     }
 
     fn resolve(
@@ -215,8 +266,14 @@ impl Routing {
     }
 }
 
-/// The canary strategy, its traffic routing and what the user has written for the plugin.
-fn written(rollout: &Rollout) -> Result<(&CanaryStrategy, &TrafficRouting, &Value), Fault> {
+/// What the user has written for the plugin; `None` where there is nothing.
+pub(crate) fn configuration(rollout: &Rollout) -> Option<&Value> {
+    let traffic = rollout.canary()?.traffic_routing.as_ref()?;
+    traffic.plugins.get(PLUGIN_NAME)
+}
+
+/// The canary strategy and its traffic routing.
+fn strategy(rollout: &Rollout) -> Result<(&CanaryStrategy, &TrafficRouting), Fault> {
     let nothing = |field: &str, expected: &str| Fault::new(field, "nothing", expected);
     let canary = rollout
         .canary()
@@ -225,19 +282,7 @@ fn written(rollout: &Rollout) -> Result<(&CanaryStrategy, &TrafficRouting, &Valu
         let expected = format!("plugins[{PLUGIN_NAME:?}]");
         nothing("spec.strategy.canary.trafficRouting", &expected)
     })?;
-    let written = traffic
-        .plugins
-        .get(PLUGIN_NAME)
-        .ok_or_else(|| nothing(CONFIG_FIELD, "the plugin's configuration"))?;
-    if traffic.istio.is_some() {
-        // The controller calls both in each reconcile (argo-rollouts v1.10.1 `NewTrafficRoutingReconciler`).
-        return Err(Fault::new(
-            "spec.strategy.canary.trafficRouting",
-            format!("both istio and plugins[{PLUGIN_NAME:?}]"),
-            "one of them: each would undo what the other has written",
-        ));
-    }
-    Ok((canary, traffic, written))
+    Ok((canary, traffic))
 }
 
 /// A field of the configuration, written as those of policies are: with the user's own names in brackets.

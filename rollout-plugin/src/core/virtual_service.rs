@@ -17,7 +17,7 @@ use crate::core::lane_route::{self, LaneRoute};
 use crate::core::managed_routes::{ManagedRoutes, Protocol, has_both_sides, is_leftover};
 use crate::core::policy;
 use crate::core::routing::{Routing, VirtualServiceRef};
-use crate::core::weights::{Split, desired_destinations, receivers, weight_of};
+use crate::core::weights::{Split, desired_destinations, missing_stable, receivers, weight_of};
 use crate::object::Object;
 
 pub(crate) use crate::core::managed_routes::route_name;
@@ -57,6 +57,65 @@ pub fn desired_spec(
 ) -> Result<Option<Value>, CoreError> {
     let managed = ManagedRoutes::of(object, reference, routing)
         .map_err(|fault: Fault| fault.of(&object.id))?;
+    Ok(spec_of(object, reference, routing, desired, &managed))
+}
+
+/// The `spec` for a VirtualService that is no longer as the Rollout needs it, with its traffic taken off the canary as
+/// far as that can be told; `None` where there is nothing to change. `rule`: the DestinationRule of a subset-level split.
+///
+/// Lane routes that are still needed are left as they are.
+pub(crate) fn rescued_spec(
+    object: &Object,
+    reference: &VirtualServiceRef,
+    routing: &Routing,
+    desired: &Desired<'_>,
+    rule: Option<&Object>,
+) -> Option<Value> {
+    let managed = ManagedRoutes::rescued(object, reference, routing, rule);
+    let rescued = with_stable_sides(object, routing, &managed);
+    let desired = Desired {
+        keeps_lanes: desired.keeps_lanes || !desired.lanes.is_empty(),
+        ..desired.clone()
+    };
+    let complete = rescued.as_ref().unwrap_or(object);
+    spec_of(complete, reference, routing, &desired, &managed)
+        .or_else(|| rescued.map(|rescued| rescued.spec))
+}
+
+/// `object` with a stable destination in each of the managed routes that has lost it; `None` where all have one.
+fn with_stable_sides(
+    object: &Object,
+    routing: &Routing,
+    managed: &ManagedRoutes,
+) -> Option<Object> {
+    let mut changed = None;
+    for protocol in Protocol::ALL {
+        for &index in managed.indexes(protocol) {
+            let route = protocol.routes(object).get(index);
+            let Some(stable) =
+                route.and_then(|route| missing_stable(&object.id.namespace, route, routing))
+            else {
+                continue;
+            };
+            let target = changed.get_or_insert_with(|| object.clone());
+            let routes = target.spec.get_mut(protocol.field());
+            let destinations =
+                routes.and_then(|routes| routes.get_mut(index)?.get_mut("route")?.as_array_mut());
+            if let Some(destinations) = destinations {
+                destinations.push(stable);
+            }
+        }
+    }
+    changed
+}
+
+fn spec_of(
+    object: &Object,
+    reference: &VirtualServiceRef,
+    routing: &Routing,
+    desired: &Desired<'_>,
+    managed: &ManagedRoutes,
+) -> Option<Value> {
     let mut changes = Vec::new();
     for protocol in Protocol::ALL {
         let indexes = managed.indexes(protocol);
@@ -75,7 +134,7 @@ pub fn desired_spec(
         };
         changes.extend(routes.map(|routes| (protocol, routes)));
     }
-    Ok(with_routes(object, changes))
+    with_routes(object, changes)
 }
 
 /// The HTTP routes with weights, lane routes and without what is left over; `None` where they are so.
@@ -92,7 +151,7 @@ fn http_routes(
     let mut places = Vec::with_capacity(managed.len());
     for (index, route) in observed.iter().enumerate() {
         let lane = lane_route::lane_of(route_name(route), &routing.rollout);
-        if lane.is_some() && !keeps_lanes {
+        if !keeps_lanes && lane_route::is_lane_of(route, &routing.rollout) {
             continue;
         }
         let mut split = desired.split;
@@ -304,8 +363,8 @@ pub fn without_lane_routes(
 ) -> Option<Value> {
     let observed = Protocol::Http.routes(object);
     let stays = |route: &&Value| {
-        let is_own = routing.lanes == Lanes::Managed
-            && lane_route::belongs_to(route_name(route), &routing.rollout);
+        let is_own =
+            routing.lanes == Lanes::Managed && lane_route::is_lane_of(route, &routing.rollout);
         !is_own && !is_leftover(route, observed, reference, routing)
     };
     let left = observed.iter().filter(stays).map(Cow::Borrowed).collect();
@@ -318,7 +377,7 @@ pub fn has_lane_routes(object: &Object, routing: &Routing) -> bool {
     Protocol::Http
         .routes(object)
         .iter()
-        .any(|route| lane_route::belongs_to(route_name(route), &routing.rollout))
+        .any(|route| lane_route::is_lane_of(route, &routing.rollout))
 }
 
 /// Puts `clones` directly above the route at `index`, into the block of lane routes that other Rollouts keep there:

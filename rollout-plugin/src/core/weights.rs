@@ -160,6 +160,32 @@ fn role_of(namespace: &str, destination: &Value, routing: &Routing, split: &Spli
         .map_or(Role::Foreign, Role::Experiment)
 }
 
+/// The stable destination for a route that leads to the canary alone, at weight 0; `None` where it has one, or none of the
+/// canary's to make it of.
+pub(crate) fn missing_stable(namespace: &str, route: &Value, routing: &Routing) -> Option<Value> {
+    let sides = destinations(route);
+    let of = |side| {
+        sides
+            .iter()
+            .find(|one| side_of(namespace, one, routing) == Some(side))
+    };
+    if of(Side::Stable).is_some() {
+        return None;
+    }
+    let mut stable = of(Side::Canary)?.clone();
+    let destination = stable.get_mut("destination")?.as_object_mut()?;
+    if let Some(rule) = &routing.destination_rule {
+        destination.insert("subset".to_owned(), Value::from(&*rule.stable_subset));
+    } else {
+        let host = service_host(namespace, &routing.stable_service, routing);
+        destination.insert("host".to_owned(), Value::from(host));
+    }
+    stable
+        .as_object_mut()?
+        .insert("weight".to_owned(), Value::from(0));
+    Some(stable)
+}
+
 /// The shortest name of a Service beside the Rollout, in a VirtualService of `namespace`.
 pub(crate) fn service_host(namespace: &str, service: &str, routing: &Routing) -> String {
     let own = &routing.rollout.namespace;

@@ -15,7 +15,7 @@ use crate::entry::Entry;
 use crate::object::{Kind, Object, ObjectId};
 use crate::observe::Reads;
 use crate::router::CallError;
-use crate::settle::{MAX_TRIES, Setbacks, target};
+use crate::settle::{MAX_TRIES, Setbacks};
 
 impl Keeper {
     /// Does what can be done now. `now`: the Rollout as it is; `canary`: as it was last. True once nothing is left to do.
@@ -61,7 +61,7 @@ impl Keeper {
             };
             let written = self.cluster.carry_out(first).await?;
             if setbacks.take(key, first, written).await? {
-                let (object, fields) = (target(first), changed_fields(first));
+                let (object, fields) = (first.target(), changed_fields(first));
                 info!(rollout = %key, %object, fields, "brought to where the blue-green rollout is");
             }
         }

@@ -21,4 +21,5 @@ mod races;
 mod refusals;
 mod sticky;
 mod verify;
+mod way_back;
 mod world;

@@ -37,8 +37,9 @@ pub(super) fn keep(
         canary: standing.hashes.map(|hashes| hashes.canary),
         additional: standing.hashes.map_or(&[], |hashes| hashes.additional),
         keeps_lanes: false,
+        rescues: false,
     };
-    routes(rollout, routing, observed, &aim)
+    routes(rollout, routing, observed, &aim).whole()
 }
 
 /// True if the version that was the canary at the last UpdateHash has become the stable one behind ping-pong Services.

@@ -13,10 +13,11 @@ use crate::core::declared;
 use crate::core::delegate::Delegation;
 use crate::core::destination_rule::{self, Hashes};
 use crate::core::error::CoreError;
+use crate::core::plan::back::rescued_subset;
 use crate::core::plan::shares::Shares;
 use crate::core::plan::stages::Stages;
 use crate::core::plan::{
-    Observed, Write, change, check_canary_subset, check_present, missing, policy_change, present,
+    Observed, Plan, Write, absent, change, check_canary_subset, missing, policy_change, present,
     subsets,
 };
 use crate::core::policy;
@@ -38,26 +39,36 @@ pub(super) struct Aim<'a> {
     pub(super) additional: &'a [WeightDestination],
     /// True where all that is not weights stays as it is.
     pub(super) keeps_lanes: bool,
+    /// Traffic is taken off the canary also in a VirtualService that is no longer as the Rollout needs it.
+    pub(super) rescues: bool,
 }
 
-/// The writes that bring it about.
+/// The writes that bring it about, and what keeps it from being whole.
 pub(super) fn routes(
     rollout: &Rollout,
     routing: &Routing,
     observed: &Observed,
     aim: &Aim<'_>,
-) -> Result<Vec<Write>, CoreError> {
-    check_present(routing, observed)?;
+) -> Plan {
+    let mut problems: Vec<CoreError> = absent(routing, observed).collect();
     let observed_policy =
         policy::observed_policy(observed.wasm_plugin.as_deref(), &routing.rollout);
-    let stages = Stages::of(rollout, routing, observed, aim)?;
+    let mut stages = Stages::of(rollout, routing, observed, aim).unwrap_or_else(|problem| {
+        problems.push(problem);
+        Stages::of_end(rollout, routing, observed, aim)
+    });
     if stages.before.is_some() && observed.wasm_plugin.is_none() {
         let field = format!("{CONFIG_FIELD}.wasmPlugin");
-        return Err(missing(routing, &routing.wasm_plugin, &field));
+        problems.push(missing(routing, &routing.wasm_plugin, &field));
+        stages = Stages::default();
     }
     let (before, after) = (stages.before.as_ref(), stages.after.as_ref());
 
-    let mut writes = subsets_first(rollout, routing, observed, aim, &stages)?;
+    let mut collect = |part: Plan| {
+        problems.extend(part.problems);
+        part.writes
+    };
+    let mut writes = collect(subsets_first(rollout, routing, observed, aim, &stages));
     let first = policy_change(routing, observed_policy, before);
     let tells_apart =
         policy::sticky_of(observed_policy).is_some() || policy::sticky_of(before).is_some();
@@ -66,16 +77,27 @@ pub(super) fn routes(
         keeps_lanes: aim.weights.is_some() && ends(rollout),
         ..aim.clone()
     };
-    let mut moved = virtual_services(rollout, routing, observed, &alone, &stages)?;
-    if alone.keeps_lanes && moved.is_empty() {
-        moved = virtual_services(rollout, routing, observed, aim, &stages)?;
+    let mut moved = virtual_services(rollout, routing, observed, &alone, &stages);
+    if alone.keeps_lanes {
+        // The same VirtualServices have the same problems.
+        let rest = virtual_services(rollout, routing, observed, aim, &stages).writes;
+        let is_moved = |write: &Write| {
+            moved
+                .writes
+                .iter()
+                .any(|one| one.target() == write.target())
+        };
+        let rest: Vec<Write> = rest.into_iter().filter(|write| !is_moved(write)).collect();
+        moved.writes.extend(rest);
     }
+    let moved = collect(moved);
     if tells_apart && first.is_some() {
         let still = Aim {
             weights: None,
             ..alone
         };
-        let lanes = virtual_services(rollout, routing, observed, &still, &stages)?;
+        // The same VirtualServices have the same problems.
+        let lanes = virtual_services(rollout, routing, observed, &still, &stages).writes;
         let moved: Vec<Write> = moved
             .into_iter()
             .filter(|write| !lanes.contains(write))
@@ -88,36 +110,40 @@ pub(super) fn routes(
         writes.extend(first);
     }
     writes.extend(policy_change(routing, before, after));
-    Ok(writes)
+    Plan { writes, problems }
 }
 
-/// The subsets that traffic is about to go to.
+/// The subsets that traffic is about to be routed to.
 fn subsets_first(
     rollout: &Rollout,
     routing: &Routing,
     observed: &Observed,
     aim: &Aim<'_>,
     stages: &Stages,
-) -> Result<Vec<Write>, CoreError> {
+) -> Plan {
     let weights = aim.weights.as_ref();
     let sends_to_canary =
         weights.is_some_and(|weights| weights.split.canary > 0) || !stages.rules.is_empty();
     let additional = weights.map_or(&[][..], |weights| weights.additional);
     let current = &*rollout.status.current_pod_hash;
     let moves = sends_to_canary && aim.canary.is_none() && current != rollout.status.stable_rs;
-    let mut writes = Vec::new();
+    let mut plan = Plan::default();
+    if aim.rescues {
+        plan.take(rescued_subset(rollout, routing, observed));
+    }
     if moves || !additional.is_empty() {
         let hashes = Hashes {
             canary: moves.then_some(current),
             stable: None,
             additional,
         };
-        writes.extend(subsets(rollout, routing, observed, hashes)?);
+        plan.take(subsets(rollout, routing, observed, hashes));
     }
-    if sends_to_canary && writes.is_empty() {
-        check_canary_subset(rollout, routing, observed)?;
+    if sends_to_canary && plan.writes.is_empty() {
+        plan.problems
+            .extend(check_canary_subset(rollout, routing, observed).err());
     }
-    Ok(writes)
+    plan
 }
 
 /// The VirtualServices with the lane routes that are needed, and with the weights where `aim` has any.
@@ -127,7 +153,7 @@ fn virtual_services(
     observed: &Observed,
     aim: &Aim<'_>,
     stages: &Stages,
-) -> Result<Vec<Write>, CoreError> {
+) -> Plan {
     let observed_policy =
         policy::observed_policy(observed.wasm_plugin.as_deref(), &routing.rollout);
     let desired_lanes = policy::lanes_of(stages.before.as_ref());
@@ -152,19 +178,30 @@ fn virtual_services(
         // Whoever still follows the policy has come to the version that the lanes led to before the promotion.
         keeps_lanes: aim.keeps_lanes || (stages.before.is_some() && !is_between(rollout)),
     };
-    let mut writes = Vec::new();
+    let mut plan = Plan::default();
     for (reference, object) in present(routing, observed) {
         if checked && virtual_service::has_http(object) {
             let delegation = Delegation::of(object, &observed.roots);
-            delegation.check(reference, routing, &needed)?;
-            if routing.lanes == Lanes::Declared {
-                declared::check(object, reference, routing, &needed, &delegation)?;
+            let mut checked = delegation.check(reference, routing, &needed);
+            if checked.is_ok() && routing.lanes == Lanes::Declared {
+                checked = declared::check(object, reference, routing, &needed, &delegation);
             }
+            plan.problems.extend(checked.err());
         }
-        let spec = virtual_service::desired_spec(object, reference, routing, &desired)?;
-        writes.extend(change(object, spec));
+        let spec = match virtual_service::desired_spec(object, reference, routing, &desired) {
+            Ok(spec) => spec,
+            Err(problem) => {
+                plan.problems.push(problem);
+                let rescued = aim.rescues.then(|| {
+                    let rule = observed.destination_rule.as_deref();
+                    virtual_service::rescued_spec(object, reference, routing, &desired, rule)
+                });
+                rescued.flatten()
+            }
+        };
+        plan.writes.extend(change(object, spec));
     }
-    Ok(writes)
+    plan
 }
 
 /// The DestinationRule without the subsets of experiments that have ended: after the routes, and not in a plan that

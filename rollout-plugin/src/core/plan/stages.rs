@@ -59,7 +59,12 @@ impl Stages {
 
     /// On the way back to one version. It is made of what stands, so that nothing that has become of the objects holds
     /// it up.
-    fn of_end(rollout: &Rollout, routing: &Routing, observed: &Observed, aim: &Aim<'_>) -> Self {
+    pub(super) fn of_end(
+        rollout: &Rollout,
+        routing: &Routing,
+        observed: &Observed,
+        aim: &Aim<'_>,
+    ) -> Self {
         let Some((policy, sticky)) = standing(routing, observed) else {
             return Self::default();
         };
