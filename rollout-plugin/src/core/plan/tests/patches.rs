@@ -159,10 +159,17 @@ fn worlds(count: usize) -> BTreeMap<&'static str, (Observed, Value)> {
 
 #[test]
 fn patches_are_as_large_as_the_change_whatever_the_objects_size() {
-    for (end, count) in [("aborted", 5_000), ("promoted", 500)] {
+    for (end, count, only) in [
+        ("aborted", 5_000, Some("sticky users")),
+        ("aborted", 500, None),
+        ("promoted", 500, None),
+    ] {
         let mut large = worlds(count);
         for (name, (mut small, config)) in worlds(5) {
-            let what = format!("{name}, {end}");
+            if only.is_some_and(|only| only != name) {
+                continue;
+            }
+            let what = format!("{name} among {count}, {end}");
             let (large, _) = large.get_mut(name).unwrap();
             let few = canary(&mut small, &config, end);
             let many = canary(large, &config, end);
