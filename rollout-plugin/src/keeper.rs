@@ -2,6 +2,7 @@
 //! behind. When that is asked for is the reconciler's to say; what is to be done, the core's.
 
 mod blue_green;
+mod removal;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,14 +13,13 @@ use serde_json::Value;
 use tracing::{debug, info, warn};
 
 use crate::backoff::{Failures, Row};
-use crate::cluster::{Cluster, Found, Leadership, Rollouts, instance_of};
+use crate::cluster::{Cluster, Leadership, Rollouts, instance_of};
 use crate::core::diff::spec_patch;
-use crate::core::plan::{Call, Observed, Standing, Write};
+use crate::core::plan::{Call, Standing, Write};
 use crate::core::policy::observed_policy;
 use crate::core::routing::RolloutKey;
 use crate::entries::Entries;
 use crate::entry::Entry;
-use crate::leftover::Leftover;
 use crate::object::{Kind, Object};
 use crate::observe::observe;
 use crate::router::CallError;
@@ -281,92 +281,6 @@ impl Keeper {
             });
         }
         Ok(())
-    }
-
-    /// Removes what a Rollout that is gone has left behind, once the API server itself has said that it is.
-    async fn bury(
-        &self,
-        key: &RolloutKey,
-        entry: &Entry,
-        leads: bool,
-    ) -> Result<Looked, CallError> {
-        let (leftovers, rollout) = {
-            let state = entry.state();
-            (state.leftovers.clone(), state.rollout.clone())
-        };
-        let was_blue_green = entry.state().blue_green;
-        let mut blue_green = None;
-        if !leftovers.is_empty() || was_blue_green {
-            if !leads {
-                let instance = rollout.as_deref().map(instance_of).unwrap_or_default();
-                return Ok(Looked::IfLeading(instance.to_owned()));
-            }
-            match self.look_up(key).await? {
-                // It is back; the watch will tell.
-                Found::Ours(_) => return Ok(Looked::Until(Next::In(UNTIL_ASKED_AGAIN))),
-                Found::BlueGreen(rollout) => blue_green = Some(rollout),
-                Found::Neither => {}
-            }
-        }
-        for left in &leftovers {
-            self.remove(left).await?;
-        }
-        if let (Some(now), Some(canary)) = (blue_green, rollout) {
-            entry
-                .state()
-                .leftovers
-                .retain(|left| !leftovers.contains(left));
-            if !self.follow(key, entry, &now, &canary).await? {
-                return Ok(Looked::Until(Next::Never));
-            }
-        }
-        self.entries.forget(key, entry);
-        Ok(Looked::Until(Next::Never))
-    }
-
-    /// True if the API server says that there is no such Rollout that uses the plugin.
-    async fn is_gone(&self, key: &RolloutKey) -> Result<bool, CallError> {
-        let found = self.look_up(key).await?;
-        Ok(!matches!(found, Found::Ours(_)))
-    }
-
-    /// The Rollout as the API server has it now.
-    pub(crate) async fn look_up(&self, key: &RolloutKey) -> Result<Found, CallError> {
-        let found = self.rollouts.look_up(key).await;
-        found.map_err(|source| CallError::Lookup {
-            namespace: key.namespace.clone(),
-            name: key.name.clone(),
-            source,
-        })
-    }
-
-    /// Removes policy and lane routes, in that order.
-    pub(crate) async fn remove(&self, left: &Leftover) -> Result<(), CallError> {
-        let cache = &self.cluster.cache;
-        let mut setbacks = Setbacks::default();
-        for _ in 0..MAX_TRIES {
-            let mut observed = Observed::default();
-            for id in &left.virtual_services {
-                let object = cache.look_up(id).await?;
-                observed.virtual_services.push(object.map(Arc::new));
-            }
-            if let Some(id) = &left.wasm_plugin {
-                observed.wasm_plugin = cache.look_up(id).await?.map(Arc::new);
-            }
-            let pending = left.removal(&observed)?;
-            let Some(first) = pending.first() else {
-                return Ok(());
-            };
-            let written = self.cluster.carry_out(first).await?;
-            if setbacks.take(&left.rollout, first, written).await? {
-                let object = first.target();
-                info!(rollout = %left.rollout, %object, fields = changed_fields(first), "removed what the rollout has left behind");
-            }
-        }
-        Err(CallError::Overtaken {
-            namespace: left.rollout.namespace.clone(),
-            name: left.rollout.name.clone(),
-        })
     }
 }
 

@@ -7,6 +7,7 @@
     reason = "in tests they are assertions"
 )]
 
+mod blue_green;
 mod calls;
 mod cost;
 mod delegates;
