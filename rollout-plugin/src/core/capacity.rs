@@ -38,20 +38,20 @@ impl<'a> Capacity<'a> {
         Versions::of(self.sets).has_pods(hash)
     }
 
-    /// True if the side's subset may move to that version: it has its pods, or traffic on the way back, or it is the
-    /// version that the side was at when the controller last wrote its status.
-    pub(crate) fn may_lead(self, side: Side, hash: &str) -> bool {
+    /// True if the side's subset may move to that version: it has all its pods, or it has some and this is the way back,
+    /// or the side was there when the controller last wrote its status.
+    pub(crate) fn may_move(self, side: Side, hash: &str) -> bool {
         let status = &self.rollout.status;
         let weights = status.canary.weights.as_ref();
         let was_there = weights.is_some_and(|weights| match side {
             Side::Canary => weights.canary.weight > 0 && weights.canary.pod_template_hash == hash,
             Side::Stable => weights.stable.pod_template_hash == hash,
         });
-        let leads_back = match side {
+        let is_back = match side {
             Side::Canary => hash == status.stable_rs,
             Side::Stable => status.abort,
         };
-        self.has_pods(hash) && (leads_back || was_there || self.is_available(hash))
+        self.has_pods(hash) && (is_back || was_there || self.is_available(hash))
     }
 
     /// True if the version has all the pods it wants, or as many as `replicaProgressThreshold` asks for.
@@ -123,14 +123,14 @@ fn is_met(threshold: Option<&ReplicaProgressThreshold>, set: &Object) -> bool {
     })
 }
 
-/// True if lanes may lead to the canary: its subset is at the current version, or may move there.
+/// True if requests can be sent to the canary: it has pods, and its subset is at the current version or may move there.
 pub(crate) fn reaches_canary(rollout: &Rollout, routing: &Routing, observed: &Observed) -> bool {
     let capacity = Capacity::of(rollout, &observed.replica_sets);
     let current = &*rollout.status.current_pod_hash;
     let is_there = match (&routing.destination_rule, &observed.destination_rule) {
         (Some(reference), Some(object)) => {
             hash_of(object, &reference.canary_subset) == Some(current)
-                || capacity.may_lead(Side::Canary, current)
+                || capacity.may_move(Side::Canary, current)
         }
         _ => true,
     };
@@ -153,7 +153,7 @@ pub(crate) fn stable_waits_for<'a>(
     let waits = found != wanted
         && capacity.has_pods(found)
         && capacity.has_pods(wanted)
-        && !capacity.may_lead(Side::Stable, wanted);
+        && !capacity.may_move(Side::Stable, wanted);
     waits.then_some(wanted)
 }
 

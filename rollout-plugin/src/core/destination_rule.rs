@@ -34,7 +34,7 @@ enum Label<'a> {
 
 /// The `spec` that `object` must have; `None` when it has it.
 ///
-/// A subset moves to a hash only when that version has its pods ([`Capacity::may_lead`]; an experiment's, any): until
+/// A subset moves to a hash only when that version has its pods ([`Capacity::may_move`]; an experiment's, any): until
 /// then the old hash stays, so that no request meets a subset without endpoints, or with too few. Where the old one has
 /// none left, the canary subset goes to the stable version (where `hashes` says which that is and it has pods), and else
 /// where it was wanted. The built-in reconciler (argo-rollouts v1.10.1 `istio.UpdateHash`) refuses instead when there
@@ -161,13 +161,13 @@ fn change<'a>(
     if hash.is_empty() {
         return old.map(|_| Label::Gone);
     }
-    let may_lead = match side {
+    let may_move = match side {
         // Without a label it leads to all versions.
         Some(Side::Stable) if old.is_none() => capacity.has_pods(hash),
-        Some(side) => capacity.may_lead(side, hash),
+        Some(side) => capacity.may_move(side, hash),
         None => capacity.has_pods(hash),
     };
-    let wanted = if may_lead {
+    let wanted = if may_move {
         hash
     } else if old.is_none_or(|old| capacity.has_pods(old)) {
         return None;

@@ -339,7 +339,7 @@ fn check_canary_subset(
         if found == Some(wanted) {
             return Ok(());
         }
-        if !capacity.may_lead(Side::Canary, wanted) {
+        if !capacity.may_move(Side::Canary, wanted) {
             return Err(capacity.few(wanted));
         }
     }

@@ -271,7 +271,7 @@ func judgeWaits(a *attempt) bool {
 	if spec != nil {
 		found := hashOf(spec, block.StableSubsetName)
 		waits = found != "" && found != at.Stable && at.hasPods(found) && at.hasPods(at.Stable) &&
-			!a.mayLead(spec, block.StableSubsetName, at.Stable)
+			!a.mayMove(spec, block.StableSubsetName, at.Stable)
 	}
 	weights := a.rollout.Status.Canary.Weights
 	had := weights != nil && weights.Canary.PodTemplateHash == at.Current && weights.Canary.Weight >= a.call.Weight
@@ -292,12 +292,8 @@ func judgeWaits(a *attempt) bool {
 // mayTake says if the canary has the pods for its weight.
 func (a *attempt) mayTake() bool {
 	at := a.call.State
-	maximum := int32(100)
-	if written := a.rollout.Spec.Strategy.Canary.TrafficRouting.MaxTrafficWeight; written != nil {
-		maximum = *written
-	}
 	dynamic := a.sequence.Canary.DynamicStableScale
-	return at.isAvailable(at.Current) || dynamic && min(a.call.Weight, maximum)*wantedPods <= at.Pods[at.Current]*maximum
+	return at.isAvailable(at.Current) || dynamic && min(int64(a.call.Weight), a.maximum())*wantedPods <= int64(at.Pods[at.Current])*a.maximum()
 }
 
 // canaryWeights are the weights of the canary's side in each route that the Rollout moves.

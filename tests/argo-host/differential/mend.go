@@ -141,8 +141,8 @@ func mendUnlisted(a *attempt) func(*attempt) {
 	}
 }
 
-// mayLead says if the subset of that name may move to a version, by Capacity::may_lead of the plugin.
-func (a *attempt) mayLead(spec object, name, hash string) bool {
+// mayMove says if the subset of that name may move to a version, by Capacity::may_move of the plugin.
+func (a *attempt) mayMove(spec object, name, hash string) bool {
 	at := a.call.State
 	block, _ := a.rule(a.before)
 	status := v1alpha1.TrafficWeights{}
@@ -165,7 +165,7 @@ func (a *attempt) mayLead(spec object, name, hash string) bool {
 func (a *attempt) reachesCanary() bool {
 	current := a.call.State.Current
 	block, spec := a.rule(a.before)
-	there := spec == nil || hashOf(spec, block.CanarySubsetName) == current || a.mayLead(spec, block.CanarySubsetName, current)
+	there := spec == nil || hashOf(spec, block.CanarySubsetName) == current || a.mayMove(spec, block.CanarySubsetName, current)
 	return there && a.call.State.hasPods(current)
 }
 
@@ -175,7 +175,7 @@ func (a *attempt) held(spec object, name, hash, refuge string) string {
 	old := hashOf(spec, name)
 	at := a.call.State
 	switch {
-	case hash == "" || a.mayLead(spec, name, hash):
+	case hash == "" || a.mayMove(spec, name, hash):
 		return hash
 	case old == "" || at.hasPods(old):
 		return old
