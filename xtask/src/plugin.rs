@@ -96,7 +96,12 @@ pub(crate) fn build(machine: Machine) -> Result<PathBuf, Failure> {
         .args(["--release", "--package", "rollout-plugin", "--bin"])
         .args([dist::PLUGIN, "--target", &target]);
     run::step(&format!("building {}", machine.file()), || {
-        run::run(&mut cargo, "mend what the compiler names above")
+        // The linker says nothing while it builds musl, once per machine.
+        run::run_slow(
+            &mut cargo,
+            &format!("cargo zigbuild of {}", machine.file()),
+            "mend what the compiler names above",
+        )
     })?;
     let built = run::target()
         .join(&target)
