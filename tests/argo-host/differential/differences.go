@@ -210,8 +210,8 @@ var allDifferences = []difference{
 	},
 	{
 		id:     "all-or-nothing",
-		title:  "A call that ends in an error over the objects has changed none of them",
-		reason: "The built-in writes VirtualService by VirtualService, and stops at the first one that doesn't suit.",
+		title:  "A call that ends in an error over the objects has changed none of them; on the way back to one version it has changed all that could be",
+		reason: "The built-in writes VirtualService by VirtualService, and stops at the first one that doesn't suit. So one VirtualService that is gone keeps another at its canary weight through an abort. Serin takes the weight off all that can be written, and the error of SetWeight names the rest.",
 		judge:  judgeAllOrNothing,
 	},
 	{
