@@ -52,6 +52,8 @@ pub(crate) struct State {
     pub(crate) unremoved: Vec<String>,
     /// The steps and the configuration that have last been found good.
     pub(crate) checked: Option<Checked>,
+    /// The canary's pod hash, and the policy of all its steps that has last been found good.
+    pub(crate) foreseen: Option<(String, Value)>,
     /// True once a watch has shown it.
     pub(crate) watched: bool,
     /// Once it has been deleted or has left the plugin: the resourceVersion at which.

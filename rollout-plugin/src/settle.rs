@@ -8,6 +8,7 @@ use serde_json::Value;
 use tracing::{debug, warn};
 
 use crate::cluster::{Cluster, ClusterError, Written};
+use crate::core::ahead::policy_to_come;
 use crate::core::capacity::{reaches_canary, stable_waits_for};
 use crate::core::error::CoreError;
 use crate::core::plan::{Call, Observed, Write, writes};
@@ -62,6 +63,9 @@ pub(crate) async fn settle(
             continue;
         }
         let pending = pending?;
+        if leads_on {
+            check_to_come(cluster, entry, rollout, routing, &observed).await?;
+        }
         let Some(first) = pending.first() else {
             return Ok(());
         };
@@ -93,6 +97,33 @@ fn warn_once(cluster: &Arc<Cluster>, entry: &Entry, rollout: &Rollout, warning: 
     tokio::spawn(async move {
         cluster.warn(&rollout, reason, &message).await;
     });
+}
+
+/// Checks what the header and mirror steps to come need of the objects, and that the API server takes their policy: once
+/// for each canary, and again where the policy will be another.
+async fn check_to_come(
+    cluster: &Cluster,
+    entry: &Entry,
+    rollout: &Rollout,
+    routing: &Routing,
+    observed: &Observed,
+) -> Result<(), CallError> {
+    let Some(to_come) = policy_to_come(rollout, routing, observed)? else {
+        return Ok(());
+    };
+    let is_known = |(hash, policy): &(String, Value)| {
+        *hash == rollout.status.current_pod_hash && *policy == to_come.written
+    };
+    if entry.state().foreseen.as_ref().is_some_and(is_known) {
+        return Ok(());
+    }
+    to_come.check(routing)?;
+    if let Some(write) = &to_come.write {
+        cluster.rehearse(write).await?;
+    }
+    let hash = rollout.status.current_pod_hash.clone();
+    entry.state().foreseen = Some((hash, to_come.written));
+    Ok(())
 }
 
 /// True for a call on the way to the canary, which waits for what later steps will need. A canary's first call is one,

@@ -133,5 +133,9 @@ fn written(field: &str, places: &[Place]) -> String {
     }
 }
 
+pub(crate) use objects::policy_to_come;
+
+mod objects;
+
 #[cfg(test)]
 mod tests;

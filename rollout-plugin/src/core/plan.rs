@@ -232,7 +232,7 @@ fn change(object: &Arc<Object>, spec: Option<Value>) -> Option<Write> {
     })
 }
 
-fn policy_change(
+pub(crate) fn policy_change(
     routing: &Routing,
     observed: Option<&Value>,
     desired: Option<&Value>,
@@ -351,7 +351,7 @@ fn check_canary_subset(
     })
 }
 
-fn missing(routing: &Routing, object: &ObjectId, field: &str) -> CoreError {
+pub(crate) fn missing(routing: &Routing, object: &ObjectId, field: &str) -> CoreError {
     CoreError::Missing {
         object: object.clone(),
         field: field.to_owned(),

@@ -108,6 +108,48 @@ pub fn desired_policy(
     if rules.is_empty() && sticky.is_none() {
         return Ok(None);
     }
+    let policy = assembled(rules, sticky, routing, observed)?;
+    let written = written(&policy, routing)?;
+    // What stands there has been checked before; compiling at every reconcile would be most of its cost.
+    if observed_policy(observed.wasm_plugin.as_deref(), &routing.rollout) != Some(&written) {
+        check(&policy, routing)?;
+    }
+    Ok(Some(written))
+}
+
+/// The policy as JSON.
+///
+/// # Errors
+/// It has no such form.
+pub(crate) fn written(policy: &Policy, routing: &Routing) -> Result<Value, CoreError> {
+    serde_json::to_value(policy).map_err(|source| CoreError::Unwritable {
+        rollout: routing.rollout.clone(),
+        source,
+    })
+}
+
+/// Compiles the policy, as the filter will.
+///
+/// # Errors
+/// The first field that doesn't compile.
+pub(crate) fn check(policy: &Policy, routing: &Routing) -> Result<(), CoreError> {
+    let compiled = traffic_policy::compile(&routing.rollout.to_string(), policy);
+    compiled.map(drop).map_err(|source| CoreError::Policy {
+        rollout: routing.rollout.clone(),
+        source,
+    })
+}
+
+/// The policy that `rules` and `sticky` make with what the objects say, not compiled.
+///
+/// # Errors
+/// As [`desired_policy`], but for what compiling finds.
+pub(crate) fn assembled(
+    rules: Vec<Rule>,
+    sticky: Option<Sticky>,
+    routing: &Routing,
+    observed: &Observed,
+) -> Result<Policy, CoreError> {
     check_edge(routing, observed)?;
     let mut places = Places::default();
     for (reference, object) in with_http(routing, observed)? {
@@ -126,7 +168,7 @@ pub fn desired_policy(
             places.add(object, names, observed);
         }
     }
-    let policy = Policy {
+    Ok(Policy {
         hosts: if places.hosts.contains(hosts::ANY) {
             vec![hosts::ANY.to_owned()]
         } else {
@@ -138,22 +180,7 @@ pub fn desired_policy(
         sticky,
         entry_hosts: routing.entry_hosts.clone(),
         secret: routing.lane_secret.clone(),
-    };
-    let error = |source| CoreError::Unwritable {
-        rollout: routing.rollout.clone(),
-        source,
-    };
-    let written = serde_json::to_value(&policy).map_err(error)?;
-    // What stands there has been checked before; compiling at every reconcile would be most of its cost.
-    if observed_policy(observed.wasm_plugin.as_deref(), &routing.rollout) != Some(&written) {
-        traffic_policy::compile(&routing.rollout.to_string(), &policy).map_err(|source| {
-            CoreError::Policy {
-                rollout: routing.rollout.clone(),
-                source,
-            }
-        })?;
-    }
-    Ok(Some(written))
+    })
 }
 
 /// Refuses VirtualServices of the mesh where the configuration tells users apart by what an edge alone knows, be it in

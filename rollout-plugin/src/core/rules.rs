@@ -128,7 +128,7 @@ pub fn has_canary(rollout: &Rollout) -> bool {
 
 /// Sets, replaces or (without a match) removes one rule; the map's key is its place in `managedRoutes`. What the
 /// configuration adds to a route is without effect while no step has switched it on.
-fn apply(
+pub(crate) fn apply(
     rules: &mut BTreeMap<usize, Rule>,
     routing: &Routing,
     at: &str,

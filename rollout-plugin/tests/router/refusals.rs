@@ -7,7 +7,7 @@ use rollout_plugin::router::{CallError, IstioRouter};
 use serde_json::json;
 use testbed::apiserver::{Action, Fault, ObjectRef, Verb};
 
-use crate::world::{World, header, message, rollout, weight, weight_of};
+use crate::world::{World, at, header, message, rollout, weight, weight_of};
 
 #[tokio::test]
 async fn a_policy_that_may_not_be_written_leaves_everything_as_it_was() {
@@ -223,5 +223,80 @@ async fn a_second_route_of_a_managed_name_is_warned_of_once() {
                 r#"VirtualService shop/reviews: spec.http[].name: found "primary" 2 times, expected one route of that name: only the first gets the canary's weight and lanes; name the others otherwise, and list in spec.strategy.canary.trafficRouting.plugins["serin/istio"].virtualService.routes those that belong to the canary too"#
             )
         )]
+    );
+}
+
+/// Weight first, then the header step, which is all that needs more than a VirtualService.
+fn header_later() -> serde_json::Value {
+    json!({"spec": {"strategy": {"canary": {
+        "steps": [{"setWeight": 20}, {"pause": {}}, rollout(0).canary().unwrap().steps[0]],
+    }}}})
+}
+
+#[tokio::test]
+async fn objects_that_a_later_step_needs_are_missed_by_the_first_call() {
+    for (change, expected) in [
+        (None, "WasmPlugin istio-system/serin: not found"),
+        (
+            Some(json!({"spec": {"hosts": null}})),
+            "VirtualService shop/reviews: spec.hosts: found nothing, expected hosts, or another VirtualService",
+        ),
+        (
+            Some(
+                json!({"spec": {"http": null, "tls": [{"match": [{"sniHosts": ["reviews"]}], "route": [
+                    {"destination": {"host": "reviews", "subset": "stable"}, "weight": 100},
+                    {"destination": {"host": "reviews", "subset": "canary"}, "weight": 0},
+                ]}]}}),
+            ),
+            "VirtualService shop/reviews: spec.http: found nothing, expected at least one HTTP route",
+        ),
+    ] {
+        let world = World::new().await;
+        match &change {
+            Some(change) => world.patch("virtualservices", change),
+            None => drop(world.server.store().delete(&at("wasmplugins")).unwrap()),
+        }
+        let first = world.put_rollout(0, 0, &header_later());
+        let router = world.router();
+        let error = router.set_weight(weight_of(&first, 0)).await.unwrap_err();
+        assert!(message(&error).starts_with(expected), "{}", message(&error));
+        assert_eq!(world.writes(), [""; 0]);
+        // A weighted canary asks for nothing of it; an abort gets through.
+        let steps = json!({"spec": {"strategy": {"canary": {"steps": [{"setWeight": 20}]}}}});
+        let weighted = world.put_rollout(0, 0, &steps);
+        router.set_weight(weight_of(&weighted, 20)).await.unwrap();
+        let aborted = json!({"spec": header_later()["spec"], "status": {"abort": true}});
+        let aborted = world.put_rollout(0, 20, &aborted);
+        let removal = RemoveManagedRoutesArgs {
+            rollout: aborted.clone(),
+        };
+        router.remove_managed_routes(removal).await.unwrap();
+        router.set_weight(weight_of(&aborted, 0)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_policy_that_a_later_step_could_not_write_is_refused_at_the_first_call() {
+    let world = World::new().await;
+    world.server.faults().add(
+        Fault::new(Action::Forbid)
+            .verb(Verb::Patch)
+            .resource("wasmplugins"),
+    );
+    let first = world.put_rollout(0, 0, &header_later());
+    let router = world.router();
+    let error = router.set_weight(weight_of(&first, 0)).await.unwrap_err();
+    let expected =
+        "no permission to patch wasmplugins.extensions.istio.io in namespace istio-system";
+    assert!(message(&error).starts_with(expected), "{}", message(&error));
+    assert_eq!(world.writes(), ["wasmplugins 403"]);
+    world.server.faults().clear();
+    // Once is enough for a canary.
+    for weight in [0, 0, 20] {
+        router.set_weight(weight_of(&first, weight)).await.unwrap();
+    }
+    assert_eq!(
+        world.writes(),
+        ["wasmplugins 403", "wasmplugins 200", "virtualservices 200"]
     );
 }
