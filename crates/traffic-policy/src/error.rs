@@ -195,6 +195,16 @@ pub enum Fault {
         /// The engine's word on it.
         reason: regex_lite::Error,
     },
+    /// Something that RE2, Envoy's engine, knows and the filter's does not.
+    #[error(
+        "{pattern:?} has {construct}, which Envoy knows and the filter does not: patterns are over bytes here, so list what it stands for, as in [A-Za-z] or (é|è)"
+    )]
+    Lacking {
+        /// As written.
+        pattern: String,
+        /// The first such thing.
+        construct: &'static str,
+    },
     /// Something that RE2, Envoy's engine, refuses or takes for something else.
     #[error("{pattern:?} has {construct}, which means something else to Envoy or nothing")]
     Dialect {

@@ -49,7 +49,7 @@ pub use lane::{
     Carried, LANE_HEADER_PREFIX, LANE_ROUTE_PREFIX, LANES_HEADER, Lane, lane_header,
     lane_route_prefix, lane_value,
 };
-pub use matcher::{MAX_ENTRIES, MAX_PATTERN_BYTES, MAX_POSITIONS};
+pub use matcher::{MAX_ENTRIES, MAX_PATTERN_BYTES, MAX_POSITIONS, text_matches};
 pub use pace::{Pace, slice};
 pub use place::ChosenRoute;
 pub use policy::{CompiledPolicy, Decision, MAX_RULES, compile, compile_in_slices};

@@ -17,6 +17,7 @@ use crate::pace::Pace;
 use crate::request::{COOKIE, Headers, Request};
 
 pub use pattern::MAX_PATTERN_BYTES;
+pub use text::text_matches;
 
 use condition::{Condition, Part, Walks};
 use index::Index;

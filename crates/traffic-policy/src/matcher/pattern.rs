@@ -3,7 +3,7 @@
 //!
 //! The engine is `regex-lite`: linear in pattern times value, and the smallest in a module. Its
 //! classes `\d`, `\w`, `\s` are ASCII as RE2's are. What it has and RE2 reads otherwise is refused
-//! here; what only RE2 has (`\pL`, `\Q…\E`, `\C`) it refuses itself.
+//! here, and so is what only RE2 has (`\pL`, `\Q…\E`, `\C`, `\101`).
 //!
 //! Envoy's RE2 takes bytes for characters, in the pattern as in the value (Latin-1). The engine takes
 //! UTF-8, so both are written in it, byte by byte; for ASCII, which is nearly everything, that is no work.
@@ -77,7 +77,13 @@ impl Pattern {
             pattern: pattern.to_owned(),
             construct,
         };
-        let scanned = scan(pattern).map_err(dialect)?;
+        let scanned = scan(pattern).map_err(|objection| match objection {
+            Objection::Foreign(construct) => dialect(construct),
+            Objection::Lacking(construct) => Fault::Lacking {
+                pattern: pattern.to_owned(),
+                construct,
+            },
+        })?;
         let Size {
             positions,
             repeated,
@@ -117,9 +123,18 @@ impl Pattern {
         )
     }
 
+    /// True if a value of that length is not too long.
+    pub(super) fn may_search(&self, length: usize) -> bool {
+        self.steps(length) <= MAX_SEARCH
+    }
+
+    /// An empty value isn't for nothing either: its end is looked at.
+    fn steps(&self, length: usize) -> usize {
+        self.positions.saturating_mul(length.max(1))
+    }
+
     pub(super) fn matches(&self, value: &[u8], searches: &Searches) -> bool {
-        // An empty value isn't for nothing either: its end is looked at.
-        let steps = self.positions.saturating_mul(value.len().max(1));
+        let steps = self.steps(value.len());
         steps <= MAX_SEARCH
             && searches.take(steps)
             && searches.with_text(value, |text| self.whole.is_match(text))
@@ -142,8 +157,16 @@ struct Scanned {
     alone: bool,
 }
 
-/// Or the first thing that the engine knows and RE2 does not, or reads otherwise.
-fn scan(pattern: &str) -> Result<Scanned, &'static str> {
+/// Why a pattern is not taken.
+enum Objection {
+    /// The engine knows it and RE2 does not, or reads it otherwise.
+    Foreign(&'static str),
+    /// RE2 knows it and the engine does not.
+    Lacking(&'static str),
+}
+
+/// Or the first thing that one of RE2 and the engine knows and the other does not.
+fn scan(pattern: &str) -> Result<Scanned, Objection> {
     let mut scanned = Scanned::default();
     let (mut depth, mut classes, mut groups) = (0usize, false, false);
     let mut tokens = Tokens::new(pattern);
@@ -154,12 +177,17 @@ fn scan(pattern: &str) -> Result<Scanned, &'static str> {
             break;
         };
         if let Some(construct) = tokens.foreign {
-            return Err(construct);
+            return Err(Objection::Foreign(construct));
+        }
+        if let Some(construct) = tokens.lacking {
+            return Err(Objection::Lacking(construct));
         }
         let mut text = rest.strip_suffix(tokens.rest()).unwrap_or_default();
         match token {
             Token::Repeat(_) if matches!(before, Some(Token::Repeat(_))) => {
-                return Err("a repetition of a repetition, without a group");
+                return Err(Objection::Foreign(
+                    "a repetition of a repetition, without a group",
+                ));
             }
             Token::Class(_) => classes = true,
             Token::Open(group) => {

@@ -47,6 +47,18 @@ impl TextFault {
     }
 }
 
+/// True if `value` satisfies `text`, as in a header; `None` if `text` doesn't compile, or is a pattern on whose value the
+/// search would take too long.
+pub fn text_matches(text: &StringMatch, value: &str) -> Option<bool> {
+    let compiled = TextMatch::compile(text, Star::Present).ok()?;
+    if let TextMatch::Regex(pattern) = &compiled
+        && !pattern.may_search(value.len())
+    {
+        return None;
+    }
+    Some(compiled.matches(value.as_bytes(), &Searches::default()))
+}
+
 impl TextMatch {
     pub(super) fn compile(text: &StringMatch, star: Star) -> Result<Self, TextFault> {
         match text {

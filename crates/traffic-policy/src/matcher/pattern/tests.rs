@@ -114,6 +114,32 @@ fn what_re2_reads_otherwise_or_not_at_all_is_refused() {
 }
 
 #[test]
+fn what_only_re2_knows_is_refused_as_that() {
+    for (pattern, construct) in [
+        (r"\p{L}+", r"the Unicode class \p or \P"),
+        (r"\pL", r"the Unicode class \p or \P"),
+        (r"\P{Greek}", r"the Unicode class \p or \P"),
+        (r"[\p{Lu}a-z]{2,3}", r"the Unicode class \p or \P"),
+        (r"a\Q.*{2}\E+", r"the quotation \Q…\E"),
+        (r"\Q{", r"the quotation \Q…\E"),
+        (r"a\Cb", r"the byte \C"),
+        (r"\101", "an octal escape, or a reference to a group"),
+    ] {
+        let fault = Pattern::compile(pattern).unwrap_err();
+        assert_eq!(
+            fault.to_string(),
+            format!(
+                "{pattern:?} has {construct}, which Envoy knows and the filter does not: patterns are over bytes here, so list what it stands for, as in [A-Za-z] or (é|è)"
+            )
+        );
+    }
+    // What is wrong to both is said first.
+    assert!(refused(r"a{b}\pL"));
+    let listed = Pattern::compile("(é|è)+").unwrap();
+    assert!(listed.matches("éè".as_bytes(), &Searches::default()));
+}
+
+#[test]
 fn what_re2_reads_alike_is_taken() {
     for pattern in [
         "a{2}",

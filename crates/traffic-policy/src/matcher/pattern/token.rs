@@ -49,6 +49,8 @@ pub(super) struct Tokens<'p> {
     rest: Chars<'p>,
     /// The first thing so far that the engine knows and RE2 does not, or reads otherwise.
     pub(super) foreign: Option<&'static str>,
+    /// The first thing so far that RE2 knows and the engine does not.
+    pub(super) lacking: Option<&'static str>,
     any_case: bool,
 }
 
@@ -57,6 +59,7 @@ impl<'p> Tokens<'p> {
         Self {
             rest: pattern.chars(),
             foreign: None,
+            lacking: None,
             any_case: false,
         }
     }
@@ -68,6 +71,10 @@ impl<'p> Tokens<'p> {
 
     fn refuse(&mut self, construct: &'static str) {
         self.foreign.get_or_insert(construct);
+    }
+
+    fn lack(&mut self, construct: &'static str) {
+        self.lacking.get_or_insert(construct);
     }
 
     /// True if `start` came next; it is behind then.
@@ -108,6 +115,23 @@ impl<'p> Tokens<'p> {
             'x' => {
                 self.rest.nth(1);
             }
+            'p' | 'P' => {
+                if self.skip('{') {
+                    self.until(b"}");
+                } else {
+                    self.rest.next();
+                }
+                self.lack(r"the Unicode class \p or \P");
+            }
+            'Q' => {
+                // Up to its end nothing stands for anything else.
+                let quoted = self.rest();
+                let behind = quoted.split_once(r"\E").map_or("", |(_, behind)| behind);
+                self.rest = behind.chars();
+                self.lack(r"the quotation \Q…\E");
+            }
+            'C' => self.lack(r"the byte \C"),
+            '0'..='7' => self.lack("an octal escape, or a reference to a group"),
             'd' | 'D' | 'w' | 'W' | 's' | 'S' => return Token::Special(char),
             char if char.is_ascii_punctuation() => return Token::Literal(char),
             _ => {}
