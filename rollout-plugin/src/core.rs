@@ -15,6 +15,7 @@ pub(crate) mod lane_route;
 pub(crate) mod managed_routes;
 pub mod plan;
 pub mod policy;
+pub(crate) mod reach;
 pub mod routing;
 pub mod rules;
 pub mod virtual_service;

@@ -52,8 +52,8 @@ pub(crate) struct State {
     pub(crate) unremoved: Vec<String>,
     /// The steps and the configuration that have last been found good.
     pub(crate) checked: Option<Checked>,
-    /// The canary's pod hash, and the policy of all its steps that has last been found good.
-    pub(crate) foreseen: Option<(String, Value)>,
+    /// What the steps to come have last been found to be good with.
+    pub(crate) foreseen: Option<Foreseen>,
     /// True once a watch has shown it.
     pub(crate) watched: bool,
     /// Once it has been deleted or has left the plugin: the resourceVersion at which.
@@ -78,6 +78,17 @@ pub(crate) struct State {
     pub(crate) called: Option<Instant>,
     /// Since when a repair has waited for calls to pause.
     pub(crate) waiting: Option<Instant>,
+}
+
+/// What the steps to come depend on.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Foreseen {
+    /// The canary's pod hash.
+    pub(crate) hash: String,
+    /// The policy of all its steps.
+    pub(crate) policy: Value,
+    /// The VirtualServices' resourceVersions.
+    pub(crate) versions: Vec<String>,
 }
 
 /// What a call says of hashes and weights.

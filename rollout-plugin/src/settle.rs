@@ -13,10 +13,11 @@ use crate::core::capacity::{reaches_canary, stable_waits_for};
 use crate::core::error::CoreError;
 use crate::core::plan::{Call, Observed, Write, writes};
 use crate::core::policy::check_edge;
+use crate::core::reach::reach;
 use crate::core::routing::{RolloutKey, Routing};
 use crate::core::rules::has_canary;
 use crate::core::warnings::{Warning, warnings};
-use crate::entry::Entry;
+use crate::entry::{Entry, Foreseen};
 use crate::object::Kind;
 use crate::observe::observe;
 use crate::router::CallError;
@@ -64,7 +65,7 @@ pub(crate) async fn settle(
         }
         let pending = pending?;
         if leads_on {
-            check_to_come(cluster, entry, rollout, routing, &observed).await?;
+            check_to_come(cluster, entry, rollout, routing, &observed, &pending).await?;
         }
         let Some(first) = pending.first() else {
             return Ok(());
@@ -99,30 +100,51 @@ fn warn_once(cluster: &Arc<Cluster>, entry: &Entry, rollout: &Rollout, warning: 
     });
 }
 
-/// Checks what the header and mirror steps to come need of the objects, and that the API server takes their policy: once
-/// for each canary, and again where the policy will be another.
+/// Checks what the header and mirror steps to come need of the objects, whether their requests get to the canary, and that
+/// the API server takes their policy: the last once for each canary, and again where the policy will be another.
 async fn check_to_come(
-    cluster: &Cluster,
+    cluster: &Arc<Cluster>,
     entry: &Entry,
     rollout: &Rollout,
     routing: &Routing,
     observed: &Observed,
+    pending: &[Write],
 ) -> Result<(), CallError> {
     let Some(to_come) = policy_to_come(rollout, routing, observed)? else {
         return Ok(());
     };
-    let is_known = |(hash, policy): &(String, Value)| {
-        *hash == rollout.status.current_pod_hash && *policy == to_come.written
+    let objects = observed.virtual_services.iter().flatten();
+    let foreseen = Foreseen {
+        hash: rollout.status.current_pod_hash.clone(),
+        versions: objects
+            .map(|object| object.resource_version.clone())
+            .collect(),
+        policy: to_come.written.clone(),
     };
-    if entry.state().foreseen.as_ref().is_some_and(is_known) {
-        return Ok(());
+    let is_taken = match &entry.state().foreseen {
+        Some(known) if *known == foreseen => return Ok(()),
+        Some(known) => known.hash == foreseen.hash && known.policy == foreseen.policy,
+        None => false,
+    };
+    let reach = reach(rollout, routing, observed);
+    for warning in reach.warnings {
+        warn_once(cluster, entry, rollout, warning);
     }
-    to_come.check(routing)?;
-    if let Some(write) = &to_come.write {
-        cluster.rehearse(write).await?;
+    if let Some(error) = reach.blocked {
+        return Err(error.into());
     }
-    let hash = rollout.status.current_pod_hash.clone();
-    entry.state().foreseen = Some((hash, to_come.written));
+    if !is_taken {
+        to_come.check(routing)?;
+        // What is to be written now is rehearsed, or refused, anyway.
+        if let Some(write) = to_come
+            .write
+            .as_ref()
+            .filter(|write| !pending.contains(write))
+        {
+            cluster.rehearse(write).await?;
+        }
+    }
+    entry.state().foreseen = Some(foreseen);
     Ok(())
 }
 

@@ -21,6 +21,8 @@ async fn a_canary_from_its_first_step_to_promotion() {
     assert_eq!(
         world.writes(),
         [
+            // The policy of all steps, then this one's, as dry runs.
+            "wasmplugins 200",
             "wasmplugins 200",
             "destinationrules 200",
             "virtualservices 200",

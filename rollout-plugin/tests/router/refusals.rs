@@ -297,6 +297,75 @@ async fn a_policy_that_a_later_step_could_not_write_is_refused_at_the_first_call
     }
     assert_eq!(
         world.writes(),
-        ["wasmplugins 403", "wasmplugins 200", "virtualservices 200"]
+        [
+            "wasmplugins 403",
+            "wasmplugins 200",
+            "destinationrules 200",
+            "virtualservices 200"
+        ]
     );
+}
+
+/// With the route list of the world's VirtualService, its managed route last.
+fn with_managed_match(world: &World, entries: &serde_json::Value) {
+    let mut spec = world.spec("virtualservices");
+    let managed = spec["http"].as_array_mut().unwrap().iter_mut();
+    for route in managed.filter(|route| route["name"] == "primary") {
+        route["match"] = entries.clone();
+    }
+    world.put_spec("virtualservices", &spec);
+}
+
+#[tokio::test]
+async fn a_step_whose_requests_the_managed_route_never_takes_is_refused_at_the_first_call() {
+    let world = World::new().await;
+    with_managed_match(&world, &json!([{"withoutHeaders": {"x-beta": {}}}]));
+    let first = world.put_rollout(0, 0, &header_later());
+    let router = world.router();
+    let error = router.set_weight(weight_of(&first, 0)).await.unwrap_err();
+    let expected = r#"VirtualService shop/reviews: spec.http[1].match[0].withoutHeaders["x-beta"]: found {}, expected what a request of rule "beta" of rollout shop/reviews (spec.strategy.canary.steps[2].setHeaderRoute.match[0]) can satisfy, which asks for header "x-beta" "#;
+    assert!(message(&error).starts_with(expected), "{}", message(&error));
+    assert_eq!(world.writes(), [""; 0]);
+    let aborted = json!({"spec": header_later()["spec"], "status": {"abort": true}});
+    let aborted = world.put_rollout(0, 20, &aborted);
+    router.set_weight(weight_of(&aborted, 0)).await.unwrap();
+    with_managed_match(&world, &json!([]));
+    world
+        .router()
+        .set_weight(weight_of(&first, 0))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_route_above_that_looks_at_a_steps_header_is_warned_of_once() {
+    let world = World::new().await;
+    let mut spec = world.spec("virtualservices");
+    let above = json!({"name": "pinned", "match": [{"headers": {"x-beta": {"prefix": "1"}}, "uri": {"prefix": "/v2"}}],
+        "route": [{"destination": {"host": "other"}}]});
+    spec["http"].as_array_mut().unwrap().insert(0, above);
+    world.put_spec("virtualservices", &spec);
+    let first = world.put_rollout(0, 0, &header_later());
+    let router = world.router();
+    for weight in [0, 0, 20] {
+        router.set_weight(weight_of(&first, weight)).await.unwrap();
+    }
+    let requests = world.settled().await;
+    let events = requests
+        .iter()
+        .filter(|request| request.resource == "events");
+    let events: Vec<_> = events
+        .map(|request| {
+            (
+                &request.body["reason"],
+                request.body["message"].as_str().unwrap_or_default(),
+            )
+        })
+        .collect();
+    let [(reason, message)] = events[..] else {
+        panic!("{events:?}");
+    };
+    assert_eq!(reason, "RuleShadowed");
+    let start = r#"VirtualService shop/reviews: spec.http[0].match[0].headers["x-beta"]: found {prefix: "1"} in route "pinned", above route "primary", expected no route above"#;
+    assert!(message.starts_with(start), "{message}");
 }
