@@ -22,7 +22,7 @@ func (g *generator) steps(managed bool) {
 		case managed && g.chance(30):
 			route := &v1alpha1.SetMirrorRoute{Name: "shadow"}
 			if !g.chance(25) {
-				route.Match = []v1alpha1.RouteMatch{{Path: &v1alpha1.StringMatch{Prefix: "/api"}, Method: &v1alpha1.StringMatch{Exact: "GET"}}}
+				route.Match = []v1alpha1.RouteMatch{{Path: &v1alpha1.StringMatch{Prefix: "/"}, Method: &v1alpha1.StringMatch{Exact: "GET"}}}
 			}
 			if g.chance(50) {
 				percent := int32(1 + g.IntN(100))

@@ -39,7 +39,7 @@ func (g *generator) odd(spec object, reference *v1alpha1.IstioVirtualService, ma
 		return
 	}
 	routes := list(spec["http"])
-	for _, route := range routes {
+	for i, route := range routes {
 		if g.chance(3) && route["route"] != nil {
 			delete(route, "fault")
 			delete(route, "rewrite")
@@ -51,7 +51,8 @@ func (g *generator) odd(spec object, reference *v1alpha1.IstioVirtualService, ma
 		if g.chance(4) {
 			route[pick(g, "headers", "retries", "corsPolicy")] = object{}
 		}
-		if g.chance(3) {
+		// Above a managed route it would take the requests of every header and mirror step.
+		if g.chance(3) && (!managed || i == len(routes)-1) {
 			route["match"] = pick(g, []any{}, []any{object{}})
 		}
 	}
