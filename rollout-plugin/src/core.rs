@@ -10,6 +10,7 @@ pub(crate) mod diff;
 pub(crate) mod edge;
 pub mod error;
 pub(crate) mod flow;
+pub mod history;
 pub(crate) mod host;
 pub(crate) mod lane_route;
 pub(crate) mod managed_routes;

@@ -12,6 +12,7 @@ use crate::backoff::{Failures, Reported, Row};
 use crate::cluster::reduced;
 use crate::core::ahead::{self, Checked};
 use crate::core::error::CoreError;
+use crate::core::history::StepHistory;
 use crate::core::plan::{Observed, Write};
 use crate::core::policy::observed_policy;
 use crate::core::routing::{Routing, configuration};
@@ -60,6 +61,8 @@ pub(crate) struct State {
     pub(crate) gone: Option<String>,
     /// It has become blue-green, and that is known of it: the weights that its canary has left are looked after.
     pub(crate) blue_green: bool,
+    /// Which of its steps have run.
+    pub(crate) history: Arc<StepHistory>,
     /// What is to be removed.
     pub(crate) leftovers: Vec<Leftover>,
     /// What the last decision has looked at.
@@ -96,6 +99,8 @@ pub(crate) struct Foreseen {
 pub(crate) enum Said {
     Hashes(Hashes),
     Weights(Shares),
+    /// Nothing: a header or mirror step.
+    Step,
     Neither,
 }
 
@@ -136,12 +141,17 @@ impl Entry {
         let is_over = !has_canary(&rollout) && !rollout.status.promote_full;
         let mut state = self.state();
         state.called = Some(Instant::now());
+        let step = matches!(said, Said::Step).then_some(succeeded);
+        let steps = state.steps_of_call(&rollout, step);
         let is_news = state.saw(rollout);
+        if state.is_or_was(&uid) {
+            state.history = steps;
+        }
         // What a call says of a Rollout that has been made again since says nothing of the new one.
         if state.is_or_was(&uid) {
             let memory = &mut state.memory;
             match said {
-                Said::Neither => {}
+                Said::Step | Said::Neither => {}
                 _ if !succeeded => memory.failed = true,
                 Said::Hashes(hashes) => memory.stand.hashes = Some(hashes),
                 Said::Weights(shares) => {
@@ -175,6 +185,24 @@ impl State {
         self.since.map(|since| since.elapsed()).unwrap_or_default()
     }
 
+    /// The history with what a call for `rollout` adds. One that the controller's own watch has made late adds no index,
+    /// since it would look like a retry. `step`: how the call of a header or mirror step has ended.
+    pub(crate) fn steps_of_call(&self, rollout: &Rollout, step: Option<bool>) -> Arc<StepHistory> {
+        let mut history = Arc::clone(&self.history);
+        let known = self.rollout.as_ref();
+        let is_late = known.is_some_and(|known| {
+            let (known, new) = (&known.metadata, &rollout.metadata);
+            is_newer(&known.resource_version, &new.resource_version)
+        });
+        if !is_late {
+            Arc::make_mut(&mut history).see(rollout);
+        }
+        if let Some(succeeded) = step {
+            Arc::make_mut(&mut history).bring(rollout, succeeded);
+        }
+        history
+    }
+
     /// Takes in a version of the Rollout. True if it is another than was known, and not an older one.
     pub(crate) fn saw(&mut self, rollout: Rollout) -> bool {
         let new = &rollout.metadata.resource_version;
@@ -192,6 +220,7 @@ impl State {
         if !self.is_or_was(&rollout.metadata.uid) {
             // Made again under the same name.
             self.memory = Memory::default();
+            self.history = Arc::default();
             self.earlier.clear();
             self.rows.clear();
             self.unverified = Reported::default();
@@ -199,6 +228,7 @@ impl State {
         }
         self.gone = None;
         self.blue_green = false;
+        Arc::make_mut(&mut self.history).see(&rollout);
         // Where the configuration can't be used, the last one that could stays in force.
         if let Ok(routing) = Routing::of(&rollout) {
             self.moved(Some(&routing));

@@ -197,8 +197,12 @@ impl Keeper {
                 (Arc::clone(rollout), routing.clone(), memory, state.age())
             };
             let keep = Call::Keep(Standing::default());
-            let (observed, reads) = observe(&self.cluster.cache, &routing, keep).await?;
-            entry.state().reads = reads;
+            let (mut observed, reads) = observe(&self.cluster.cache, &routing, keep).await?;
+            {
+                let mut state = entry.state();
+                state.reads = reads;
+                observed.history = Arc::clone(&state.history);
+            }
             let known = Known {
                 rollout: &rollout,
                 memory: &memory,

@@ -180,7 +180,10 @@ impl IstioRouter {
         let cache = &self.cluster().await?.cache;
         let routing = Routing::of(&args.rollout)?;
         let weights = weights(args);
-        let (observed, _) = observe(cache, &routing, Call::SetWeight(weights)).await?;
+        let (mut observed, _) = observe(cache, &routing, Call::SetWeight(weights)).await?;
+        if let Some(entry) = self.entries.find(&routing.rollout) {
+            observed.history = entry.state().steps_of_call(&args.rollout, None);
+        }
         Ok(weight_is_live(&args.rollout, &routing, &observed, weights)?)
     }
 
@@ -249,12 +252,12 @@ impl TrafficRouter for IstioRouter {
 
     async fn set_header_route(&self, args: SetHeaderArgs) -> Result<(), CallError> {
         let call = Call::SetRoute(RouteStep::Header(&args.set_header_route));
-        self.settle(args.rollout, call, Said::Neither).await
+        self.settle(args.rollout, call, Said::Step).await
     }
 
     async fn set_mirror_route(&self, args: SetMirrorArgs) -> Result<(), CallError> {
         let call = Call::SetRoute(RouteStep::Mirror(&args.set_mirror_route));
-        self.settle(args.rollout, call, Said::Neither).await
+        self.settle(args.rollout, call, Said::Step).await
     }
 
     /// Never an error: the controller (argo-rollouts v1.10.1 `rollout.reconcileTrafficRouting`) shows one as an event, goes

@@ -48,7 +48,8 @@ pub(crate) async fn settle(
     let (mut relisted, mut rehearsed) = (false, false);
     let mut setbacks = Setbacks::default();
     for _ in 0..MAX_TRIES {
-        let (observed, _) = observe(&cluster.cache, routing, call).await?;
+        let (mut observed, _) = observe(&cluster.cache, routing, call).await?;
+        observed.history = entry.state().steps_of_call(rollout, None);
         if leads_on {
             check_edge(routing, &observed)?;
             for warning in warnings(routing, &observed) {

@@ -78,7 +78,9 @@ async fn by_one(
     let mut relisted = false;
     let mut setbacks = Setbacks::default();
     for _ in 0..MAX_TRIES {
-        let (observed, _, unread) = observe_readable(&cluster.cache, routing, call, false).await;
+        let (mut observed, _, unread) =
+            observe_readable(&cluster.cache, routing, call, false).await;
+        observed.history = entry.state().steps_of_call(rollout, None);
         if !relisted && stable_waits_for(rollout, routing, &observed).is_some() {
             // The controller's own watch may have seen the pods a moment before this one.
             relisted = true;

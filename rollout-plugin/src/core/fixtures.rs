@@ -111,6 +111,7 @@ pub(crate) fn observed(http: Value) -> Observed {
         ],
         services: Vec::new(),
         roots: Vec::new(),
+        history: Arc::default(),
     }
 }
 

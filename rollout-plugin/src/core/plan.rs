@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::core::capacity::{self, Capacity};
 use crate::core::destination_rule::{self, Hashes};
 use crate::core::error::CoreError;
+use crate::core::history::StepHistory;
 use crate::core::policy;
 use crate::core::routing::{CONFIG_FIELD, DestinationRuleRef, Routing, VirtualServiceRef};
 use crate::core::rules::RouteStep;
@@ -92,6 +93,8 @@ pub struct Observed {
     /// VirtualServices of all namespaces, which may delegate to one of the above. Empty where none of those needs a
     /// root.
     pub roots: Vec<Arc<Object>>,
+    /// Which steps of the canary have run.
+    pub history: Arc<StepHistory>,
 }
 
 /// The versions that have pods.

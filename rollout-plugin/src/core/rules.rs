@@ -13,6 +13,7 @@ use traffic_policy::Lane;
 use traffic_policy::config::{Match, Rule, StringMatch};
 
 use crate::core::error::{CoreError, Fault};
+use crate::core::history::{StepHistory, index_of};
 use crate::core::routing::Routing;
 
 /// One header or mirror step.
@@ -24,7 +25,32 @@ pub enum RouteStep<'a> {
     Mirror(&'a SetMirrorRoute),
 }
 
-impl RouteStep<'_> {
+/// How it is known which steps have run.
+#[derive(Clone, Copy, Debug)]
+pub struct Ran<'a> {
+    /// What calls have brought.
+    pub history: &'a StepHistory,
+    /// The names of the rules that the policy has.
+    pub policy: &'a BTreeSet<&'a str>,
+}
+
+impl<'a> RouteStep<'a> {
+    /// True if the step sets a rule; without a match it removes one.
+    pub(crate) fn sets(self) -> bool {
+        match self {
+            Self::Header(step) => !step.matches.is_empty(),
+            Self::Mirror(step) => !step.matches.is_empty(),
+        }
+    }
+
+    /// The managed route's name.
+    pub(crate) fn name(self) -> &'a str {
+        match self {
+            Self::Header(step) => &step.name,
+            Self::Mirror(step) => &step.name,
+        }
+    }
+
     /// Its field below `at`.
     pub(crate) fn field(self, at: &str) -> String {
         match self {
@@ -34,8 +60,10 @@ impl RouteStep<'_> {
     }
 }
 
-/// The rules of all steps up to the current one, in the order of `managedRoutes`, with `current` on top where a call
-/// brings it. Empty while there is no canary to send anything to: not reached, aborted, or promoted.
+/// The rules of the steps that have run, in the order of `managedRoutes`, with `current` on top where a call brings it.
+/// Empty while there is no canary to route to: not reached, aborted, or promoted.
+///
+/// Behind the last step the weights route everything to the canary, and a mirrored request would reach it twice.
 ///
 /// # Errors
 /// A step whose match can't be understood, or whose name is not in `managedRoutes`.
@@ -43,6 +71,7 @@ pub fn rules_in_force(
     rollout: &Rollout,
     routing: &Routing,
     reaches_canary: bool,
+    ran: Ran<'_>,
     current: Option<RouteStep<'_>>,
 ) -> Result<Vec<Rule>, CoreError> {
     if !has_canary(rollout) || !reaches_canary {
@@ -53,12 +82,15 @@ pub fn rules_in_force(
         fault,
     };
     let mut rules = BTreeMap::new();
-    let reached = rollout
-        .status
-        .current_step_index
-        .and_then(|index| usize::try_from(index).ok())
-        .map_or(0, |index| index + 1);
-    for (index, step) in route_steps(rollout).take_while(|(index, _)| *index < reached) {
+    let reached = index_of(rollout);
+    let is_behind = reached >= steps_of(rollout).len();
+    for (index, step) in route_steps(rollout).take_while(|(index, _)| *index <= reached) {
+        // A step without a match removes its rule.
+        let is_in_policy = ran.policy.contains(step.name()) == step.sets();
+        let is_needless = is_behind && matches!(step, RouteStep::Mirror(_));
+        if is_needless || !ran.history.has_run(rollout, index, is_in_policy) {
+            continue;
+        }
         let at = step.field(&format!("spec.strategy.canary.steps[{index}]"));
         apply(&mut rules, routing, &at, step).map_err(error)?;
     }

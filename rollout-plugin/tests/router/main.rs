@@ -20,6 +20,7 @@ mod outages;
 mod pods;
 mod races;
 mod refusals;
+mod steps;
 mod sticky;
 mod verify;
 mod way_back;

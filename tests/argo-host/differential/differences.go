@@ -224,9 +224,10 @@ var allDifferences = []difference{
 	},
 	{
 		id:    "routes-follow-steps",
-		title: "Which header and mirror routes stand follows from the steps",
+		title: "Which header and mirror routes exist follows from the steps that have run",
 		reason: "The built-in has what was set last, and loses it when canary pods restart. Serin sets nothing while the canary " +
-			"has no available pods or its subset waits for them, and the next SetWeight after they are up brings it back.",
+			"has no available pods or its subset waits for them, and the next SetWeight after they are up brings it back. " +
+			"Behind the last step Serin mirrors nothing, since every request reaches the canary.",
 		judge: judgeRules,
 	},
 	{

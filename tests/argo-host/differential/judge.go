@@ -186,14 +186,22 @@ func (a *attempt) rulesInForce() []string {
 			stand[mirror.Name] = len(mirror.Match) > 0
 		}
 	}
-	current := 0 // where the status says nothing
-	if at.Step != nil {
-		current = int(*at.Step)
-	}
-	for i, step := range a.sequence.Canary.Steps {
-		if i <= current {
-			apply(step.SetHeaderRoute, step.SetMirrorRoute)
+	steps := a.sequence.Canary.Steps
+	for i, step := range steps {
+		if i > at.index() {
+			break
 		}
+		header, mirror := step.SetHeaderRoute, step.SetMirrorRoute
+		ran := func(name string, sets bool) bool {
+			return a.sequence.history.hasRun(i, len(steps), a.had(name) == sets)
+		}
+		if header != nil && !ran(header.Name, len(header.Match) > 0) {
+			header = nil
+		}
+		if mirror != nil && (at.index() >= len(steps) || !ran(mirror.Name, len(mirror.Match) > 0)) {
+			mirror = nil
+		}
+		apply(header, mirror)
 	}
 	apply(a.call.Header, a.call.Mirror)
 	var names []string
@@ -203,6 +211,18 @@ func (a *attempt) rulesInForce() []string {
 		}
 	}
 	return names
+}
+
+// had says if a header or mirror route of that name was there before the call.
+func (a *attempt) had(name string) bool {
+	for _, spec := range a.before {
+		for _, route := range list(spec["http"]) {
+			if text(route["name"]) == name {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // sends says if the call has traffic sent to the canary.

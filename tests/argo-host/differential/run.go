@@ -93,6 +93,7 @@ func (r *runner) once(one job, lag, patience time.Duration) error {
 
 func (r *runner) run(s *sequence, rollout string) (fault error) {
 	r.weights, r.hashes, r.standing, r.announced, r.left = nil, nil, nil, "", nil
+	s.history = history{}
 	defer func() {
 		for _, one := range []*side{r.builtin, r.serin} {
 			if err := one.clear(); err != nil && fault == nil {
@@ -155,6 +156,7 @@ func (r *runner) tidy(rollout string, managed bool) {
 func (r *runner) step(s *sequence, rollout string, index int) error {
 	c := s.Calls[index]
 	r.calls++
+	s.history.see(c.State)
 	fail := func(before snapshot, what ...string) error { return &failure{s, index, before, what} }
 	if c.Remove != "" {
 		for _, one := range []*side{r.builtin, r.serin} {
@@ -233,6 +235,9 @@ func (r *runner) step(s *sequence, rollout string, index int) error {
 	}
 	expected := came.attempt
 	r.left = after
+	if c.Method == setHeaderRoute || c.Method == setMirrorRoute {
+		s.history.bring(expected.err)
+	}
 	switch {
 	case expected.err != nil:
 	case c.Method == setWeight:

@@ -25,6 +25,8 @@ type sequence struct {
 	// Lanes is empty, or who keeps the lane routes.
 	Lanes string `json:"lanes,omitempty"`
 	Calls []call `json:"calls"`
+	// history is what its calls so far have made of the steps.
+	history history
 }
 
 const (

@@ -15,7 +15,7 @@ use crate::core::error::CoreError;
 use crate::core::plan::{Aim, Observed, Versions, present};
 use crate::core::policy;
 use crate::core::routing::Routing;
-use crate::core::rules::{ends, is_between, rules_in_force};
+use crate::core::rules::{Ran, ends, is_between, rules_in_force};
 use crate::core::virtual_service::{self, SideWeights};
 
 /// What the policy has to be.
@@ -43,7 +43,12 @@ impl Stages {
         // Where the subset is to stay at another version, no rule may send anything to it.
         let rules = if routing.may_need_policy() && aim.canary.is_none_or(|hash| hash == current) {
             let reached = reaches_canary(rollout, routing, observed);
-            rules_in_force(rollout, routing, reached, aim.step)?
+            let policy = policy::observed_policy(observed.wasm_plugin.as_deref(), &routing.rollout);
+            let ran = Ran {
+                history: &observed.history,
+                policy: &policy::rule_names(policy),
+            };
+            rules_in_force(rollout, routing, reached, ran, aim.step)?
         } else {
             Vec::new()
         };

@@ -297,7 +297,7 @@ fn a_full_promotion() {
         last,
         &["c2"],
         &[Hash("c2", "s1"), Weight(100)],
-        "c2 100/s1 0 lane",
+        "c2 100/s1 0",
     )];
     run(
         "promote full",
