@@ -105,6 +105,9 @@ pub(crate) struct DemoFlags {
 /// What `cargo xtask test` takes.
 #[derive(clap::Args)]
 pub(crate) struct TestFlags {
+    /// The way back with 200,000 generated cases in place of 10,000; takes half an hour more.
+    #[arg(long)]
+    pub(crate) long: bool,
     /// Passed on to cargo test in place of --workspace.
     #[arg(last = true)]
     pub(crate) cargo: Vec<String>,

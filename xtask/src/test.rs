@@ -29,6 +29,10 @@ pub(crate) fn run(flags: &TestFlags) -> Result<(), Failure> {
         test.env("SERIN_FILTER_WASM", &module);
         test.env("SERIN_FILTER_COOKIES_WASM", &cookies);
         test.env("SERIN_PLUGIN", &plugin);
+        if flags.long {
+            // Read by `no_change_blocks_the_way_back` of rollout-plugin.
+            test.env("SERIN_WAY_BACK_CASES", "200000");
+        }
         if flags.cargo.is_empty() {
             test.arg("--workspace");
         } else {

@@ -432,6 +432,7 @@ fn takes_canary(route: &Value, routing: &Routing) -> bool {
     })
 }
 
+/// 10,000; `cargo xtask test --long` says another number.
 fn cases() -> u32 {
     let given = std::env::var("SERIN_WAY_BACK_CASES").ok();
     given.and_then(|given| given.parse().ok()).unwrap_or(10_000)
