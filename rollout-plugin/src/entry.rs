@@ -13,10 +13,10 @@ use crate::cluster::reduced;
 use crate::core::ahead::{self, Checked};
 use crate::core::error::CoreError;
 use crate::core::history::StepHistory;
-use crate::core::plan::{Observed, Write};
+use crate::core::plan::{Observed, Write, had_traffic};
 use crate::core::policy::observed_policy;
 use crate::core::routing::{Routing, configuration};
-use crate::core::rules::has_canary;
+use crate::core::rules::{has_canary, is_between};
 use crate::leftover::Leftover;
 use crate::object::ObjectId;
 use crate::observe::Reads;
@@ -232,7 +232,11 @@ impl State {
         // Where the configuration can't be used, the last one that could stays in force.
         if let Ok(routing) = Routing::of(&rollout) {
             self.moved(Some(&routing));
-            self.supersede(&routing);
+            // Without a canary nothing has weight there.
+            let known = self.rollout.as_deref();
+            if known.is_some_and(may_have_traffic) || may_have_traffic(&rollout) {
+                self.supersede(&routing);
+            }
             self.routing = Some(routing);
             self.written = configuration(&rollout).cloned();
         }
@@ -256,10 +260,10 @@ impl State {
         self.earlier.drain(..surplus);
     }
 
-    /// The last configuration that could be used, or what can be read of the Rollout's own.
+    /// The last configuration that could be used; where a canary has had traffic, also what can be read of the Rollout's own.
     pub(crate) fn last_usable(&self, rollout: &Rollout) -> Option<Routing> {
         let last = self.written.as_ref();
-        let own = configuration(rollout);
+        let own = configuration(rollout).filter(|_| had_traffic(rollout));
         last.into_iter()
             .chain(own)
             .find_map(|written| resolved(rollout, written))
@@ -335,6 +339,11 @@ impl State {
             .collect();
         self.leftovers.dedup();
     }
+}
+
+/// True if a canary has traffic, or may have got some that the status doesn't say yet.
+fn may_have_traffic(rollout: &Rollout) -> bool {
+    is_between(rollout) || had_traffic(rollout)
 }
 
 /// What `written` comes to for the Rollout as it is now. A part of it may no longer fit, such as a name of `routes` that is

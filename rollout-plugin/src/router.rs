@@ -16,11 +16,12 @@ use crate::cluster::{
 };
 use crate::config::PLUGIN_NAME;
 use crate::core::error::CoreError;
-use crate::core::plan::{Call, Weights, is_way_back, weight_is_live};
+use crate::core::plan::{Call, Versions, Weights, had_traffic, is_way_back, weight_is_live};
 use crate::core::routing::{RolloutKey, Routing};
 use crate::core::rules::RouteStep;
 use crate::entries::Entries;
 use crate::entry::Said;
+use crate::object::Kind;
 use crate::observe::observe;
 use crate::reconciler::{Reconciler, Timing};
 use crate::settle::{MAX_TRIES, settle};
@@ -147,11 +148,6 @@ impl IstioRouter {
     async fn settle(&self, rollout: Rollout, call: Call<'_>, said: Said) -> Result<(), CallError> {
         let cluster = self.cluster().await?;
         let routing = Routing::of(&rollout);
-        if !is_way_back(&rollout, call)
-            && let Err(error) = routing
-        {
-            return Err(error.into());
-        }
         let key = RolloutKey::of(&rollout);
         let mut entry = self.entries.of(&key);
         let mut turn = entry.turn().await;
@@ -161,18 +157,29 @@ impl IstioRouter {
             turn = entry.turn().await;
         }
         let result = match routing {
-            Ok(routing) if !is_way_back(&rollout, call) => {
-                settle(cluster, &entry, &rollout, &routing, call).await
+            routing if is_way_back(&rollout, call) => {
+                Box::pin(go_back(cluster, &entry, &rollout, routing, call)).await
             }
-            routing => Box::pin(go_back(cluster, &entry, &rollout, routing, call)).await,
+            Ok(routing) => settle(cluster, &entry, &rollout, &routing, call).await,
+            Err(error) => Err(error.into()),
         };
+        let forgives = result.is_err()
+            && matches!(call, Call::SetRoute(_))
+            && has_lost_pods(cluster, &rollout).await;
         let instance = instance_of(&rollout).to_owned();
         let news = entry.called(rollout, said, result.is_ok());
         drop(turn);
         if let Some(reconciler) = self.reconciler.get() {
-            reconciler.called(key, instance, news);
+            reconciler.called(key.clone(), instance, news);
         }
-        result
+        match result {
+            Err(error) if forgives => {
+                // The SetWeight behind it takes the last weight off the canary, and must be called.
+                warn!(rollout = %key, error = %Chain(&error), "header or mirror route not set");
+                Ok(())
+            }
+            result => result,
+        }
     }
 
     /// True if the live objects carry the weight.
@@ -212,6 +219,16 @@ impl IstioRouter {
             });
         }
     }
+}
+
+/// True if a canary with weight has no available pods any more.
+async fn has_lost_pods(cluster: &Cluster, rollout: &Rollout) -> bool {
+    if !had_traffic(rollout) {
+        return false;
+    }
+    let namespace = &rollout.metadata.namespace;
+    let sets = cluster.cache.list(Kind::ReplicaSet, namespace).await;
+    sets.is_ok_and(|sets| !Versions::of(&sets).has_pods(&rollout.status.current_pod_hash))
 }
 
 fn weights(args: &SetWeightAndVerifyWeightArgs) -> Weights<'_> {

@@ -13,10 +13,11 @@ use tracing::warn;
 use crate::cluster::Cluster;
 use crate::core::capacity::stable_waits_for;
 use crate::core::error::CoreError;
-use crate::core::plan::{Call, Plan, had_traffic, way_back};
+use crate::core::plan::{Call, Plan, Weights, had_traffic, way_back};
 use crate::core::routing::Routing;
+use crate::core::rules::is_between;
 use crate::entry::Entry;
-use crate::object::Kind;
+use crate::object::{Kind, ObjectId};
 use crate::observe::{Unread, observe_readable};
 use crate::router::CallError;
 use crate::settle::{MAX_TRIES, Setbacks};
@@ -44,13 +45,24 @@ pub(crate) async fn go_back(
             None => return Err(fault.into()),
         },
     };
-    if !matches!(call, Call::UpdateHash(_)) {
-        let earlier = entry.state().earlier_routings(rollout);
-        for routing in earlier {
-            // What the user has taken out of the configuration may be gone or changed.
-            let left = by_one(cluster, entry, rollout, &routing, call).await;
-            problems.extend(left.refused);
-        }
+    let earlier = entry.state().earlier_routings(rollout);
+    for mut routing in earlier {
+        let is_left = |id: &ObjectId| !last.virtual_services.iter().any(|one| one.id == *id);
+        routing.lanes = last.lanes;
+        let call = match call {
+            // What the configuration has left gets no weight any more, also where the canary keeps some for a while.
+            Call::SetWeight(weights) => {
+                if weights.canary > 0 {
+                    routing.virtual_services.retain(|one| is_left(&one.id));
+                }
+                Call::SetWeight(Weights::default())
+            }
+            Call::UpdateHash(_) if routing.destination_rule == last.destination_rule => continue,
+            other => other,
+        };
+        // What the user has taken out of the configuration may be gone or changed.
+        let left = by_one(cluster, entry, rollout, &routing, call).await;
+        problems.extend(left.refused);
     }
     let left = by_one(cluster, entry, rollout, &last, call).await;
     problems.extend(left.found.into_iter().chain(left.refused));
@@ -80,6 +92,13 @@ async fn by_one(
     for _ in 0..MAX_TRIES {
         let (mut observed, _, unread) =
             observe_readable(&cluster.cache, routing, call, false).await;
+        if holds_unread(rollout, routing, call, &unread) {
+            let unread = unread.iter().map(|unread| Chain(&unread.error).to_string());
+            return Left {
+                found: Vec::new(),
+                refused: unread.chain(errors).collect(),
+            };
+        }
         observed.history = entry.state().steps_of_call(rollout, None);
         if !relisted && stable_waits_for(rollout, routing, &observed).is_some() {
             // The controller's own watch may have seen the pods a moment before this one.
@@ -122,6 +141,16 @@ async fn by_one(
     }
 }
 
+/// True for the SetWeight of a promotion while the DestinationRule can't be read: the stable subset may still select the
+/// old version.
+fn holds_unread(rollout: &Rollout, routing: &Routing, call: Call<'_>, unread: &[Unread]) -> bool {
+    let Some(rule) = &routing.destination_rule else {
+        return false;
+    };
+    let is_its = |one: &Unread| one.kind == rule.id.kind && one.namespace == rule.id.namespace;
+    matches!(call, Call::SetWeight(_)) && !is_between(rollout) && unread.iter().any(is_its)
+}
+
 /// True for an object that counts as missing only because it could not be read.
 fn is_unread(problem: &CoreError, unread: &[Unread]) -> bool {
     let CoreError::Missing { object, .. } = problem else {
@@ -141,7 +170,7 @@ fn report(
 ) -> Result<(), CallError> {
     let mut state = entry.state();
     match call {
-        Call::RemoveManagedRoutes => {
+        Call::RemoveManagedRoutes | Call::SetRoute(_) => {
             // SetWeight removes policy and lane routes too, and finds what keeps them. It may not come for a while.
             if state.unremoved != problems {
                 for problem in &problems {
@@ -155,7 +184,7 @@ fn report(
             state.deferred = problems;
             Ok(())
         }
-        Call::SetWeight(_) | Call::SetRoute(_) | Call::Keep(_) => {
+        Call::SetWeight(_) | Call::Keep(_) => {
             let mut all = std::mem::take(&mut state.deferred);
             all.extend(problems);
             let mut seen = BTreeSet::new();

@@ -25,19 +25,30 @@ pub struct StepHistory {
     at: usize,
     /// The steps that have been the current one, or that a call has brought, but for those whose last call has failed.
     ran: BTreeSet<usize>,
-    /// The steps whose last call has failed.
+    /// The steps of which a call has succeeded.
+    brought: BTreeSet<usize>,
+    /// The steps of which calls have failed, and none has succeeded.
     failed: BTreeSet<usize>,
+    /// False where the policy may be another canary's.
+    trusts_policy: bool,
 }
 
 impl StepHistory {
     /// Takes in a version of the Rollout. Another canary, other steps, and an index that goes back (a retry) begin anew.
+    ///
+    /// Of other steps none has run. The controller sets the index to 0 then, in another write than the user's, so that the
+    /// new list may come with the old index first.
     pub fn see(&mut self, rollout: &Rollout) {
         let index = index_of(rollout);
+        let is_same = self.canary == rollout.status.current_pod_hash;
+        let is_edited = is_same && !self.is_of(rollout);
         if !self.is_of(rollout) || index < self.at {
             *self = Self {
                 canary: rollout.status.current_pod_hash.clone(),
                 steps: steps_of(rollout).to_vec(),
-                from: index,
+                from: if is_edited { 0 } else { index },
+                failed: BTreeSet::from_iter(is_edited.then_some(index)),
+                trusts_policy: self.canary.is_empty(),
                 ..Self::default()
             };
         }
@@ -53,13 +64,14 @@ impl StepHistory {
             return;
         }
         let index = index_of(rollout);
-        let (into, from) = if succeeded {
-            (&mut self.ran, &mut self.failed)
-        } else {
-            (&mut self.failed, &mut self.ran)
-        };
-        into.insert(index);
-        from.remove(&index);
+        if succeeded {
+            self.brought.insert(index);
+            self.ran.insert(index);
+            self.failed.remove(&index);
+        } else if !self.brought.contains(&index) {
+            self.failed.insert(index);
+            self.ran.remove(&index);
+        }
     }
 
     /// True if the step at `index`, which is not behind the current one, has run. `is_in_policy`: the policy is as the
@@ -73,7 +85,8 @@ impl StepHistory {
         if self.is_of(rollout) && index >= from {
             return self.ran.contains(&index);
         }
-        is_in_policy || from < steps_of(rollout).len()
+        let trusts_policy = self.trusts_policy || !self.is_of(rollout);
+        (trusts_policy && is_in_policy) || from < steps_of(rollout).len()
     }
 
     fn is_of(&self, rollout: &Rollout) -> bool {
@@ -142,9 +155,13 @@ mod tests {
         assert_eq!(ran(&history, &inside, 3), (vec![0, 1, 2], vec![0, 1, 2]));
         history.see(&behind);
         assert_eq!(ran(&history, &behind, 4), (vec![0, 1, 2], vec![0, 1, 2]));
-        // A rollback within the window, and an index that no list has.
+        // A rollback within the window, with what the canary before it has left in the policy.
         history.see(&at("c0", 4, 4));
-        assert_eq!(ran(&history, &at("c0", 4, 4), 2), (vec![], vec![0, 1]));
+        assert_eq!(ran(&history, &at("c0", 4, 4), 2), (vec![], vec![]));
+        // After a restart, and an index that no list has.
+        let mut history = StepHistory::default();
+        history.see(&behind);
+        assert_eq!(ran(&history, &behind, 2), (vec![], vec![0, 1]));
         history.see(&beyond);
         assert_eq!(ran(&history, &beyond, 2), (vec![], vec![0, 1]));
     }
@@ -154,6 +171,9 @@ mod tests {
         let mut history = StepHistory::default();
         history.see(&at("c2", 1, 4));
         history.bring(&at("c2", 1, 4), true);
+        // The list before the index.
+        history.see(&at("c2", 1, 3));
+        assert_eq!(ran(&history, &at("c2", 1, 3), 2), (vec![], vec![]));
         history.see(&at("c2", 0, 3));
         history.see(&at("c2", 2, 3));
         assert_eq!(ran(&history, &at("c2", 2, 3), 2), (vec![0], vec![0]));

@@ -54,7 +54,8 @@ fn aborted(world: &World, configuration: Option<&Value>) -> Rollout {
     serde_json::from_value(stored).unwrap()
 }
 
-/// The calls of an abort as the controller makes them: it stops at the first error.
+/// The calls of an abort as the controller makes them, with the header step that is current again: it stops at the first
+/// error.
 async fn abort(router: &IstioRouter, rollout: &Rollout) -> Result<(), String> {
     let text = |error| message(&error);
     let rollout = rollout.clone();
@@ -62,6 +63,11 @@ async fn abort(router: &IstioRouter, rollout: &Rollout) -> Result<(), String> {
         rollout: rollout.clone(),
     };
     router.remove_managed_routes(removal).await.map_err(text)?;
+    let mut step = header(0);
+    step.rollout = rollout.clone();
+    Box::pin(router.set_header_route(step))
+        .await
+        .map_err(text)?;
     let hashes = UpdateHashArgs { ..hashes(&rollout) };
     router.update_hash(hashes).await.map_err(text)?;
     router
@@ -277,4 +283,76 @@ async fn a_stable_subset_that_is_gone_is_there_before_traffic_is() {
         world.spec("destinationrules")["subsets"][1],
         json!({"name": "stable", "labels": {"rollouts-pod-template-hash": "s1"}})
     );
+}
+
+#[tokio::test]
+async fn a_header_step_that_fails_keeps_no_weight_at_a_canary_without_pods() {
+    let world = World::new().await;
+    put_edge(&world);
+    let router = world.router();
+    let mut rollout = Box::pin(to_twenty(&world, &router, &with_edge())).await;
+    world.server.store().delete(&edge()).unwrap();
+    world
+        .server
+        .store()
+        .patch(
+            &ObjectRef::new("replicasets", "shop", "reviews-c2"),
+            &json!({"status": {"availableReplicas": 0}}),
+        )
+        .unwrap();
+    world.settled().await;
+    rollout.status.current_step_index = Some(0);
+    let removal = RemoveManagedRoutesArgs {
+        rollout: rollout.clone(),
+    };
+    router.remove_managed_routes(removal).await.unwrap();
+    let mut step = header(0);
+    step.rollout = rollout.clone();
+    router.set_header_route(step).await.unwrap();
+    let error = router.set_weight(weight_of(&rollout, 0)).await.unwrap_err();
+    assert!(message(&error).starts_with("VirtualService shop/edge: not found"));
+    is_back(&world);
+}
+
+#[tokio::test]
+async fn an_idle_rollout_with_a_fault_writes_nothing() {
+    let world = World::new().await;
+    let before = world.specs();
+    let mut rollout = world.put_rollout(0, 0, &json!({"status": {"currentPodHash": "s1"}}));
+    let canary = rollout.spec.strategy.canary.as_mut().unwrap();
+    let plugins = &mut canary.traffic_routing.as_mut().unwrap().plugins;
+    plugins.insert(
+        "serin/istio".to_owned(),
+        json!({"virtualService": {"name": "reviews", "protocols": ["HTTP"]}}),
+    );
+    let router = world.router();
+    let removal = RemoveManagedRoutesArgs {
+        rollout: rollout.clone(),
+    };
+    router.remove_managed_routes(removal).await.unwrap_err();
+    router.set_weight(weight_of(&rollout, 0)).await.unwrap_err();
+    assert_eq!(world.specs(), before);
+}
+
+#[tokio::test]
+async fn a_virtual_service_that_an_idle_rollout_has_left_is_not_written_any_more() {
+    let world = World::new().await;
+    put_edge(&world);
+    let router = world.router();
+    let idle = json!({"status": {"currentPodHash": "s1"}});
+    let rollout = world.put_rollout(0, 0, &idle);
+    router.set_weight(weight_of(&rollout, 0)).await.unwrap();
+    let mut moved = with_edge();
+    moved["spec"]["strategy"]["canary"]["trafficRouting"]["plugins"]["serin/istio"]["virtualServices"] =
+        json!([{"name": "edge", "routes": ["primary"]}]);
+    moved["status"] = idle["status"].clone();
+    let rollout = world.put_rollout(0, 0, &moved);
+    // Somebody else's by now.
+    let mut spec = world.spec("virtualservices");
+    spec["http"][1]["route"][0]["weight"] = json!(50);
+    spec["http"][1]["route"][1]["weight"] = json!(50);
+    world.put_spec("virtualservices", &spec);
+    world.settled().await;
+    router.set_weight(weight_of(&rollout, 0)).await.unwrap();
+    assert_eq!(world.spec("virtualservices"), spec);
 }

@@ -56,14 +56,17 @@ impl Plan {
 /// configuration.
 ///
 /// RemoveManagedRoutes always is one. The other calls are while the Rollout has one version, or is aborted; SetWeight
-/// also where it takes the last weight from a canary that has lost its pods.
+/// also where it takes the last weight from a canary that has lost its pods. A header or mirror step is one too: the
+/// controller calls it between RemoveManagedRoutes and SetWeight, aborted or not, where it is the current step
+/// (argo-rollouts v1.10.1 `replicaset.GetCurrentCanaryStep`).
 pub fn is_way_back(rollout: &Rollout, call: Call<'_>) -> bool {
     let is_over = !is_between(rollout) || rollout.status.abort;
     match call {
         Call::RemoveManagedRoutes => true,
         Call::UpdateHash(_) => is_over,
         Call::SetWeight(weights) => is_over || (weights.canary <= 0 && last_weight(rollout) > 0),
-        Call::SetRoute(_) | Call::Keep(_) => false,
+        Call::SetRoute(_) => is_over || rollout.status.promote_full,
+        Call::Keep(_) => false,
     }
 }
 

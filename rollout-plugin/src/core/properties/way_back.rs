@@ -483,7 +483,12 @@ proptest! {
             _ => PodHashes { stable: "c2", ..HASHES },
         };
         let mut left = Vec::new();
-        for call in [Call::RemoveManagedRoutes, Call::UpdateHash(hashes), Call::SetWeight(Weights::default())] {
+        // An abort sets the index back, perhaps to a header step.
+        let steps = &rollout.canary().unwrap().steps;
+        let first = steps.first().and_then(|step| step.set_header_route.as_ref());
+        let header = first.map(|step| Call::SetRoute(RouteStep::Header(step)));
+        let rest = [Call::UpdateHash(hashes), Call::SetWeight(Weights::default())];
+        for call in std::iter::once(Call::RemoveManagedRoutes).chain(header).chain(rest) {
             for routing in [Some(&went_by), now.as_ref()].into_iter().flatten() {
                 left.extend(world.call_back(&rollout, routing, call));
             }

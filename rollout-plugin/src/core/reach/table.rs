@@ -7,13 +7,13 @@ use serde_json::Value;
 use super::entry::{At, Entry, gateway_names};
 use crate::core::delegate::{is_delegate, roots_of};
 use crate::core::lane_route::is_lane_route;
-use crate::core::managed_routes::{ManagedRoutes, Protocol, route_name};
+use crate::core::managed_routes::{ManagedRoutes, Protocol, is_leftover, route_name};
 use crate::core::plan::{Observed, present};
 use crate::core::routing::Routing;
 use crate::object::{Object, ObjectId};
 
 /// One route.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Row {
     pub(super) at: At,
     pub(super) name: String,
@@ -42,13 +42,16 @@ pub(super) fn tables(routing: &Routing, observed: &Observed) -> Vec<Table> {
         if managed.http.is_empty() {
             continue;
         }
-        let own = rows(object, &managed.http);
+        // A header or mirror route of the built-in reconciler is removed when its step's policy is there.
+        let routes = Protocol::Http.routes(object);
+        let is_users = |route: &Value| !is_leftover(route, routes, reference, routing);
+        let own = rows(object, &managed.http, is_users);
         if is_delegate(object) {
             let roots = roots_of(object, &observed.roots).unwrap_or_default();
             tables.extend(roots.iter().map(|root| Table {
                 object: object.id.clone(),
                 gateways: gateways_of(root.object),
-                rows: merged_rows(root.object, object, &managed.http),
+                rows: merged_rows(root.object, object, &own),
             }));
         } else {
             tables.push(Table {
@@ -70,9 +73,10 @@ fn gateways_of(object: &Object) -> BTreeSet<String> {
     names
 }
 
-fn rows(object: &Object, managed: &[usize]) -> Vec<Row> {
+fn rows(object: &Object, managed: &[usize], counts: impl Fn(&Value) -> bool) -> Vec<Row> {
     let routes = Protocol::Http.routes(object).iter().enumerate();
     routes
+        .filter(|(_, route)| counts(route))
         .map(|(index, route)| {
             let at = At {
                 object: Some(object.id.clone()),
@@ -109,9 +113,12 @@ fn entries(object: &Object, route: &Value, at: &At) -> Vec<Entry> {
 
 /// A root's routes, with the delegate's in place of each that delegates to it. Pairs of entries that Istio finds in conflict
 /// are there too: they take nothing away from what is proven.
-fn merged_rows(root: &Object, delegate: &Object, managed: &[usize]) -> Vec<Row> {
+fn merged_rows(root: &Object, delegate: &Object, own: &[Row]) -> Vec<Row> {
     let mut merged = Vec::new();
-    for (row, route) in rows(root, &[]).into_iter().zip(Protocol::Http.routes(root)) {
+    for (row, route) in rows(root, &[], |_| true)
+        .into_iter()
+        .zip(Protocol::Http.routes(root))
+    {
         let target = route.get("delegate");
         let text = |field: &str| {
             let found = target.and_then(|target| target.get(field));
@@ -126,7 +133,7 @@ fn merged_rows(root: &Object, delegate: &Object, managed: &[usize]) -> Vec<Row> 
             continue;
         }
         let of_root = entries(root, route, &row.at);
-        for own in rows(delegate, managed) {
+        for own in own.iter().cloned() {
             let pairs = own.entries.as_ref().map(|own| {
                 let pairs = own
                     .iter()

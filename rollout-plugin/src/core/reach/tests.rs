@@ -240,6 +240,19 @@ fn a_rule_in_force_is_warned_of_and_not_refused() {
 }
 
 #[test]
+fn what_the_built_in_has_left_above_takes_no_request_for_good() {
+    let header = json!([{"headers": {"x-beta": {"exact": "1"}}}]);
+    let left = json!([
+        {"name": "beta", "match": header, "route": [{"destination": {"host": "reviews", "subset": "canary"}}]},
+        primary(json!({})),
+    ]);
+    assert_eq!(
+        found(&canary(json!({})), &observed(left)),
+        (None, Vec::new())
+    );
+}
+
+#[test]
 fn a_delegates_matches_are_merged_with_its_roots() {
     let root = |http: Value| Object {
         id: ObjectId::new(Kind::VirtualService, "edge", "root"),

@@ -32,7 +32,7 @@ fn all() -> Vec<Scenario> {
 #[test]
 fn every_scenario_of_the_checkout_is_valid() {
     let scenarios = all();
-    assert_eq!(scenarios.len(), 24);
+    assert_eq!(scenarios.len(), 25);
     for scenario in &scenarios {
         for step in &scenario.table.step {
             if let Some(file) = &step.objects {
