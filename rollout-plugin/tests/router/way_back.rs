@@ -57,6 +57,10 @@ fn aborted(world: &World, configuration: Option<&Value>) -> Rollout {
 /// The calls of an abort as the controller makes them, with the header step that is current again: it stops at the first
 /// error.
 async fn abort(router: &IstioRouter, rollout: &Rollout) -> Result<(), String> {
+    Box::pin(calls_of_abort(router, rollout)).await
+}
+
+async fn calls_of_abort(router: &IstioRouter, rollout: &Rollout) -> Result<(), String> {
     let text = |error| message(&error);
     let rollout = rollout.clone();
     let removal = RemoveManagedRoutesArgs {
@@ -65,9 +69,7 @@ async fn abort(router: &IstioRouter, rollout: &Rollout) -> Result<(), String> {
     router.remove_managed_routes(removal).await.map_err(text)?;
     let mut step = header(0);
     step.rollout = rollout.clone();
-    Box::pin(router.set_header_route(step))
-        .await
-        .map_err(text)?;
+    router.set_header_route(step).await.map_err(text)?;
     let hashes = UpdateHashArgs { ..hashes(&rollout) };
     router.update_hash(hashes).await.map_err(text)?;
     router
