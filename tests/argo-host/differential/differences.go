@@ -151,6 +151,12 @@ var allDifferences = []difference{
 		judge: judgeChecked,
 	},
 	{
+		id:     "step-on-the-way-back",
+		title:  "A header or mirror step is no error on the way back",
+		reason: "The controller makes this call between RemoveManagedRoutes and SetWeight also where the Rollout is aborted, and an error of it keeps the weight at the canary. Serin sets no route there and succeeds.",
+		judge:  judgeStepBack,
+	},
+	{
 		id:     "no-routes",
 		title:  "A VirtualService without any route is an error",
 		reason: "The built-in sets weights in nothing, and succeeds.",

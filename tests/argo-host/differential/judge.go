@@ -346,7 +346,7 @@ func judgeEnded(a *attempt) bool {
 }
 
 func judgeChecked(a *attempt) bool {
-	if a.err != nil || a.call.Method != setHeaderRoute && a.call.Method != setMirrorRoute {
+	if a.err != nil || !a.setsRoute() || !a.call.State.betweenVersions() {
 		return false
 	}
 	tried := *a
@@ -357,6 +357,16 @@ func judgeChecked(a *attempt) bool {
 		a.err, a.after = tried.err, a.before.copy()
 	}
 	return tried.err != nil
+}
+
+func judgeStepBack(a *attempt) bool {
+	if !a.setsRoute() || a.call.State.betweenVersions() {
+		return false
+	}
+	left := plain(a.before, a.sequence.added)
+	changed := a.err != nil || len(differ(left, a.after)) > 0
+	a.err, a.mention, a.after = nil, "", left
+	return changed
 }
 
 func judgeAllOrNothing(a *attempt) bool {

@@ -46,7 +46,12 @@ func mendEmptyLists(a *attempt) func(*attempt) {
 
 // moves says if the call is one that checks what the weights are set in.
 func (a *attempt) checksRoutes() bool {
-	return a.call.Method == setWeight || a.call.Method == setHeaderRoute || a.call.Method == setMirrorRoute
+	return a.call.Method == setWeight || a.setsRoute() && a.call.State.betweenVersions()
+}
+
+// setsRoute says if the call is that of a header or mirror step.
+func (a *attempt) setsRoute() bool {
+	return a.call.Method == setHeaderRoute || a.call.Method == setMirrorRoute
 }
 
 // refuse makes the outcome an error that mentions something.

@@ -117,8 +117,8 @@ func (t tableCase) hash(change func(*state), additional ...v1alpha1.WeightDestin
 	return t.call(call{Method: updateHash, Canary: versionTwo, Stable: versionOne, Additional: additional}, change)
 }
 
-func (t tableCase) header() tableCase {
-	return t.call(call{Method: setHeaderRoute, Header: t.Canary.Steps[0].SetHeaderRoute})
+func (t tableCase) header(change ...func(*state)) tableCase {
+	return t.call(call{Method: setHeaderRoute, Header: t.Canary.Steps[0].SetHeaderRoute}, change...)
 }
 
 func (t tableCase) mirror() tableCase {
@@ -132,6 +132,7 @@ func same(*state)                     {}
 func noPods(s *state)                 { s.Pods = map[string]int32{versionOne: wantedPods, versionTwo: 0} }
 func onePod(s *state)                 { s.Pods = map[string]int32{versionOne: wantedPods, versionTwo: 1} }
 func promoted(s *state)               { s.Stable = versionTwo }
+func aborted(s *state)                { s.Abort = true }
 func lacks(s *state) {
 	s.Pods = map[string]int32{versionOne: wantedPods, versionTwo: 1, versionThree: wantedPods}
 }
@@ -178,6 +179,7 @@ func table() []*sequence {
 		newCase("unnamed routes besides", route("a", hosts()...), route("", destination("other", "", 100)),
 			route("", destination("another", "", 100))).routes("a").steps().header().weight(10).clear(),
 		newCase("a header step where no route is named", route("a", hosts()...), route("b", hosts()...)).steps().header(),
+		newCase("a header step after an abort", route("a", hosts()...), route("b", hosts()...)).steps().header(aborted),
 		newCase("header route while the canary loses its pods", route("a", hosts()...)).steps().header().
 			call(call{Method: removeManagedRoutes}, noPods).call(call{Method: setWeight}, noPods).weight(0),
 		newCase("verified", route("", hosts()...)).call(call{Method: verifyWeight, Weight: 10}).weight(10).
