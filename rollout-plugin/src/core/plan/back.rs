@@ -64,7 +64,7 @@ pub fn is_way_back(rollout: &Rollout, call: Call<'_>) -> bool {
     match call {
         Call::RemoveManagedRoutes => true,
         Call::UpdateHash(_) => is_over,
-        Call::SetWeight(weights) => is_over || (weights.canary <= 0 && last_weight(rollout) > 0),
+        Call::SetWeight(weights) => is_over || (weights.canary == 0 && last_weight(rollout) > 0),
         Call::SetRoute(_) => is_over || rollout.status.promote_full,
         Call::Keep(_) => false,
     }
@@ -112,10 +112,19 @@ fn plan_of(rollout: &Rollout, routing: &Routing, observed: &Observed, call: Call
         Call::UpdateHash(hashes) => subsets(rollout, routing, observed, hashes),
         Call::SetWeight(weights) => {
             let mut problems = Vec::new();
-            let weights = Shares::of(routing, weights).unwrap_or_else(|problem| {
-                problems.push(problem);
-                Shares::default()
-            });
+            let weights = match Shares::of(routing, weights) {
+                Ok(weights) => weights,
+                Err(problem) if weights.canary < 0 => {
+                    return Plan {
+                        problems: vec![problem],
+                        ..Plan::default()
+                    };
+                }
+                Err(problem) => {
+                    problems.push(problem);
+                    Shares::default()
+                }
+            };
             let waits = capacity::stable_waits_for(rollout, routing, observed);
             let capacity = Capacity::of(rollout, &observed.replica_sets);
             let held = waits
