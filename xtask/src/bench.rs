@@ -1,11 +1,8 @@
 //! `cargo xtask bench`: figures, each from one run beside what they are held against. Prints Markdown on stdout.
 
 use std::fs;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-use rustix::process::Signal;
 
 use crate::failure::Failure;
 use crate::flags::{Bench, BenchFilterFlags, BenchPluginFlags, BenchSyncFlags, Router};
@@ -40,7 +37,7 @@ fn sync(flags: &BenchSyncFlags) -> Result<(), Failure> {
     let mut command = e2e::scenarios(Router::Serin)?;
     command.args(["--rate", &flags.rate.to_string(), "--beside-built-in"]);
     command.arg(SYNCS);
-    become_it(command)
+    e2e::become_it(command)
 }
 
 /// The plugin beside a Go plugin that wraps Argo's own reconciler, on one API server.
@@ -65,7 +62,7 @@ fn plugins(flags: &BenchPluginFlags) -> Result<(), Failure> {
     command.arg("-samples").arg(folder.join("plugin.json"));
     // Plugins make their sockets in here.
     command.env("TMPDIR", working_folder(&folder)?);
-    become_it(command)
+    e2e::become_it(command)
 }
 
 /// The filter in an Envoy, beside no filter, Lua and native routes. In a process namespace of its own, so that no Envoy
@@ -96,19 +93,7 @@ fn filter(flags: &BenchFilterFlags) -> Result<(), Failure> {
     let folder = run::target().join("bench");
     fs::create_dir_all(&folder).map_err(Failure::file("create", &folder))?;
     command.env("TMPDIR", working_folder(&folder)?);
-    become_it(command)
-}
-
-/// Becomes the program that measures.
-fn become_it(mut command: Command) -> Result<(), Failure> {
-    // Whoever kills xtask ends the run, as with the real stack.
-    if rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).is_err() {
-        eprintln!("    the run will not notice if cargo is killed");
-    }
-    Err(Failure::Start {
-        command: run::line(&command),
-        source: command.exec(),
-    })
+    e2e::become_it(command)
 }
 
 /// Builds one program of `tests/argo-host` as it would be shipped.

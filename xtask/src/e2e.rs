@@ -10,8 +10,9 @@ use rustix::process::Signal;
 use crate::failure::Failure;
 use crate::flags::{DifferentialFlags, E2eFlags, Router};
 use crate::plugin::{self, Machine};
+use crate::programs::{CONTROL_PLANE, Set};
 use crate::run::{self, cargo};
-use crate::{differential, envoy, foreign, programs, wasm};
+use crate::{differential, envoy, foreign, long, programs, wasm};
 
 /// The harness's package and program.
 const HARNESS: &str = "real-stack";
@@ -19,6 +20,9 @@ const HARNESS: &str = "real-stack";
 const INSTALL: &str = "install the system's packages util-linux and iproute2";
 
 pub(crate) fn run(flags: &E2eFlags) -> Result<(), Failure> {
+    if flags.long {
+        return long::run(&flags.scenarios);
+    }
     // A run of named scenarios is for these alone.
     if flags.scenarios.is_empty() && flags.traffic_router == Router::Serin && !flags.build_only {
         differential::run(&DifferentialFlags {
@@ -38,9 +42,14 @@ pub(crate) fn run(flags: &E2eFlags) -> Result<(), Failure> {
         );
         return Ok(());
     }
-    // Whoever kills xtask ends the run: the stack's first process dies with this one, and all others with it.
+    become_it(command)
+}
+
+/// Becomes the harness, or another program that measures or tests.
+pub(crate) fn become_it(mut command: Command) -> Result<(), Failure> {
+    // If xtask is killed, the run ends: its first process dies with this one, and all others with it.
     if rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).is_err() {
-        eprintln!("    the stack will not notice if cargo is killed");
+        eprintln!("    the run will not notice if cargo is killed");
     }
     Err(Failure::Start {
         command: run::line(&command),
@@ -50,12 +59,47 @@ pub(crate) fn run(flags: &E2eFlags) -> Result<(), Failure> {
 
 /// The harness with all that scenarios need, up to the names of those to run.
 pub(crate) fn scenarios(router: Router) -> Result<Command, Failure> {
+    let mut command = whole("scenarios", Set::Istio)?;
+    command
+        .arg("--scenarios")
+        .arg(run::root().join("tests/e2e"));
+    command.args(["--traffic-router", router.word()]);
+    Ok(command)
+}
+
+/// The harness with the whole stack and a program beside it, which `command` is: it has the folders of `tools` first on
+/// its PATH, and the stack's places in its environment (`tests/real-stack/src/with_stack.rs` lists them).
+pub(crate) fn beside(istio: Set, tools: &[Set], program: &Command) -> Result<Command, Failure> {
+    let mut command = whole("stack", istio)?;
+    command.env("PATH", path_with(tools)?);
+    for (name, value) in program.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command.arg("--").arg(program.get_program());
+    command.args(program.get_args());
+    Ok(command)
+}
+
+/// PATH, with the folders of these programs before it.
+fn path_with(tools: &[Set]) -> Result<std::ffi::OsString, Failure> {
+    let folders = programs::ensure(tools)?;
+    let own = std::env::var_os("PATH").unwrap_or_default();
+    let all = folders.into_values().chain(std::env::split_paths(&own));
+    std::env::join_paths(all).map_err(|error| Failure::Path {
+        fault: error.to_string(),
+    })
+}
+
+/// The harness with all that the whole stack needs.
+fn whole(subcommand: &str, istio: Set) -> Result<Command, Failure> {
     let envoy = envoy::ensure()?;
     let module = wasm::build(wasm::Variant::Plain)?;
     let cookies = wasm::build(wasm::Variant::Cookies)?;
     let plugin = plugin::build(Machine::here()?)?;
-    let root = run::root();
-    let mut command = harness("scenarios")?;
+    let mut command = harness_with(subcommand, istio)?;
     let mut path = |flag: &str, path: &Path| {
         command.arg(flag).arg(path);
     };
@@ -63,20 +107,30 @@ pub(crate) fn scenarios(router: Router) -> Result<Command, Failure> {
     path("--plugin", &plugin);
     path("--module", &module);
     path("--cookies-module", &cookies);
-    path("--manifests", &root.join("manifests"));
-    path("--scenarios", &root.join("tests/e2e"));
-    command.args(["--traffic-router", router.word()]);
+    path("--manifests", &run::root().join("manifests"));
     Ok(command)
 }
 
-/// The harness in namespaces of its own, built, with the real stack's programs and up to `subcommand`'s other arguments.
+/// The harness in namespaces of its own, built, with the control plane's programs and up to `subcommand`'s other arguments.
 pub(crate) fn harness(subcommand: &str) -> Result<Command, Failure> {
+    harness_with(subcommand, Set::Istio)
+}
+
+/// The same with the istiod of this set.
+fn harness_with(subcommand: &str, istio: Set) -> Result<Command, Failure> {
     run::need("ip", &["-V"], "to set up the stack's network", INSTALL)?;
-    let programs = programs::ensure()?;
+    let sets = CONTROL_PLANE.map(|set| if set == Set::Istio { istio } else { set });
+    let programs = programs::ensure(&sets)?;
     let mut command = alone(HARNESS, &["--net"])?;
     command.arg(subcommand);
-    for (name, folder) in &programs {
-        command.arg(format!("--{name}")).arg(folder);
+    for (set, folder) in &programs {
+        let flag = match set {
+            Set::Etcd => "--etcd",
+            Set::ArgoRollouts => "--argo-rollouts",
+            Set::Kubernetes => "--kubernetes",
+            _ => "--istio",
+        };
+        command.arg(flag).arg(folder);
     }
     command.arg("--logs").arg(run::target().join("e2e"));
     Ok(command)

@@ -50,6 +50,15 @@ pub(crate) enum Failure {
     /// The plugin isn't shipped for this machine.
     #[error("found a machine of the kind {found}, expected x86_64 or aarch64")]
     Machine { found: &'static str },
+    /// The folders of programs can't be put on the PATH.
+    #[error("a program's folder can't be put on the PATH: {fault}")]
+    Path { fault: String },
+    /// A long check was named that doesn't exist.
+    #[error("found {found:?}, expected one of: {known}")]
+    NoCheck { found: String, known: String },
+    /// Long checks have failed; what each said has been printed.
+    #[error("{} failed", failed.join(", "))]
+    Checks { failed: Vec<&'static str> },
     /// A path was expected where something else was found.
     #[error("{} is not there after the build", path.display())]
     NotBuilt { path: PathBuf },
@@ -77,6 +86,9 @@ impl Failure {
                     .to_owned()
             }
             Self::Machine { .. } => "run it on such a machine".to_owned(),
+            Self::Path { .. } => "set SERIN_CACHE to a folder without a colon in its path".to_owned(),
+            Self::NoCheck { .. } => "see `cargo xtask e2e --long --help`".to_owned(),
+            Self::Checks { .. } => "run the first of them alone: `cargo xtask e2e --long NAME`".to_owned(),
             Self::NotBuilt { .. } => "read the build's output above".to_owned(),
         }
     }

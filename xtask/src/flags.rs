@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::programs::Set;
+
 /// The repository's own commands.
 ///
 /// Example: cargo xtask demo
@@ -34,8 +36,14 @@ pub(crate) enum Command {
     #[command(after_help = "Example: cargo xtask wasm")]
     Wasm,
     /// The real stack: Kubernetes' API server, istiod, the Argo Rollouts controller and Envoy, with steady load on every scenario.
-    #[command(after_help = "Example: cargo xtask e2e subset-canary abort")]
+    #[command(
+        after_help = "Examples: cargo xtask e2e subset-canary abort\n          cargo xtask e2e --long"
+    )]
     E2e(E2eFlags),
+    /// A program, or your shell, beside the whole real stack: KUBECONFIG and the proxies' addresses are in its environment, kubectl,
+    /// istioctl and kubectl-argo-rollouts on its PATH. The stack ends with it.
+    #[command(after_help = "Example: cargo xtask stack -- kubectl get pods --all-namespaces")]
+    Stack(StackFlags),
     /// The plugin against Argo's own Istio reconciler: the same objects and calls for both, on Kubernetes' API server.
     #[command(after_help = "Example: cargo xtask differential --sequences 5000")]
     Differential(DifferentialFlags),
@@ -116,8 +124,12 @@ pub(crate) struct TestFlags {
 /// What `cargo xtask e2e` takes.
 #[derive(clap::Args)]
 pub(crate) struct E2eFlags {
-    /// Scenarios to run, by the name of their folder in tests/e2e; all of them if none is named.
+    /// Scenarios to run, by the name of their folder in tests/e2e; all of them if none is named. With --long, checks.
     pub(crate) scenarios: Vec<String>,
+    /// The checks that take long to build or to run in place of the scenarios: other versions, registries, GitOps tools,
+    /// dashboards. Lists them with their names as it begins.
+    #[arg(long, conflicts_with_all = ["traffic_router", "build_only"])]
+    pub(crate) long: bool,
     /// Who moves the traffic.
     #[arg(long, value_enum, default_value_t = Router::Serin)]
     pub(crate) traffic_router: Router,
@@ -127,6 +139,39 @@ pub(crate) struct E2eFlags {
     /// Only builds what the stack needs, and says where it is.
     #[arg(long)]
     pub(crate) build_only: bool,
+}
+
+/// What `cargo xtask stack` takes.
+#[derive(clap::Args)]
+pub(crate) struct StackFlags {
+    /// The istiod that runs: `istio` is 1.29.1, `istio-next` the newest that is tried.
+    #[arg(long, value_enum, default_value_t = Istio::Istio)]
+    pub(crate) istio: Istio,
+    /// Further programs on the PATH.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub(crate) with: Vec<Set>,
+    /// The program and its arguments; without it, $SHELL.
+    #[arg(last = true)]
+    pub(crate) command: Vec<std::ffi::OsString>,
+}
+
+/// Which istiod a stack has.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Istio {
+    /// 1.29.1.
+    Istio,
+    /// The newest that is tried.
+    IstioNext,
+}
+
+impl Istio {
+    /// Its control plane, and the tools that belong to it.
+    pub(crate) fn sets(self) -> (Set, Set) {
+        match self {
+            Self::Istio => (Set::Istio, Set::IstioTools),
+            Self::IstioNext => (Set::IstioNext, Set::IstioNextTools),
+        }
+    }
 }
 
 /// What `cargo xtask differential` takes.

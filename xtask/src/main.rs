@@ -13,10 +13,12 @@ mod failure;
 mod flags;
 mod foreign;
 mod lint;
+mod long;
 mod pip;
 mod plugin;
 mod programs;
 mod run;
+mod stack;
 mod test;
 mod tidy;
 mod wasm;
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         Command::Dist => dist::run(),
         Command::Wasm => wasm::run(),
         Command::E2e(flags) => e2e::run(&flags),
+        Command::Stack(flags) => stack::run(&flags),
         Command::Bench(what) => bench::run(&what),
         Command::Differential(flags) => differential::run(&flags),
     };

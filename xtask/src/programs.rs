@@ -13,9 +13,45 @@ use sha2::{Digest, Sha256};
 use crate::failure::Failure;
 use crate::{cache, run};
 
-/// One module of `tests/real-stack/programs`.
+/// Programs that are built together and have one entry in the cache. Two sets may come out of one module, so that a run
+/// builds what it needs and nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub(crate) enum Set {
+    /// `etcd`.
+    Etcd,
+    /// `rollouts-controller`, with Argo's CRDs, roles and end-to-end fixtures.
+    ArgoRollouts,
+    /// `kubectl-argo-rollouts`.
+    KubectlArgoRollouts,
+    /// `pilot-discovery` of Istio 1.29.1, with its CRDs.
+    Istio,
+    /// `pilot-agent` and `istioctl` of Istio 1.29.1, with what a proxy is started from.
+    IstioTools,
+    /// `pilot-discovery` of the newest Istio that is tried, with its CRDs.
+    IstioNext,
+    /// `pilot-agent` and `istioctl` of the newest Istio that is tried.
+    IstioNextTools,
+    /// `kube-apiserver` and `kube-controller-manager`.
+    Kubernetes,
+    /// `kubectl`.
+    Kubectl,
+    /// `registry`: CNCF Distribution.
+    Registry,
+    /// `helm`.
+    Helm,
+    /// `prometheus` and `promtool`.
+    Prometheus,
+}
+
+/// What the control plane of every run is made of.
+pub(crate) const CONTROL_PLANE: [Set; 4] =
+    [Set::Etcd, Set::ArgoRollouts, Set::Istio, Set::Kubernetes];
+
+/// How a set is built.
 struct Module {
-    /// The folder's name.
+    /// The entry's name in the cache, before its key.
+    name: &'static str,
+    /// The folder of `tests/real-stack/programs` with the module that pins the version.
     folder: &'static str,
     /// Program name and Go package.
     programs: &'static [(&'static str, &'static str)],
@@ -25,14 +61,115 @@ struct Module {
     manifests: Option<(&'static str, &'static [&'static str])>,
 }
 
-const MODULES: &[Module] = &[
+const ISTIO: &str = "istio.io/istio";
+const ISTIO_CRDS: &str = "manifests/charts/base/files/crd-all.gen.yaml";
+const DISCOVERY: &[(&str, &str)] = &[(
+    "pilot-discovery",
+    "istio.io/istio/pilot/cmd/pilot-discovery",
+)];
+const ISTIO_TOOLS: &[(&str, &str)] = &[
+    ("pilot-agent", "istio.io/istio/pilot/cmd/pilot-agent"),
+    ("istioctl", "istio.io/istio/istioctl/cmd/istioctl"),
+];
+/// What `pilot-agent` makes a proxy's first configuration from.
+const BOOTSTRAP: &str = "tools/packaging/common/envoy_bootstrap.json";
+
+impl Set {
+    /// Every set.
+    #[cfg(test)]
+    const ALL: [Self; 12] = [
+        Self::Etcd,
+        Self::ArgoRollouts,
+        Self::KubectlArgoRollouts,
+        Self::Istio,
+        Self::IstioTools,
+        Self::IstioNext,
+        Self::IstioNextTools,
+        Self::Kubernetes,
+        Self::Kubectl,
+        Self::Registry,
+        Self::Helm,
+        Self::Prometheus,
+    ];
+
+    fn module(self) -> Module {
+        let plain = |name, folder, programs| Module {
+            name,
+            folder,
+            programs,
+            is_static: false,
+            manifests: None,
+        };
+        match self {
+            Self::Etcd => plain("etcd", "etcd", &[("etcd", "go.etcd.io/etcd/server/v3")]),
+            Self::ArgoRollouts => argo_rollouts(),
+            Self::KubectlArgoRollouts => plain(
+                "kubectl-argo-rollouts",
+                "argo-rollouts",
+                &[(
+                    "kubectl-argo-rollouts",
+                    "github.com/argoproj/argo-rollouts/cmd/kubectl-argo-rollouts",
+                )],
+            ),
+            Self::Istio => Module {
+                manifests: Some((ISTIO, &[ISTIO_CRDS])),
+                ..plain("istio", "istio", DISCOVERY)
+            },
+            Self::IstioNext => Module {
+                manifests: Some((ISTIO, &[ISTIO_CRDS])),
+                ..plain("istio-next", "istio-next", DISCOVERY)
+            },
+            Self::IstioTools => Module {
+                manifests: Some((ISTIO, &[BOOTSTRAP])),
+                ..plain("istio-tools", "istio", ISTIO_TOOLS)
+            },
+            Self::IstioNextTools => Module {
+                manifests: Some((ISTIO, &[BOOTSTRAP])),
+                ..plain("istio-next-tools", "istio-next", ISTIO_TOOLS)
+            },
+            Self::Kubernetes => plain(
+                "kubernetes",
+                "kubernetes",
+                &[
+                    ("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
+                    (
+                        "kube-controller-manager",
+                        "k8s.io/kubernetes/cmd/kube-controller-manager",
+                    ),
+                ],
+            ),
+            Self::Kubectl => plain(
+                "kubectl",
+                "kubernetes",
+                &[("kubectl", "k8s.io/kubernetes/cmd/kubectl")],
+            ),
+            Self::Registry => plain(
+                "registry",
+                "distribution",
+                &[(
+                    "registry",
+                    "github.com/distribution/distribution/v3/cmd/registry",
+                )],
+            ),
+            Self::Helm => plain("helm", "helm", &[("helm", "helm.sh/helm/v4/cmd/helm")]),
+            Self::Prometheus => plain(
+                "prometheus",
+                "prometheus",
+                &[
+                    (
+                        "prometheus",
+                        "github.com/prometheus/prometheus/cmd/prometheus",
+                    ),
+                    ("promtool", "github.com/prometheus/prometheus/cmd/promtool"),
+                ],
+            ),
+        }
+    }
+}
+
+fn argo_rollouts() -> Module {
     Module {
-        folder: "etcd",
-        programs: &[("etcd", "go.etcd.io/etcd/server/v3")],
-        is_static: false,
-        manifests: None,
-    },
-    Module {
+        name: "argo-rollouts",
         folder: "argo-rollouts",
         programs: &[(
             "rollouts-controller",
@@ -51,51 +188,27 @@ const MODULES: &[Module] = &[
                 "test/e2e/mirror-route",
             ],
         )),
-    },
-    Module {
-        folder: "istio",
-        programs: &[(
-            "pilot-discovery",
-            "istio.io/istio/pilot/cmd/pilot-discovery",
-        )],
-        is_static: false,
-        manifests: Some((
-            "istio.io/istio",
-            &["manifests/charts/base/files/crd-all.gen.yaml"],
-        )),
-    },
-    Module {
-        folder: "kubernetes",
-        programs: &[
-            ("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
-            (
-                "kube-controller-manager",
-                "k8s.io/kubernetes/cmd/kube-controller-manager",
-            ),
-        ],
-        is_static: false,
-        manifests: None,
-    },
-];
+    }
+}
 
 /// What to say where Go is missing.
 pub(crate) const INSTALL_GO: &str =
     "install Go 1.26.8 or newer (https://go.dev/dl) and put its bin folder on the PATH";
 
-/// Where each module's programs and manifests are, by the module's folder name.
-pub(crate) type Programs = BTreeMap<&'static str, PathBuf>;
+/// Where each set's programs and manifests are.
+pub(crate) type Programs = BTreeMap<Set, PathBuf>;
 
-/// Builds what is missing and returns every module's folder.
-pub(crate) fn ensure() -> Result<Programs, Failure> {
+/// Builds what is missing of `sets` and returns every set's folder.
+pub(crate) fn ensure(sets: &[Set]) -> Result<Programs, Failure> {
     run::need("go", &["version"], "to build the real stack", INSTALL_GO)?;
     let version = run::read(go().args(["env", "GOVERSION"]), INSTALL_GO)?;
-    MODULES
-        .iter()
-        .map(|module| Ok((module.folder, ensure_module(module, &version)?)))
+    sets.iter()
+        .map(|&set| Ok((set, ensure_set(set, &version)?)))
         .collect()
 }
 
-fn ensure_module(module: &Module, go_version: &str) -> Result<PathBuf, Failure> {
+fn ensure_set(set: Set, go_version: &str) -> Result<PathBuf, Failure> {
+    let module = set.module();
     let source = run::root()
         .join("tests/real-stack/programs")
         .join(module.folder);
@@ -114,14 +227,11 @@ fn ensure_module(module: &Module, go_version: &str) -> Result<PathBuf, Failure> 
         hash.update("static");
     }
     let key = hex(&hash.finalize());
-    let name = format!("{}-{}", module.folder, key.get(..16).unwrap_or(&key));
+    let name = format!("{}-{}", module.name, key.get(..16).unwrap_or(&key));
     cache::entry(&name, |folder| {
         run::step(
-            &format!(
-                "building {} ({go_version}, once per machine)",
-                module.folder
-            ),
-            || build(module, &source, folder),
+            &format!("building {} ({go_version}, once per machine)", module.name),
+            || build(&module, &source, folder),
         )
     })
 }
@@ -242,7 +352,7 @@ mod tests {
 
     #[test]
     fn what_to_install_is_what_the_modules_ask_for() {
-        for module in MODULES {
+        for module in Set::ALL.map(Set::module) {
             let path = run::root()
                 .join("tests/real-stack/programs")
                 .join(module.folder)

@@ -10,6 +10,8 @@ use scenarios::Module;
 pub(crate) enum Command {
     /// Runs scenarios on the whole of it and on real Envoys.
     Scenarios(Box<Flags>),
+    /// Runs a program beside the whole of it, and ends with its exit code.
+    Stack(Box<WithStackFlags>),
     /// Runs a program beside the API server alone, and ends with its exit code.
     ApiServer(ApiServerFlags),
 }
@@ -44,9 +46,9 @@ pub(crate) struct ApiServerFlags {
     pub(crate) command: Vec<OsString>,
 }
 
-/// What `scenarios` takes.
+/// What the whole stack is made of.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Flags {
+pub(crate) struct StackFlags {
     #[command(flatten)]
     pub(crate) programs: Programs,
     /// The Envoy program.
@@ -64,12 +66,40 @@ pub(crate) struct Flags {
     /// Folder with the manifests that users apply.
     #[arg(long)]
     pub(crate) manifests: PathBuf,
-    /// Folder with one folder per scenario.
-    #[arg(long)]
-    pub(crate) scenarios: PathBuf,
     /// Who moves the traffic.
     #[arg(long, value_enum, default_value_t = Router::Serin)]
     pub(crate) traffic_router: Router,
+}
+
+impl StackFlags {
+    /// What a WasmPlugin has for a module.
+    pub(crate) fn url(&self, module: Module) -> String {
+        let file = match module {
+            Module::Plain => &self.module,
+            Module::Cookies => &self.cookies_module,
+        };
+        format!("file://{}", file.display())
+    }
+}
+
+/// What `stack` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct WithStackFlags {
+    #[command(flatten)]
+    pub(crate) stack: StackFlags,
+    /// The program and its arguments.
+    #[arg(last = true, required = true)]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// What `scenarios` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Flags {
+    #[command(flatten)]
+    pub(crate) stack: StackFlags,
+    /// Folder with one folder per scenario.
+    #[arg(long)]
+    pub(crate) scenarios: PathBuf,
     /// Requests per second that each scenario sends on each way, in place of what its streams say.
     #[arg(long)]
     pub(crate) rate: Option<u32>,
@@ -81,17 +111,6 @@ pub(crate) struct Flags {
     pub(crate) jobs: usize,
     /// Scenarios to run; all of them if none is named.
     pub(crate) names: Vec<String>,
-}
-
-impl Flags {
-    /// What a WasmPlugin has for a module.
-    pub(crate) fn url(&self, module: Module) -> String {
-        let file = match module {
-            Module::Plain => &self.module,
-            Module::Cookies => &self.cookies_module,
-        };
-        format!("file://{}", file.display())
-    }
 }
 
 /// The traffic router under test.

@@ -17,6 +17,7 @@ mod run;
 mod stack;
 mod under_test;
 mod with_api_server;
+mod with_stack;
 
 use std::process::ExitCode;
 
@@ -28,6 +29,7 @@ use crate::flags::Command;
 async fn obey(command: &Command) -> Result<bool, error::Error> {
     match command {
         Command::Scenarios(flags) => run::run(flags).await,
+        Command::Stack(flags) => with_stack::run(flags).await,
         Command::ApiServer(flags) => with_api_server::run(flags).await,
     }
 }

@@ -1,8 +1,9 @@
 //! Programs that run beside the scenarios: started with a log of their own, watched, killed.
 
+use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 
 use tokio::process::{Child, Command};
 
@@ -104,6 +105,25 @@ fn spawn(plan: &Plan, log: &Path) -> Result<Child, Error> {
         .spawn()
         .map_err(|source| Error::Start {
             name: plan.name.clone(),
+            source,
+        })
+}
+
+/// Runs a program and its arguments to its end, with these variables beside the harness's own and with the terminal's output.
+pub(crate) async fn beside(
+    command: &[OsString],
+    environment: &[(&str, OsString)],
+) -> Result<ExitStatus, Error> {
+    let mut words = command.iter();
+    let program = words.next().cloned().unwrap_or_default();
+    Command::new(&program)
+        .args(words)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .kill_on_drop(true)
+        .status()
+        .await
+        .map_err(|source| Error::Start {
+            name: program.to_string_lossy().into_owned(),
             source,
         })
 }

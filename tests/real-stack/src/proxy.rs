@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use testbed::probe;
 
 use crate::error::Error;
-use crate::flags::Flags;
+use crate::flags::StackFlags;
 use crate::program::{Plan, Program};
 use crate::stack;
 
@@ -89,7 +89,7 @@ fn gateway_labels() -> Value {
 
 /// Starts the Envoy for `via`, as the pod with this address.
 pub(crate) fn start(
-    flags: &Flags,
+    flags: &StackFlags,
     folder: &Path,
     via: Via,
     address: &str,

@@ -8,9 +8,10 @@ use scenarios::{Cluster, Copies, Pace, Scenario, Shared, Via};
 use serde_json::Value;
 use testbed::probe;
 use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 
 use crate::error::Error;
-use crate::flags::{Flags, Router};
+use crate::flags::{Flags, Router, StackFlags};
 use crate::kubelet::{self, Manners};
 use crate::stack::{self, Stack};
 use crate::under_test::UnderTest;
@@ -35,33 +36,26 @@ const PACE: Pace = Pace {
 /// Runs the scenarios; true if all of them passed.
 pub(crate) async fn run(flags: &Flags) -> Result<bool, Error> {
     let began = Instant::now();
-    let fixtures = flags.programs.argo_rollouts.join("test/e2e");
+    let fixtures = flags.stack.programs.argo_rollouts.join("test/e2e");
     let mut scenarios = scenarios::read_all(&flags.scenarios, Some(&fixtures), &flags.names)?;
     // Without the plugin there is nowhere to move to.
-    scenarios.retain(|scenario| flags.traffic_router == Router::Serin || !scenario.moves());
+    scenarios.retain(|scenario| flags.stack.traffic_router == Router::Serin || !scenario.moves());
     if flags.beside_built_in {
         let again = scenarios::read_all(&flags.scenarios, Some(&fixtures), &flags.names)?;
         scenarios.extend(again.into_iter().map(Scenario::into_built_in));
     }
-    let folder = log_folder(&flags.programs.logs)?;
-    eprintln!("logs: {}", folder.display());
-    network::up().await?;
-    let mut stack = Stack::start(flags, &folder).await?;
     let copies = Arc::new(Copies::default());
-    let pods = kubelet::run(
-        stack.cluster.client(),
-        Manners::default(),
-        copies.observer(),
-    );
-    let pods = tokio::spawn(pods);
-    start_proxies(flags, &folder, &mut stack).await?;
-    eprintln!("the stack is up ({:.1} s)", began.elapsed().as_secs_f64());
+    let Whole {
+        stack,
+        pods,
+        folder,
+    } = start(&flags.stack, began, &copies).await?;
 
     let shared = Shared {
         cluster: Arc::clone(&stack.cluster),
         stack: UnderTest {
             stack: Mutex::new(stack),
-            flags,
+            flags: &flags.stack,
         },
         copies,
         pace: pace(flags.rate, &scenarios),
@@ -89,6 +83,41 @@ pub(crate) async fn run(flags: &Flags) -> Result<bool, Error> {
     Ok(passed)
 }
 
+/// A stack with its pods and proxies.
+pub(crate) struct Whole {
+    /// The control plane and the proxies.
+    pub(crate) stack: Stack,
+    /// What stands in for kubelets.
+    pub(crate) pods: JoinHandle<()>,
+    /// Logs and working files.
+    pub(crate) folder: PathBuf,
+}
+
+/// Brings the whole stack up, and says how long it took since `began`.
+pub(crate) async fn start(
+    flags: &StackFlags,
+    began: Instant,
+    copies: &Arc<Copies>,
+) -> Result<Whole, Error> {
+    let folder = log_folder(&flags.programs.logs)?;
+    eprintln!("logs: {}", folder.display());
+    network::up().await?;
+    let mut stack = Stack::start(flags, &folder).await?;
+    let pods = kubelet::run(
+        stack.cluster.client(),
+        Manners::default(),
+        copies.observer(),
+    );
+    let pods = tokio::spawn(pods);
+    start_proxies(flags, &folder, &mut stack).await?;
+    eprintln!("the stack is up ({:.1} s)", began.elapsed().as_secs_f64());
+    Ok(Whole {
+        stack,
+        pods,
+        folder,
+    })
+}
+
 /// The usual pace, or one at which each way has `rate` requests a second.
 fn pace(rate: Option<u32>, scenarios: &[Scenario]) -> Pace {
     let own = scenarios.first().map_or(scenarios::RATE, Scenario::rate);
@@ -111,7 +140,7 @@ async fn watch(under_test: &UnderTest<'_>) -> Result<std::convert::Infallible, E
     }
 }
 
-async fn start_proxies(flags: &Flags, folder: &Path, stack: &mut Stack) -> Result<(), Error> {
+async fn start_proxies(flags: &StackFlags, folder: &Path, stack: &mut Stack) -> Result<(), Error> {
     for (via, namespace, name) in [
         (Via::Sidecar, proxy::CLIENT_NAMESPACE, "client"),
         (Via::Gateway, "istio-system", "gateway"),

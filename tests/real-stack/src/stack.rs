@@ -5,8 +5,9 @@ pub(crate) mod api_server;
 mod plans;
 mod restart;
 
+use std::ffi::OsStr;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ use tokio::sync::Mutex;
 
 use crate::account::Account;
 use crate::error::Error;
-use crate::flags::{Flags, Router};
+use crate::flags::{Router, StackFlags};
 use crate::program::Program;
 use crate::stack::api_server::ApiServer;
 use crate::{image, kubelet, proxy};
@@ -45,11 +46,13 @@ pub(crate) struct Stack {
     controller: Program,
     /// What the controller and the plugin show to the API server.
     account: Arc<Mutex<Account>>,
+    /// The administrator's kubeconfig.
+    admin: PathBuf,
 }
 
 impl Stack {
     /// Starts everything but the proxies; `folder` takes logs and working files.
-    pub(crate) async fn start(flags: &Flags, folder: &Path) -> Result<Self, Error> {
+    pub(crate) async fn start(flags: &StackFlags, folder: &Path) -> Result<Self, Error> {
         let ApiServer {
             cluster,
             admin,
@@ -83,12 +86,18 @@ impl Stack {
             programs,
             controller,
             account: Arc::new(Mutex::new(account)),
+            admin,
         })
     }
 
     /// Adds a program that has to run until the end.
     pub(crate) fn add(&mut self, program: Program) {
         self.programs.push(program);
+    }
+
+    /// The administrator's kubeconfig.
+    pub(crate) fn admin(&self) -> &OsStr {
+        self.admin.as_os_str()
     }
 
     /// The controller's service account.
@@ -132,7 +141,7 @@ pub(crate) async fn until(
 }
 
 /// Namespaces, the node, the controller's roles, and Serin's own manifests.
-async fn prepare(flags: &Flags, cluster: &Cluster) -> Result<(), Error> {
+async fn prepare(flags: &StackFlags, cluster: &Cluster) -> Result<(), Error> {
     let named = |kind: &str, name: &str| json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name}});
     for object in [
         named("Node", kubelet::NODE),
@@ -165,7 +174,7 @@ async fn prepare(flags: &Flags, cluster: &Cluster) -> Result<(), Error> {
 }
 
 /// Puts what was built here in the place of what a user downloads.
-fn local(object: &mut Value, flags: &Flags) {
+fn local(object: &mut Value, flags: &StackFlags) {
     if let Some(url) = object.pointer_mut("/spec/url") {
         *url = json!(flags.url(Module::Plain));
         if let Some(spec) = object.pointer_mut("/spec").and_then(Value::as_object_mut) {

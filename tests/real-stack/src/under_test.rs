@@ -7,14 +7,14 @@ use scenarios::{Module, Via};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
-use crate::flags::{Flags, Router};
+use crate::flags::{Router, StackFlags};
 use crate::proxy;
 use crate::stack::Stack;
 
 /// The stack, and who moves its traffic.
 pub(crate) struct UnderTest<'a> {
     pub(crate) stack: Mutex<Stack>,
-    pub(crate) flags: &'a Flags,
+    pub(crate) flags: &'a StackFlags,
 }
 
 impl scenarios::Stack for UnderTest<'_> {

@@ -1,15 +1,11 @@
 //! A program beside the API server alone: what needs objects and their schemas, and no proxies.
 
 use std::convert::Infallible;
-use std::path::Path;
-use std::process::ExitStatus;
 use std::time::{Duration, Instant};
-
-use tokio::process::Command;
 
 use crate::error::Error;
 use crate::flags::ApiServerFlags;
-use crate::program::Program;
+use crate::program::{Program, beside};
 use crate::stack::api_server::ApiServer;
 use crate::{network, run};
 
@@ -25,27 +21,12 @@ pub(crate) async fn run(flags: &ApiServerFlags) -> Result<bool, Error> {
         "the API server is up ({:.1} s)",
         began.elapsed().as_secs_f64()
     );
-    let kubeconfig = server.admin.clone();
+    let environment = [("KUBECONFIG", server.admin.clone().into_os_string())];
     let status = tokio::select! {
-        status = beside(flags, &kubeconfig) => status?,
+        status = beside(&flags.command, &environment) => status?,
         Err(error) = watch(&mut server) => return Err(error),
     };
     Ok(status.success())
-}
-
-async fn beside(flags: &ApiServerFlags, kubeconfig: &Path) -> Result<ExitStatus, Error> {
-    let mut words = flags.command.iter();
-    let program = words.next().cloned().unwrap_or_default();
-    Command::new(&program)
-        .args(words)
-        .env("KUBECONFIG", kubeconfig)
-        .kill_on_drop(true)
-        .status()
-        .await
-        .map_err(|source| Error::Start {
-            name: program.to_string_lossy().into_owned(),
-            source,
-        })
 }
 
 /// Ends only with an error: a program of the API server has ended.

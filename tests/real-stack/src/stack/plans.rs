@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{ISTIOD_READY, MESH_NAMESPACE, XDS, write};
 use crate::error::Error;
-use crate::flags::{Flags, Programs};
+use crate::flags::{Programs, StackFlags};
 use crate::program::Plan;
 use crate::{image, keys, network, proxy};
 
@@ -68,7 +68,7 @@ pub(super) fn api_server(flags: &Programs, folder: &Path) -> Result<Plan, Error>
     Ok(plan("kube-apiserver", file, folder, owned(&arguments)))
 }
 
-pub(super) fn controller_manager(flags: &Flags, folder: &Path, admin: &Path) -> Plan {
+pub(super) fn controller_manager(flags: &StackFlags, folder: &Path, admin: &Path) -> Plan {
     let arguments = [
         &format!("--kubeconfig={}", admin.display()),
         "--controllers=deployment,replicaset,endpointslice,endpoint,garbagecollector,namespace",
@@ -79,7 +79,7 @@ pub(super) fn controller_manager(flags: &Flags, folder: &Path, admin: &Path) -> 
     plan("kube-controller-manager", file, folder, owned(&arguments))
 }
 
-pub(super) fn istiod(flags: &Flags, folder: &Path, admin: &Path) -> Result<Plan, Error> {
+pub(super) fn istiod(flags: &StackFlags, folder: &Path, admin: &Path) -> Result<Plan, Error> {
     let mesh = json!({
         "defaultConfig": {"discoveryAddress": XDS.to_string()},
         "accessLogFile": "",
@@ -132,7 +132,7 @@ pub(super) fn istiod(flags: &Flags, folder: &Path, admin: &Path) -> Result<Plan,
 }
 
 /// The controller in a root folder as its official image is, with the service account that is in the folder `account`.
-pub(super) fn controller(flags: &Flags, folder: &Path, account: &Path) -> Result<Plan, Error> {
+pub(super) fn controller(flags: &StackFlags, folder: &Path, account: &Path) -> Result<Plan, Error> {
     let arguments = [
         "--healthzPort=18080",
         "--metricsPort=18090",

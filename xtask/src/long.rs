@@ -1,0 +1,74 @@
+//! `cargo xtask e2e --long`: checks on real parts that take long to build or to run. Each has a name and can be run alone.
+
+use std::time::Instant;
+
+use crate::failure::Failure;
+use crate::run;
+
+/// One check.
+struct Check {
+    /// What the command line calls it.
+    name: &'static str,
+    /// What it shows, in one line.
+    about: &'static str,
+    /// Builds or finds what it needs, then runs it.
+    run: fn() -> Result<(), Failure>,
+}
+
+/// In the order in which they run.
+const CHECKS: &[Check] = &[];
+
+/// Runs the checks of these names, or all of them, each to its end whatever the others do; then says how long each took.
+pub(crate) fn run(names: &[String]) -> Result<(), Failure> {
+    let chosen = choose(names)?;
+    for check in &chosen {
+        eprintln!("    {}: {}", check.name, check.about);
+    }
+    let mut failed = Vec::new();
+    let mut lines = Vec::new();
+    for check in chosen {
+        let began = Instant::now();
+        let outcome = run::step(check.name, check.run);
+        let verdict = match outcome {
+            Ok(()) => "passed",
+            Err(failure) => {
+                crate::report(&failure);
+                failed.push(check.name);
+                "FAILED"
+            }
+        };
+        let took = run::seconds(began.elapsed());
+        lines.push(format!("{verdict}  {}  {took}", check.name));
+    }
+    let passed = lines.len() - failed.len();
+    println!(
+        "{}\n{passed} passed, {} failed",
+        lines.join("\n"),
+        failed.len()
+    );
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Checks { failed })
+    }
+}
+
+fn choose(names: &[String]) -> Result<Vec<&'static Check>, Failure> {
+    if names.is_empty() {
+        return Ok(CHECKS.iter().collect());
+    }
+    names
+        .iter()
+        .map(|name| {
+            let found = CHECKS.iter().find(|check| check.name == name);
+            found.ok_or_else(|| Failure::NoCheck {
+                found: name.clone(),
+                known: CHECKS
+                    .iter()
+                    .map(|check| check.name)
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            })
+        })
+        .collect()
+}
