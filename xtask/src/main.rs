@@ -1,5 +1,6 @@
 //! The repository's own commands: this file only dispatches; the grammar is in `flags.rs`, one file per command.
 
+mod analysis;
 mod bench;
 mod browser;
 mod cache;

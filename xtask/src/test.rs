@@ -5,7 +5,7 @@ use crate::flags::TestFlags;
 use crate::programs::INSTALL_GO;
 use crate::run::{self, cargo};
 use crate::wasm::{self, Variant};
-use crate::{browser, differential, dist, envoy};
+use crate::{analysis, browser, differential, dist, envoy};
 
 pub(crate) fn run(flags: &TestFlags) -> Result<(), Failure> {
     run::need(
@@ -20,6 +20,7 @@ pub(crate) fn run(flags: &TestFlags) -> Result<(), Failure> {
     let cookies = wasm::build(Variant::Cookies)?;
     let plugin = dist::unoptimized(None)?.join(dist::PLUGIN);
     if flags.cargo.is_empty() {
+        analysis::templates()?;
         differential::embedded(&plugin)?;
     }
     run::step("running the tests", || {
