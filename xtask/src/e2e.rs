@@ -8,7 +8,7 @@ use std::process::Command;
 use rustix::process::Signal;
 
 use crate::failure::Failure;
-use crate::flags::{DifferentialFlags, E2eFlags, Router};
+use crate::flags::{DifferentialFlags, E2eFlags, Istio, Router};
 use crate::plugin::{self, Machine};
 use crate::programs::{CONTROL_PLANE, Set};
 use crate::run::{self, cargo};
@@ -59,7 +59,7 @@ pub(crate) fn become_it(mut command: Command) -> Result<(), Failure> {
 
 /// The harness with all that scenarios need, up to the names of those to run.
 pub(crate) fn scenarios(router: Router) -> Result<Command, Failure> {
-    let mut command = whole("scenarios", Set::Istio)?;
+    let mut command = whole("scenarios", Istio::Istio)?;
     command
         .arg("--scenarios")
         .arg(run::root().join("tests/e2e"));
@@ -69,7 +69,7 @@ pub(crate) fn scenarios(router: Router) -> Result<Command, Failure> {
 
 /// The harness with the whole stack and a program beside it, which `command` is: it has the folders of `tools` first on
 /// its PATH, and the stack's places in its environment (`tests/real-stack/src/with_stack.rs` lists them).
-pub(crate) fn beside(istio: Set, tools: &[Set], program: &Command) -> Result<Command, Failure> {
+pub(crate) fn beside(istio: Istio, tools: &[Set], program: &Command) -> Result<Command, Failure> {
     let mut command = whole("stack", istio)?;
     command.env("PATH", path_with(tools)?);
     for (name, value) in program.get_envs() {
@@ -94,12 +94,13 @@ fn path_with(tools: &[Set]) -> Result<std::ffi::OsString, Failure> {
 }
 
 /// The harness with all that the whole stack needs.
-fn whole(subcommand: &str, istio: Set) -> Result<Command, Failure> {
+fn whole(subcommand: &str, istio: Istio) -> Result<Command, Failure> {
     let envoy = envoy::ensure()?;
     let module = wasm::build(wasm::Variant::Plain)?;
     let cookies = wasm::build(wasm::Variant::Cookies)?;
     let plugin = plugin::build(Machine::here()?)?;
-    let mut command = harness_with(subcommand, istio)?;
+    let agent = programs::ensure(&[istio.agent()])?;
+    let mut command = harness_with(subcommand, istio.discovery())?;
     let mut path = |flag: &str, path: &Path| {
         command.arg(flag).arg(path);
     };
@@ -108,6 +109,9 @@ fn whole(subcommand: &str, istio: Set) -> Result<Command, Failure> {
     path("--module", &module);
     path("--cookies-module", &cookies);
     path("--manifests", &run::root().join("manifests"));
+    for folder in agent.values() {
+        path("--istio-agent", folder);
+    }
     Ok(command)
 }
 

@@ -155,7 +155,7 @@ pub(crate) struct StackFlags {
     pub(crate) command: Vec<std::ffi::OsString>,
 }
 
-/// Which istiod a stack has.
+/// Which istiod and which agents a stack has.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Istio {
     /// 1.29.1.
@@ -165,11 +165,27 @@ pub(crate) enum Istio {
 }
 
 impl Istio {
-    /// Its control plane, and the tools that belong to it.
-    pub(crate) fn sets(self) -> (Set, Set) {
+    /// Its control plane.
+    pub(crate) fn discovery(self) -> Set {
         match self {
-            Self::Istio => (Set::Istio, Set::IstioTools),
-            Self::IstioNext => (Set::IstioNext, Set::IstioNextTools),
+            Self::Istio => Set::Istio,
+            Self::IstioNext => Set::IstioNext,
+        }
+    }
+
+    /// Its proxies' agent.
+    pub(crate) fn agent(self) -> Set {
+        match self {
+            Self::Istio => Set::IstioAgent,
+            Self::IstioNext => Set::IstioNextAgent,
+        }
+    }
+
+    /// Its command line.
+    pub(crate) fn istioctl(self) -> Set {
+        match self {
+            Self::Istio => Set::Istioctl,
+            Self::IstioNext => Set::IstioNextctl,
         }
     }
 }

@@ -25,12 +25,16 @@ pub(crate) enum Set {
     KubectlArgoRollouts,
     /// `pilot-discovery` of Istio 1.29.1, with its CRDs.
     Istio,
-    /// `pilot-agent` and `istioctl` of Istio 1.29.1, with what a proxy is started from.
-    IstioTools,
+    /// `pilot-agent` of Istio 1.29.1, with what a proxy is started from.
+    IstioAgent,
+    /// `istioctl` of Istio 1.29.1.
+    Istioctl,
     /// `pilot-discovery` of the newest Istio that is tried, with its CRDs.
     IstioNext,
-    /// `pilot-agent` and `istioctl` of the newest Istio that is tried.
-    IstioNextTools,
+    /// `pilot-agent` of the newest Istio that is tried, with what a proxy is started from.
+    IstioNextAgent,
+    /// `istioctl` of the newest Istio that is tried.
+    IstioNextctl,
     /// `kube-apiserver` and `kube-controller-manager`.
     Kubernetes,
     /// `kubectl`.
@@ -67,24 +71,24 @@ const DISCOVERY: &[(&str, &str)] = &[(
     "pilot-discovery",
     "istio.io/istio/pilot/cmd/pilot-discovery",
 )];
-const ISTIO_TOOLS: &[(&str, &str)] = &[
-    ("pilot-agent", "istio.io/istio/pilot/cmd/pilot-agent"),
-    ("istioctl", "istio.io/istio/istioctl/cmd/istioctl"),
-];
+const AGENT: &[(&str, &str)] = &[("pilot-agent", "istio.io/istio/pilot/cmd/pilot-agent")];
+const ISTIOCTL: &[(&str, &str)] = &[("istioctl", "istio.io/istio/istioctl/cmd/istioctl")];
 /// What `pilot-agent` makes a proxy's first configuration from.
 const BOOTSTRAP: &str = "tools/packaging/common/envoy_bootstrap.json";
 
 impl Set {
     /// Every set.
     #[cfg(test)]
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 14] = [
         Self::Etcd,
         Self::ArgoRollouts,
         Self::KubectlArgoRollouts,
         Self::Istio,
-        Self::IstioTools,
+        Self::IstioAgent,
+        Self::Istioctl,
         Self::IstioNext,
-        Self::IstioNextTools,
+        Self::IstioNextAgent,
+        Self::IstioNextctl,
         Self::Kubernetes,
         Self::Kubectl,
         Self::Registry,
@@ -119,14 +123,16 @@ impl Set {
                 manifests: Some((ISTIO, &[ISTIO_CRDS])),
                 ..plain("istio-next", "istio-next", DISCOVERY)
             },
-            Self::IstioTools => Module {
+            Self::IstioAgent => Module {
                 manifests: Some((ISTIO, &[BOOTSTRAP])),
-                ..plain("istio-tools", "istio", ISTIO_TOOLS)
+                ..plain("istio-agent", "istio", AGENT)
             },
-            Self::IstioNextTools => Module {
+            Self::IstioNextAgent => Module {
                 manifests: Some((ISTIO, &[BOOTSTRAP])),
-                ..plain("istio-next-tools", "istio-next", ISTIO_TOOLS)
+                ..plain("istio-next-agent", "istio-next", AGENT)
             },
+            Self::Istioctl => plain("istioctl", "istio", ISTIOCTL),
+            Self::IstioNextctl => plain("istioctl-next", "istio-next", ISTIOCTL),
             Self::Kubernetes => plain(
                 "kubernetes",
                 "kubernetes",

@@ -13,8 +13,11 @@ pub(crate) fn run(flags: &StackFlags) -> Result<(), Failure> {
     let shell = || std::env::var_os("SHELL").unwrap_or_else(|| OsString::from("sh"));
     let mut program = Command::new(words.next().unwrap_or_else(shell));
     program.args(words);
-    let (istio, istio_tools) = flags.istio.sets();
-    let mut tools = vec![Set::Kubectl, Set::KubectlArgoRollouts, istio_tools];
+    let mut tools = vec![
+        Set::Kubectl,
+        Set::KubectlArgoRollouts,
+        flags.istio.istioctl(),
+    ];
     tools.extend(&flags.with);
-    e2e::become_it(e2e::beside(istio, &tools, &program)?)
+    e2e::become_it(e2e::beside(flags.istio, &tools, &program)?)
 }

@@ -54,6 +54,9 @@ pub(crate) struct StackFlags {
     /// The Envoy program.
     #[arg(long)]
     pub(crate) envoy: PathBuf,
+    /// Folder with `pilot-agent` and the template of Envoy's bootstrap.
+    #[arg(long)]
+    pub(crate) istio_agent: PathBuf,
     /// The plugin that the Argo controller loads.
     #[arg(long)]
     pub(crate) plugin: PathBuf,

@@ -1,6 +1,6 @@
-//! The two Envoys: one beside the client, as a sidecar's outbound side, and one as the mesh's gateway.
+//! The two proxies: one beside the client, as a sidecar's outbound side, and one as the mesh's gateway.
 //!
-//! Both get everything from istiod. The client's listens on a loopback address in place of captured traffic
+//! Istio's own agent starts both Envoys, and both get everything from istiod. The client's listens on a loopback address in place of captured traffic
 //! (`captureMode: NONE`), since there are no iptables rules to redirect any.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -24,7 +24,9 @@ const GATEWAY: &str = "gateway";
 const CLIENT: &str = "client";
 /// Where the gateway listens inside its pod; the port of its Service is 80.
 const GATEWAY_PORT: u16 = 8888;
-/// Envoy has no Istio in it; istiod wants to know for which version it makes configuration.
+/// What the agent makes Envoy's bootstrap from.
+const BOOTSTRAP: &str = "tools/packaging/common/envoy_bootstrap.json";
+/// istiod wants to know for which version it makes configuration.
 const ISTIO_VERSION: &str = "1.29.1";
 
 /// Where the client connects to.
@@ -87,71 +89,141 @@ fn gateway_labels() -> Value {
     json!({"istio": "ingressgateway"})
 }
 
-/// Starts the Envoy for `via`, as the pod with this address.
+/// Starts the agent for `via`, as in the pod with this address; the agent makes Envoy's bootstrap and starts Envoy.
 pub(crate) fn start(
     flags: &StackFlags,
     folder: &Path,
     via: Via,
     address: &str,
 ) -> Result<Program, Error> {
-    let (kind, name, namespace, labels) = match via {
-        Via::Sidecar => ("sidecar", CLIENT, CLIENT_NAMESPACE, json!({"app": CLIENT})),
-        Via::Gateway => ("router", GATEWAY, "istio-system", gateway_labels()),
-    };
-    let bootstrap = json!({
-        "admin": {"address": socket(admin(via))},
-        "node": {
-            "id": format!("{kind}~{address}~{name}.{namespace}~{namespace}.svc.cluster.local"),
-            "cluster": format!("{name}.{namespace}"),
-            "metadata": {
-                "NAMESPACE": namespace,
-                "CLUSTER_ID": CLUSTER_ID,
-                "INTERCEPTION_MODE": "NONE",
-                "ISTIO_VERSION": ISTIO_VERSION,
-                "LABELS": labels,
-                "WORKLOAD_NAME": name,
-            },
-        },
-        "dynamic_resources": {
-            "lds_config": ads(),
-            "cds_config": ads(),
-            "ads_config": {
-                "api_type": "GRPC",
-                "transport_api_version": "V3",
-                "set_node_on_first_message_only": true,
-                "grpc_services": [{"envoy_grpc": {"cluster_name": "xds-grpc"}}],
-            },
-        },
-        "static_resources": {"clusters": [xds_cluster()]},
-        "bootstrap_extensions": [{
-            "name": "envoy.bootstrap.internal_listener",
-            "typed_config": {"@type": "type.googleapis.com/envoy.extensions.bootstrap.internal_listener.v3.InternalListener"},
-        }],
-    });
-    let name = format!("envoy-{}", via.word());
-    let file = folder.join(format!("{name}.json"));
-    std::fs::write(&file, bootstrap.to_string()).map_err(Error::file("write", &file))?;
-    let plan = Plan {
+    let Pod {
+        kind,
         name,
-        file: flags.envoy.clone(),
-        arguments: [
-            "--config-path",
-            &file.display().to_string(),
-            "--disable-hot-restart",
-            "--concurrency",
-            "1",
-            "--log-level",
-            "warning",
-            "--component-log-level",
-            "wasm:info",
+        namespace,
+        labels,
+    } = pod(via);
+    let working = folder.join(format!("proxy-{}", via.word()));
+    std::fs::create_dir_all(&working).map_err(Error::file("create", &working))?;
+    let mut arguments: Vec<String> = [
+        // The agent keeps modules in a folder that it takes no other for (`constants.IstioDataDir`).
+        "--mount",
+        "sh",
+        "-c",
+        "mount -t tmpfs tmpfs /var/lib && exec \"$@\"",
+        "sh",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    let agent = flags.istio_agent.join("pilot-agent");
+    let template = flags.istio_agent.join(BOOTSTRAP);
+    arguments.extend([
+        agent.display().to_string(),
+        "proxy".to_owned(),
+        kind.to_owned(),
+        format!("--domain={namespace}.svc.cluster.local"),
+        format!("--templateFile={}", template.display()),
+        "--proxyLogLevel=warning".to_owned(),
+        "--proxyComponentLogLevel=wasm:info".to_owned(),
+    ]);
+    let plan = Plan {
+        name: format!("proxy-{}", via.word()),
+        file: "unshare".into(),
+        arguments,
+        environment: [
+            ("PROXY_CONFIG", config(flags, via).to_string()),
+            ("POD_NAME", name.to_owned()),
+            ("POD_NAMESPACE", namespace.to_owned()),
+            ("INSTANCE_IP", address.to_owned()),
+            ("SERVICE_ACCOUNT", "default".to_owned()),
+            ("ISTIO_METAJSON_LABELS", labels.to_string()),
+            ("ISTIO_META_CLUSTER_ID", CLUSTER_ID.to_owned()),
+            ("ISTIO_META_INTERCEPTION_MODE", "NONE".to_owned()),
+            // The agent is built without its version.
+            ("ISTIO_META_ISTIO_VERSION", ISTIO_VERSION.to_owned()),
+            ("ISTIO_META_WORKLOAD_NAME", name.to_owned()),
+            ("ENVOY_STATUS_PORT", ports(via).ready.to_string()),
+            ("ENVOY_PROMETHEUS_PORT", ports(via).prometheus.to_string()),
+            ("PILOT_CERT_PROVIDER", "none".to_owned()),
+            ("FILE_MOUNTED_CERTS", "true".to_owned()),
+            // A registry on loopback speaks no TLS, and a web server's certificate is its own.
+            ("WASM_INSECURE_REGISTRIES", "*".to_owned()),
         ]
-        .map(str::to_owned)
+        .map(|(name, value)| (name.to_owned(), value))
         .to_vec(),
-        environment: Vec::new(),
         bare: false,
-        folder: folder.to_path_buf(),
+        folder: working,
     };
     Program::start(plan, folder)
+}
+
+/// What the agent is told as by the mesh configuration and a pod's annotation (`meshconfig.ProxyConfig`).
+fn config(flags: &StackFlags, via: Via) -> Value {
+    json!({
+        "discoveryAddress": stack::XDS.to_string(),
+        "controlPlaneAuthPolicy": "NONE",
+        "binaryPath": flags.envoy,
+        "configPath": "./etc/istio/proxy",
+        "concurrency": 1,
+        "proxyAdminPort": admin(via).port(),
+        "statusPort": ports(via).status,
+        "extraStatTags": ["rollout", "lane", "rule"],
+        "terminationDrainDuration": "1s",
+    })
+}
+
+/// A proxy's pod.
+struct Pod {
+    kind: &'static str,
+    name: &'static str,
+    namespace: &'static str,
+    labels: Value,
+}
+
+fn pod(via: Via) -> Pod {
+    match via {
+        Via::Sidecar => Pod {
+            kind: "sidecar",
+            name: CLIENT,
+            namespace: CLIENT_NAMESPACE,
+            labels: json!({"app": CLIENT}),
+        },
+        Via::Gateway => Pod {
+            kind: "router",
+            name: GATEWAY,
+            namespace: "istio-system",
+            labels: gateway_labels(),
+        },
+    }
+}
+
+/// Where an agent and its Envoy listen beside what istiod tells them; both pods have one network.
+struct Ports {
+    /// The agent: `/healthz/ready`, `/stats/prometheus`.
+    status: u16,
+    /// Envoy's `/healthz/ready`.
+    ready: u16,
+    /// Envoy's `/stats/prometheus`.
+    prometheus: u16,
+}
+
+fn ports(via: Via) -> Ports {
+    match via {
+        Via::Sidecar => Ports {
+            status: 15020,
+            ready: 15021,
+            prometheus: 15090,
+        },
+        Via::Gateway => Ports {
+            status: 15120,
+            ready: 15121,
+            prometheus: 15190,
+        },
+    }
+}
+
+/// Where Prometheus scrapes a proxy: its agent's `/stats/prometheus`.
+pub(crate) fn metrics(via: Via) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), ports(via).status)
 }
 
 /// Saves what an Envoy is configured to do, for whoever looks into a failure.
@@ -169,30 +241,4 @@ pub(crate) async fn dump(via: Via, folder: &Path) {
             );
         }
     }
-}
-
-fn ads() -> Value {
-    json!({"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"})
-}
-
-fn xds_cluster() -> Value {
-    let options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
-    json!({
-        "name": "xds-grpc",
-        "type": "STATIC",
-        "typed_extension_protocol_options": {
-            options: {
-                "@type": format!("type.googleapis.com/{options}"),
-                "explicit_http_config": {"http2_protocol_options": {}},
-            },
-        },
-        "load_assignment": {
-            "cluster_name": "xds-grpc",
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": socket(stack::XDS)}}]}],
-        },
-    })
-}
-
-fn socket(address: SocketAddr) -> Value {
-    json!({"socket_address": {"address": address.ip(), "port_value": address.port()}})
 }

@@ -1,8 +1,9 @@
 //! A program beside the whole stack: control plane, Argo controller with the plugin, both proxies.
 //!
 //! It finds in its environment: `KUBECONFIG`, of an administrator; `SERIN_SIDECAR` and `SERIN_GATEWAY`, where requests go,
-//! as `host:port`; `SERIN_SIDECAR_ADMIN` and `SERIN_GATEWAY_ADMIN`, the admin interfaces of those Envoys; `SERIN_LOGS`, the
-//! run's folder with a log of each program.
+//! as `host:port`; `SERIN_SIDECAR_ADMIN` and `SERIN_GATEWAY_ADMIN`, the admin interfaces of those Envoys;
+//! `SERIN_SIDECAR_METRICS` and `SERIN_GATEWAY_METRICS`, whose `/stats/prometheus` is what Prometheus scrapes; `SERIN_LOGS`,
+//! the run's folder with a log of each program.
 
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -33,6 +34,14 @@ pub(crate) async fn run(flags: &WithStackFlags) -> Result<bool, Error> {
         ("SERIN_GATEWAY", address(proxy::target(Via::Gateway))),
         ("SERIN_SIDECAR_ADMIN", address(proxy::admin(Via::Sidecar))),
         ("SERIN_GATEWAY_ADMIN", address(proxy::admin(Via::Gateway))),
+        (
+            "SERIN_SIDECAR_METRICS",
+            address(proxy::metrics(Via::Sidecar)),
+        ),
+        (
+            "SERIN_GATEWAY_METRICS",
+            address(proxy::metrics(Via::Gateway)),
+        ),
         ("SERIN_LOGS", folder.clone().into_os_string()),
     ];
     let status = tokio::select! {
