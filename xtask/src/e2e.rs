@@ -12,7 +12,7 @@ use crate::flags::{DifferentialFlags, E2eFlags, Istio, Router};
 use crate::plugin::{self, Machine};
 use crate::programs::{CONTROL_PLANE, Set};
 use crate::run::{self, cargo};
-use crate::{differential, envoy, foreign, long, programs, wasm};
+use crate::{differential, envoy, foreign, install, long, programs, wasm};
 
 /// The harness's package and program.
 const HARNESS: &str = "real-stack";
@@ -31,6 +31,7 @@ pub(crate) fn run(flags: &E2eFlags) -> Result<(), Failure> {
             from: 0,
         })?;
         foreign::check()?;
+        install::manifests()?;
     }
     let mut command = scenarios(flags.traffic_router)?;
     command.args(["--jobs", &flags.jobs.to_string()]);
@@ -84,7 +85,7 @@ pub(crate) fn beside(istio: Istio, tools: &[Set], program: &Command) -> Result<C
 }
 
 /// PATH, with the folders of these programs before it.
-fn path_with(tools: &[Set]) -> Result<std::ffi::OsString, Failure> {
+pub(crate) fn path_with(tools: &[Set]) -> Result<std::ffi::OsString, Failure> {
     let folders = programs::ensure(tools)?;
     let own = std::env::var_os("PATH").unwrap_or_default();
     let all = folders.into_values().chain(std::env::split_paths(&own));
@@ -120,8 +121,8 @@ pub(crate) fn harness(subcommand: &str) -> Result<Command, Failure> {
     harness_with(subcommand, Set::Istio)
 }
 
-/// The same with the istiod of this set.
-fn harness_with(subcommand: &str, istio: Set) -> Result<Command, Failure> {
+/// The same with the custom resources and the istiod of this set.
+pub(crate) fn harness_with(subcommand: &str, istio: Set) -> Result<Command, Failure> {
     run::need("ip", &["-V"], "to set up the stack's network", INSTALL)?;
     let sets = CONTROL_PLANE.map(|set| if set == Set::Istio { istio } else { set });
     let programs = programs::ensure(&sets)?;

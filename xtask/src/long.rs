@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::failure::Failure;
-use crate::run;
+use crate::{install, run};
 
 /// One check.
 struct Check {
@@ -16,7 +16,11 @@ struct Check {
 }
 
 /// In the order in which they run.
-const CHECKS: &[Check] = &[];
+const CHECKS: &[Check] = &[Check {
+    name: "manifests",
+    about: "every overlay and the chart on the API server, with istioctl and helm, on both versions of Istio",
+    run: install::manifests_and_chart,
+}];
 
 /// Runs the checks of these names, or all of them, each to its end whatever the others do; then says how long each took.
 pub(crate) fn run(names: &[String]) -> Result<(), Failure> {

@@ -13,6 +13,7 @@ mod envoy;
 mod failure;
 mod flags;
 mod foreign;
+mod install;
 mod lint;
 mod long;
 mod pip;

@@ -213,6 +213,11 @@ pub(crate) fn ensure(sets: &[Set]) -> Result<Programs, Failure> {
         .collect()
 }
 
+/// The folder of one set, built if it is missing.
+pub(crate) fn folder(set: Set) -> Result<PathBuf, Failure> {
+    Ok(ensure(&[set])?.remove(&set).unwrap_or_default())
+}
+
 fn ensure_set(set: Set, go_version: &str) -> Result<PathBuf, Failure> {
     let module = set.module();
     let source = run::root()

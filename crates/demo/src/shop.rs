@@ -20,7 +20,7 @@ pub(crate) const MIRRORED: f64 = 30.0;
 const MANIFESTS: [(&str, &str); 3] = [
     (
         "wasmplugin.yaml",
-        include_str!("../../../manifests/wasmplugin.yaml"),
+        include_str!("../../../manifests/base/wasmplugin.yaml"),
     ),
     ("istio.yaml", include_str!("../resources/istio.yaml")),
     ("rollout.yaml", include_str!("../resources/rollout.yaml")),

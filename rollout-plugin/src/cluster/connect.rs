@@ -105,7 +105,7 @@ async fn primary_cluster(home: &Client, namespace: &str) -> Result<Option<Config
         Err(error) if status_code(&error) == Some(403) => {
             warn!(
                 namespace,
-                "no permission to list secrets: Istio's objects are taken to be in this cluster (manifests/rbac.yaml)"
+                "no permission to list secrets: Istio's objects are taken to be in this cluster (manifests/base/rbac.yaml)"
             );
             return Ok(None);
         }

@@ -16,7 +16,7 @@ use crate::object::{Kind, ObjectId};
 pub enum ClusterError {
     /// RBAC says no.
     #[error(
-        "no permission to {verb} {}.{} in {}: grant it to the service account of the Argo Rollouts controller (manifests/rbac.yaml)",
+        "no permission to {verb} {}.{} in {}: grant it to the service account of the Argo Rollouts controller (manifests/base/rbac.yaml)",
         kind.names().3, group(*kind), place(namespace)
     )]
     Forbidden {

@@ -124,7 +124,7 @@ impl Leadership {
             leads.warned = true;
             warn!(
                 namespace = self.namespace,
-                "no permission to get leases: repairs go on without knowing who leads (manifests/rbac.yaml)"
+                "no permission to get leases: repairs go on without knowing who leads (manifests/base/rbac.yaml)"
             );
         }
         let calls = leads.by_instance.iter();

@@ -219,10 +219,10 @@ impl Rollouts {
         match namespace {
             Some(namespace) if is_news => warn!(
                 namespace,
-                "no permission to list and watch rollouts: what a call brings is all that is known of them (manifests/rbac.yaml)"
+                "no permission to list and watch rollouts: what a call brings is all that is known of them (manifests/base/rbac.yaml)"
             ),
             None if is_news => warn!(
-                "no permission to list and watch rollouts in all namespaces: watching those that calls name (manifests/rbac.yaml)"
+                "no permission to list and watch rollouts in all namespaces: watching those that calls name (manifests/base/rbac.yaml)"
             ),
             _ => {}
         }

@@ -25,7 +25,7 @@ async fn a_policy_that_may_not_be_written_leaves_everything_as_it_was() {
         .unwrap_err();
     assert_eq!(
         message(&error),
-        r#"no permission to patch wasmplugins.extensions.istio.io in namespace istio-system: grant it to the service account of the Argo Rollouts controller (manifests/rbac.yaml): wasmplugins.extensions.istio.io "serin" is forbidden: User "system:serviceaccount:testbed:testbed" cannot patch resource "wasmplugins" in API group "extensions.istio.io" in the namespace "istio-system""#
+        r#"no permission to patch wasmplugins.extensions.istio.io in namespace istio-system: grant it to the service account of the Argo Rollouts controller (manifests/base/rbac.yaml): wasmplugins.extensions.istio.io "serin" is forbidden: User "system:serviceaccount:testbed:testbed" cannot patch resource "wasmplugins" in API group "extensions.istio.io" in the namespace "istio-system""#
     );
     assert_eq!(world.specs(), before);
 }

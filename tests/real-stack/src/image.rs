@@ -22,7 +22,7 @@ const WORKING: &str = "home/argo-rollouts";
 const COPIES: &str = "home/argo-rollouts/plugin-bin";
 /// The other volume that can be written to.
 const TEMPORARY: &str = "tmp";
-/// The user's volume with the plugin, as `manifests/argo-rollouts-config.yaml` names it.
+/// The user's volume with the plugin, as `manifests/components/plugin-file` names it.
 const PLUGINS: &str = "plugins";
 /// Where pods find their service account's token.
 const ACCOUNT: &str = "var/run/secrets/kubernetes.io/serviceaccount";

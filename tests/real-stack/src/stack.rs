@@ -158,7 +158,11 @@ async fn prepare(flags: &StackFlags, cluster: &Cluster) -> Result<(), Error> {
         argo.join("cluster-install/argo-rollouts-clusterrolebinding.yaml"),
     ];
     if flags.traffic_router == Router::Serin {
-        let ours = ["rbac.yaml", "argo-rollouts-config.yaml", "wasmplugin.yaml"];
+        let ours = [
+            "base/rbac.yaml",
+            "components/plugin-file/config.yaml",
+            "base/wasmplugin.yaml",
+        ];
         files.extend(ours.map(|file| flags.manifests.join(file)));
     }
     for file in files {

@@ -158,7 +158,9 @@ async fn start(checkout: &Path, folder: &Path, calls: &Arc<Calls>) -> Shared<Und
     let embedded = UnderTest(embedded);
     let cluster = Cluster::new(kube::Client::try_from(config).unwrap());
     cluster.discover().await.unwrap();
-    for mut object in scenarios::read_yaml(&checkout.join("manifests/wasmplugin.yaml")).unwrap() {
+    for mut object in
+        scenarios::read_yaml(&checkout.join("manifests/base/wasmplugin.yaml")).unwrap()
+    {
         object["spec"]["url"] = json!(embedded.module(Module::Plain));
         cluster.apply(&object, None).await.unwrap();
     }

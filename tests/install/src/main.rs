@@ -1,0 +1,49 @@
+//! Checks what a platform team installs, on the real API server that it finds by KUBECONFIG: the manifests and the chart.
+//!
+//! `cargo xtask e2e` runs it beside the API server, with the programs that it calls on the PATH.
+
+mod error;
+mod manifests;
+mod tool;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// What a platform team installs, checked.
+#[derive(Debug, clap::Parser)]
+enum Command {
+    /// Renders every overlay and applies it to the API server.
+    Manifests(ManifestFlags),
+}
+
+/// What `manifests` takes.
+#[derive(Debug, clap::Args)]
+struct ManifestFlags {
+    /// The checkout, with the folders `manifests` and `charts`.
+    #[arg(long)]
+    checkout: PathBuf,
+    /// The folder with Argo Rollouts' own manifests.
+    #[arg(long)]
+    argo_rollouts: PathBuf,
+    /// With Istio's and Helm's programs, and the chart.
+    #[arg(long)]
+    tools: bool,
+    /// The API server has TrafficExtensions.
+    #[arg(long)]
+    traffic_extensions: bool,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Command::parse() {
+        Command::Manifests(flags) => manifests::check(&flags),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
