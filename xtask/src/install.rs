@@ -19,10 +19,10 @@ pub(crate) fn manifests() -> Result<(), Failure> {
 /// Every overlay and the chart, with Istio's and Helm's programs, on the custom resources of both versions of Istio.
 pub(crate) fn manifests_and_chart() -> Result<(), Failure> {
     let tools = |istio| [Set::Kubectl, Set::Helm, istio];
-    check(Set::Istio, &tools(Set::IstioTools), &["--tools"])?;
+    check(Set::Istio, &tools(Set::Istioctl), &["--tools"])?;
     check(
         Set::IstioNext,
-        &tools(Set::IstioNextTools),
+        &tools(Set::IstioNextctl),
         &["--tools", "--traffic-extensions"],
     )
 }
