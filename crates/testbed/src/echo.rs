@@ -32,6 +32,9 @@ use tokio::task::JoinSet;
 /// What Envoy appends to the authority of a mirrored copy.
 const SHADOW: &str = "-shadow";
 
+/// Where an echo answers as Argo's demo application does, which the tutorials use.
+const COLOR: &str = "/color";
+
 /// How a call of gRPC has ended; 0 is well.
 pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
@@ -242,14 +245,18 @@ async fn answer(
         headers: &head.headers,
         copy,
     });
-    let answer = Answer {
-        identity: (*identity).clone(),
-        path: path.to_owned(),
-        http2: head.version == Version::HTTP_2,
-        headers: join(&head.headers),
+    let json = if head.uri.path() == COLOR {
+        serde_json::to_vec(color(&identity.image))
+    } else {
+        serde_json::to_vec(&Answer {
+            identity: (*identity).clone(),
+            path: path.to_owned(),
+            http2: head.version == Version::HTTP_2,
+            headers: join(&head.headers),
+        })
     };
     let mut response = Response::new(Full::default());
-    match serde_json::to_vec(&answer) {
+    match json {
         Ok(json) => {
             *response.body_mut() = Full::from(json);
             response.headers_mut().insert(
@@ -260,6 +267,11 @@ async fn answer(
         Err(_) => *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR,
     }
     Ok(response)
+}
+
+/// What `argoproj/rollouts-demo` answers at [`COLOR`]: the tag of its image.
+fn color(image: &str) -> &str {
+    image.rsplit_once(':').map_or(image, |(_, tag)| tag)
 }
 
 /// The authority without Envoy's mark, and whether it had one. The mark comes before a port.
