@@ -28,7 +28,7 @@ pub use write::Written;
 pub struct Clients {
     /// Where the controller runs: Rollouts, ReplicaSets, Services, leases, events.
     pub home: Client,
-    /// Istio's primary cluster: VirtualServices, DestinationRules, WasmPlugins.
+    /// Istio's primary cluster: VirtualServices, DestinationRules, WasmPlugins, TrafficExtensions.
     pub istio: Client,
     /// The controller's own namespace, where its lease and the primary cluster's secret are.
     pub namespace: String,
@@ -37,7 +37,10 @@ pub struct Clients {
 impl Clients {
     pub(crate) fn of(&self, kind: Kind) -> &Client {
         match kind {
-            Kind::VirtualService | Kind::DestinationRule | Kind::WasmPlugin => &self.istio,
+            Kind::VirtualService
+            | Kind::DestinationRule
+            | Kind::WasmPlugin
+            | Kind::TrafficExtension => &self.istio,
             Kind::ReplicaSet | Kind::Service => &self.home,
         }
     }

@@ -2,8 +2,10 @@
 //! block (argo-rollouts v1.10.1 `IstioTrafficRouting`), same names and meaning, and Serin's own.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use serde::de::Error;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use traffic_policy::config::{Lanes, Match, StickyKey};
@@ -13,15 +15,12 @@ mod salvage;
 /// The plugin's name, which is also its key in `trafficRouting.plugins`.
 pub const PLUGIN_NAME: &str = "serin/istio";
 
-/// Where the policy goes when the configuration names no WasmPlugin.
-pub const DEFAULT_WASM_PLUGIN: &str = "istio-system/serin";
-
 /// The configuration of one Rollout, as written. A field that is not known is an error that names it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(
     rename_all = "camelCase",
     deny_unknown_fields,
-    expecting = "the fields of Argo's istio block, wasmPlugin, lanes, sticky, routes, entryHosts, or laneSecret"
+    expecting = "the fields of Argo's istio block, wasmPlugin, filter, filters, lanes, sticky, routes, entryHosts, or laneSecret"
 )]
 pub struct Config {
     /// The VirtualService whose weights the Rollout moves.
@@ -30,8 +29,14 @@ pub struct Config {
     pub virtual_services: Option<Vec<VirtualServiceConfig>>,
     /// The DestinationRule whose subsets follow the pod hashes; absent for a host-level split.
     pub destination_rule: Option<DestinationRuleConfig>,
-    /// The WasmPlugin that carries the policy, `namespace/name`; [`DEFAULT_WASM_PLUGIN`] when absent.
+    /// The WasmPlugin that carries the policy, `namespace/name`. Without it, `filter` and `filters` it is
+    /// [`DEFAULT_FILTER`](crate::core::filter::DEFAULT_FILTER).
     pub wasm_plugin: Option<String>,
+    /// The object that carries the policy, in place of `wasmPlugin`.
+    #[serde(default, deserialize_with = "one_filter")]
+    pub filter: Option<FilterConfig>,
+    /// Several of them, each of which carries it: one object can't select all proxies.
+    pub filters: Option<Vec<FilterConfig>>,
     /// Who keeps the lane routes: Serin (`managed`), or the user in the manifest (`declared`).
     #[serde(default)]
     pub lanes: Lanes,
@@ -47,6 +52,31 @@ pub struct Config {
     /// What makes a lane header believed ([`traffic_policy::config::Policy::secret`]).
     #[serde(default, deserialize_with = "unshown")]
     pub lane_secret: Option<String>,
+}
+
+/// An object that puts the filter into proxies.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(
+    rename_all = "camelCase",
+    deny_unknown_fields,
+    expecting = "a map of kind, name and namespace"
+)]
+pub struct FilterConfig {
+    /// Its kind.
+    pub kind: FilterKind,
+    /// Its name.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+}
+
+/// The kinds of objects that put a filter into proxies, called as Istio calls them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum FilterKind {
+    /// Of all versions of Istio that Serin works with.
+    WasmPlugin,
+    /// Of Istio 1.30 and later, which recommends it over a WasmPlugin.
+    TrafficExtension,
 }
 
 /// What a canary's share is drawn by.
@@ -174,6 +204,32 @@ where
     T: Deserialize<'de> + Default,
 {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// A map, where serde would read the fields of one from a list too.
+fn one_filter<'de, D>(deserializer: D) -> Result<Option<FilterConfig>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    struct OneFilter;
+
+    impl<'de> Visitor<'de> for OneFilter {
+        type Value = Option<FilterConfig>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a map of kind, name and namespace; several are for filters")
+        }
+
+        fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+            FilterConfig::deserialize(MapAccessDeserializer::new(map)).map(Some)
+        }
+    }
+
+    deserializer.deserialize_any(OneFilter)
 }
 
 /// A string that no error shows: serde's own words for one that YAML has taken for a number would.

@@ -9,6 +9,7 @@ pub mod destination_rule;
 pub(crate) mod diff;
 pub(crate) mod edge;
 pub mod error;
+pub mod filter;
 pub(crate) mod flow;
 pub mod history;
 pub(crate) mod host;

@@ -14,7 +14,7 @@ use crate::core::ahead::{self, Checked};
 use crate::core::error::CoreError;
 use crate::core::history::StepHistory;
 use crate::core::plan::{Observed, Write, had_traffic};
-use crate::core::policy::observed_policy;
+use crate::core::policy::Policies;
 use crate::core::routing::{Routing, configuration};
 use crate::core::rules::{has_canary, is_between};
 use crate::leftover::Leftover;
@@ -90,6 +90,8 @@ pub(crate) struct Foreseen {
     pub(crate) hash: String,
     /// The policy of all its steps.
     pub(crate) policy: Value,
+    /// The objects that it goes into.
+    pub(crate) filters: Vec<ObjectId>,
     /// The VirtualServices' resourceVersions.
     pub(crate) versions: Vec<String>,
 }
@@ -300,7 +302,7 @@ impl State {
         true
     }
 
-    /// The policy is about to change. Where it names VirtualServices that the Rollout has left while no plugin ran, it
+    /// A policy is about to change. Where it names VirtualServices that the Rollout has left while no plugin ran, it
     /// is the last to know of the lane routes there.
     pub(crate) fn changes_policy(
         &mut self,
@@ -308,18 +310,18 @@ impl State {
         observed: &Observed,
         pending: &[Write],
     ) {
-        let changes = pending
-            .iter()
-            .any(|write| matches!(write, Write::Policy { .. }));
-        let policy = observed_policy(observed.wasm_plugin.as_deref(), &routing.rollout);
-        let Some(policy) = policy.filter(|_| changes) else {
-            return;
-        };
-        let rollout = routing.rollout.clone();
-        let left = Leftover::of_policy(rollout, &routing.wasm_plugin, policy, Some(routing));
-        let news = left.without(routing);
-        self.leftovers
-            .extend(news.filter(|news| !self.leftovers.contains(news)));
+        let live = Policies::live(routing, observed);
+        for (place, id) in routing.filter_ids().enumerate() {
+            let is_policy = |write: &Write| matches!(write, Write::Policy { .. });
+            let changes = |write: &Write| is_policy(write) && write.target() == id;
+            let Some(policy) = live.at(place).filter(|_| pending.iter().any(changes)) else {
+                continue;
+            };
+            let left = Leftover::of_policy(routing.rollout.clone(), id, policy, Some(routing));
+            let news = left.without(routing);
+            self.leftovers
+                .extend(news.filter(|news| !self.leftovers.contains(news)));
+        }
     }
 
     /// Notes what the configuration so far leaves behind, and forgets what the new one needs again.

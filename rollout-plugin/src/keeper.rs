@@ -14,16 +14,17 @@ use tracing::{debug, info, warn};
 
 use crate::backoff::{Failures, Row};
 use crate::cluster::{Cluster, Leadership, Rollouts, instance_of};
+use crate::config::FilterKind;
 use crate::core::diff::spec_patch;
+use crate::core::filter::policy_of;
 use crate::core::plan::{Call, Standing, Write};
-use crate::core::policy::observed_policy;
 use crate::core::routing::RolloutKey;
 use crate::entries::Entries;
 use crate::entry::Entry;
-use crate::object::{Kind, Object};
+use crate::object::Object;
 use crate::observe::observe;
 use crate::router::CallError;
-use crate::settle::{MAX_TRIES, Setbacks, policy_behind_others};
+use crate::settle::{MAX_TRIES, Setbacks, policies_behind_others};
 use crate::standing::{Known, Memory, Repair, repair};
 
 /// The wait before what can't be told yet is asked again.
@@ -219,10 +220,11 @@ impl Keeper {
             let object = first.target();
             let found = match first {
                 Write::Spec { object, .. } => own_part(object, key),
-                Write::Policy { .. } => observed
-                    .wasm_plugin
-                    .as_deref()
-                    .and_then(|plugin| own_part(plugin, key)),
+                Write::Policy { .. } => {
+                    let mut filters = observed.filters.iter().flatten();
+                    let filter = filters.find(|filter| filter.id == *object);
+                    filter.and_then(|filter| own_part(filter, key))
+                }
             };
             let contested = match entry.state().rows.get_mut(object) {
                 Some(row) => row.wait(found, Instant::now()),
@@ -235,9 +237,12 @@ impl Keeper {
             if !look.leads {
                 return Ok(Looked::IfLeading(instance_of(&rollout).to_owned()));
             }
-            if !rehearsed && let Some(policy) = policy_behind_others(&pending) {
+            let behind_others = policies_behind_others(&pending);
+            if !rehearsed && !behind_others.is_empty() {
                 rehearsed = true;
-                self.cluster.rehearse(policy).await?;
+                for policy in behind_others {
+                    self.cluster.rehearse(policy).await?;
+                }
             }
             let sent_after_ms = look.millis();
             let written = self.cluster.carry_out(first).await?;
@@ -288,11 +293,11 @@ impl Keeper {
     }
 }
 
-/// What of an object is this Rollout's to write: of a WasmPlugin, which others share, its own policy.
+/// What of an object is this Rollout's to write: of a filter object, which others share, its own policy.
 fn own_part<'a>(object: &'a Object, key: &RolloutKey) -> Option<&'a Value> {
-    match object.id.kind {
-        Kind::WasmPlugin => observed_policy(Some(object), key),
-        _ => Some(&object.spec),
+    match FilterKind::of(object.id.kind) {
+        Some(_) => policy_of(object, key),
+        None => Some(&object.spec),
     }
 }
 
@@ -304,13 +309,9 @@ fn changed_fields(write: &Write) -> String {
             .iter()
             .map(|operation| operation.path().to_string().split_off(1))
             .collect(),
-        Write::Policy { patch, .. } => patch
-            .pointer("/spec/pluginConfig/rollouts")
-            .and_then(Value::as_object)
-            .into_iter()
-            .flatten()
-            .map(|(key, _)| format!("spec/pluginConfig/rollouts[{key:?}]"))
-            .collect(),
+        Write::Policy { object, patch } => FilterKind::of(object.kind)
+            .map(|kind| kind.changed_fields(patch))
+            .unwrap_or_default(),
     };
     let mut shown = fields
         .iter()

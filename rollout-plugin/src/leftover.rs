@@ -11,6 +11,7 @@ use traffic_policy::config::Lanes;
 
 use crate::config::Protocol;
 use crate::core::error::CoreError;
+use crate::core::filter::FilterRef;
 use crate::core::plan::{Call, Observed, Write, writes};
 use crate::core::policy::declares_lanes;
 use crate::core::routing::{RolloutKey, Routing, VirtualServiceRef};
@@ -21,8 +22,8 @@ use crate::object::{Kind, ObjectId};
 pub(crate) struct Leftover {
     /// Whose.
     pub(crate) rollout: RolloutKey,
-    /// Has its policy; `None` where the policy is where it should be.
-    pub(crate) wasm_plugin: Option<ObjectId>,
+    /// Have its policy; none where the policy is where it should be.
+    pub(crate) filters: Vec<ObjectId>,
     /// Have its lane routes.
     pub(crate) virtual_services: Vec<ObjectId>,
     /// Those that the user has declared are the user's.
@@ -34,8 +35,12 @@ impl Leftover {
     pub(crate) fn between(old: &Routing, new: Option<&Routing>) -> Option<Self> {
         let left = Self {
             rollout: old.rollout.clone(),
-            // A weighted canary alone needs neither a WasmPlugin nor the permission to read one.
-            wasm_plugin: old.may_need_policy().then(|| old.wasm_plugin.clone()),
+            // A weighted canary alone needs neither a filter object nor the permission to read one.
+            filters: old
+                .filter_ids()
+                .filter(|_| old.may_need_policy())
+                .cloned()
+                .collect(),
             virtual_services: old
                 .virtual_services
                 .iter()
@@ -52,7 +57,7 @@ impl Leftover {
     /// What a policy that nobody owns any more has brought about.
     pub(crate) fn of_policy(
         rollout: RolloutKey,
-        wasm_plugin: &ObjectId,
+        filter: &ObjectId,
         policy: &Value,
         new: Option<&Routing>,
     ) -> Self {
@@ -63,7 +68,7 @@ impl Leftover {
         };
         Self {
             rollout,
-            wasm_plugin: Some(wasm_plugin.clone()),
+            filters: vec![filter.clone()],
             lanes: if declares_lanes(Some(policy)) {
                 Lanes::Declared
             } else {
@@ -79,12 +84,11 @@ impl Leftover {
 
     /// Less what the Rollout has come back to; `None` if nothing is left.
     pub(crate) fn without(mut self, routing: &Routing) -> Option<Self> {
-        self.wasm_plugin = self
-            .wasm_plugin
-            .filter(|object| *object != routing.wasm_plugin || !routing.may_need_policy());
+        self.filters
+            .retain(|id| !routing.has_filter(id) || !routing.may_need_policy());
         self.virtual_services
             .retain(|id| !routing.virtual_services.iter().any(|used| used.id == *id));
-        (self.wasm_plugin.is_some() || !self.virtual_services.is_empty()).then_some(self)
+        (!self.filters.is_empty() || !self.virtual_services.is_empty()).then_some(self)
     }
 
     /// The writes that remove it: the policy first, then the lane routes.
@@ -111,13 +115,16 @@ impl Leftover {
             protocols: Protocol::ALL.to_vec(),
             field: String::new(),
         };
-        let nowhere = || ObjectId::new(Kind::WasmPlugin, "", "");
+        let filter = |id: &ObjectId| FilterRef {
+            id: id.clone(),
+            field: String::new(),
+        };
         Routing {
             rollout: self.rollout.clone(),
             virtual_services: self.virtual_services.iter().map(reference).collect(),
             destination_rule: None,
             waits_for_pods: false,
-            wasm_plugin: self.wasm_plugin.clone().unwrap_or_else(nowhere),
+            filters: self.filters.iter().map(filter).collect(),
             canary_service: String::new(),
             stable_service: String::new(),
             max_weight: 100,

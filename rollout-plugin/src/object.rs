@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-/// The kinds that the plugin reads; it writes the first three.
+/// The kinds that the plugin reads; it writes the first four.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
     /// `networking.istio.io` VirtualService: weights and lane routes are written.
@@ -16,6 +16,8 @@ pub enum Kind {
     DestinationRule,
     /// `extensions.istio.io` WasmPlugin: the Rollout's own policy is written.
     WasmPlugin,
+    /// `extensions.istio.io` TrafficExtension, which Istio 1.30 brings: the same.
+    TrafficExtension,
     /// `apps` ReplicaSet: says whether a version has available pods.
     ReplicaSet,
     /// `core` Service: its addresses and aliases are hosts too.
@@ -25,7 +27,7 @@ pub enum Kind {
 impl Kind {
     /// Group, version, kind and plural, as the API server knows them.
     ///
-    /// Istio's `v1` is served since Istio 1.22; WasmPlugin has never left `v1alpha1`.
+    /// Istio's `v1` is served since Istio 1.22; WasmPlugin and TrafficExtension have never left `v1alpha1`.
     pub const fn names(self) -> (&'static str, &'static str, &'static str, &'static str) {
         match self {
             Self::VirtualService => (
@@ -46,8 +48,24 @@ impl Kind {
                 "WasmPlugin",
                 "wasmplugins",
             ),
+            Self::TrafficExtension => (
+                "extensions.istio.io",
+                "v1alpha1",
+                "TrafficExtension",
+                "trafficextensions",
+            ),
             Self::ReplicaSet => ("apps", "v1", "ReplicaSet", "replicasets"),
             Self::Service => ("", "v1", "Service", "services"),
+        }
+    }
+}
+
+impl Kind {
+    /// The first version of Istio whose CRDs have it.
+    pub(crate) const fn since_istio(self) -> &'static str {
+        match self {
+            Self::TrafficExtension => "1.30",
+            _ => "1.22",
         }
     }
 }

@@ -143,7 +143,9 @@ pub(crate) async fn observe_readable(
         observed.virtual_services.push(object);
     }
     if routing.may_need_policy() || lanes_stand {
-        observed.wasm_plugin = cache.get(&routing.wasm_plugin).await;
+        for id in routing.filter_ids() {
+            observed.filters.push(cache.get(id).await);
+        }
     }
     if for_policy && routing.may_need_policy() && !removes {
         if policy::needs_roots(&observed.virtual_services) {
@@ -164,7 +166,9 @@ fn begin(cache: &Cache, routing: &Routing, removes: bool) {
         cache.begin(reference.id.kind, &reference.id.namespace);
     }
     if routing.may_need_policy() {
-        cache.begin(routing.wasm_plugin.kind, &routing.wasm_plugin.namespace);
+        for id in routing.filter_ids() {
+            cache.begin(id.kind, &id.namespace);
+        }
     }
     if needs_pods(routing, removes) {
         cache.begin(Kind::ReplicaSet, &routing.rollout.namespace);

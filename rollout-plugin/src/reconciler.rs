@@ -20,6 +20,7 @@ use tracing::debug;
 use self::change::{changed_policies, is_urgent};
 use self::queue::Queue;
 use crate::cluster::{Change, Cluster, Leadership, RolloutEvent, Rollouts};
+use crate::config::FilterKind;
 use crate::core::routing::RolloutKey;
 use crate::entries::Entries;
 use crate::entry::Entry;
@@ -271,9 +272,8 @@ impl Run {
 
     fn affected(&self, change: &Change) -> Vec<(RolloutKey, Arc<Entry>)> {
         let entries = &self.keeper.entries;
-        if let (Kind::WasmPlugin, Some(before), Some(after)) =
-            (change.id.kind, &change.before, &change.after)
-        {
+        let is_filter = FilterKind::of(change.id.kind).is_some();
+        if let (true, Some(before), Some(after)) = (is_filter, &change.before, &change.after) {
             // Hundreds of Rollouts may have their policies here, each with its own key.
             let keys = changed_policies(before, after).into_iter();
             return keys

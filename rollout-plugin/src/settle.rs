@@ -1,5 +1,6 @@
 //! Settles a call on the cluster: observes, asks the core, carries out the first write, until none is left.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,10 +73,13 @@ pub(crate) async fn settle(
             return Ok(());
         };
         entry.state().changes_policy(routing, &observed, &pending);
-        if !rehearsed && let Some(policy) = policy_behind_others(&pending) {
-            // A policy that is refused must not leave lane routes behind that were made for it.
+        let behind_others = policies_behind_others(&pending);
+        if !rehearsed && !behind_others.is_empty() {
+            // A policy that is refused must not leave lane routes behind that were made for it, nor the others half done.
             rehearsed = true;
-            cluster.rehearse(policy).await?;
+            for policy in behind_others {
+                cluster.rehearse(policy).await?;
+            }
         }
         let written = cluster.carry_out(first).await?;
         setbacks.take(&routing.rollout, first, written).await?;
@@ -121,10 +125,14 @@ async fn check_to_come(
             .map(|object| object.resource_version.clone())
             .collect(),
         policy: to_come.written.clone(),
+        filters: routing.filter_ids().cloned().collect(),
     };
     let is_taken = match &entry.state().foreseen {
         Some(known) if *known == foreseen => return Ok(()),
-        Some(known) => known.hash == foreseen.hash && known.policy == foreseen.policy,
+        Some(known) => {
+            (&known.hash, &known.policy, &known.filters)
+                == (&foreseen.hash, &foreseen.policy, &foreseen.filters)
+        }
         None => false,
     };
     let reach = reach(rollout, routing, observed);
@@ -137,12 +145,10 @@ async fn check_to_come(
     if !is_taken {
         to_come.check(routing)?;
         // What is to be written now is rehearsed, or refused, anyway.
-        if let Some(write) = to_come
-            .write
-            .as_ref()
-            .filter(|write| !pending.contains(write))
-        {
-            cluster.rehearse(write).await?;
+        for write in &to_come.writes {
+            if !pending.contains(write) {
+                cluster.rehearse(write).await?;
+            }
         }
     }
     entry.state().foreseen = Some(foreseen);
@@ -224,11 +230,17 @@ fn wanted(write: &Write) -> &Value {
     }
 }
 
-/// The policy's first change, where other objects are to be changed before it.
-pub(crate) fn policy_behind_others(pending: &[Write]) -> Option<&Write> {
-    let is_policy = |write: &&Write| matches!(write, Write::Policy { .. });
-    let first = pending.iter().find(is_policy)?;
-    (pending.first() != Some(first)).then_some(first)
+/// The first change of each policy that other objects are to be changed before.
+pub(crate) fn policies_behind_others(pending: &[Write]) -> Vec<&Write> {
+    let mut changed = BTreeSet::new();
+    let firsts = pending
+        .iter()
+        .enumerate()
+        .filter(|(_, write)| changed.insert(write.target()));
+    firsts
+        .filter(|(place, write)| *place > 0 && matches!(write, Write::Policy { .. }))
+        .map(|(_, write)| write)
+        .collect()
 }
 
 /// True if the outcome would be another one with more pods.

@@ -54,7 +54,7 @@ mod wire;
 pub use faults::{Action, Fault, FaultId, Faults};
 pub use log::Request;
 pub use request::Verb;
-pub use resource::{RESOURCES, Resource};
+pub use resource::{RESOURCES, Resource, TRAFFIC_EXTENSIONS};
 pub use status::{InvalidField, Status};
 pub use store::{Change, ChangeKind, Changes, ObjectRef, Store};
 

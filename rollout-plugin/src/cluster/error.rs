@@ -31,7 +31,7 @@ pub enum ClusterError {
         source: Cause,
     },
     /// The kind's CRD is not installed.
-    #[error("the API server doesn't serve {kind} of {}/{}: install the CRDs of Istio 1.22 or newer", kind.names().0, kind.names().1)]
+    #[error("the API server doesn't serve {kind} of {}/{}: install the CRDs of Istio {} or newer", kind.names().0, kind.names().1, kind.since_istio())]
     NotServed {
         /// Which.
         kind: Kind,

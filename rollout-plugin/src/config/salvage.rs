@@ -7,7 +7,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use traffic_policy::config::Lanes;
 
-use crate::config::{Config, DestinationRuleConfig, Protocol, VirtualServiceConfig};
+use crate::config::{
+    Config, DestinationRuleConfig, FilterConfig, FilterKind, Protocol, VirtualServiceConfig,
+};
 
 impl Config {
     /// The objects that `written` names, each field read on its own; a field that can't be read counts as absent. Fields
@@ -26,7 +28,7 @@ impl Config {
         Self {
             virtual_services: Some(virtual_services),
             destination_rule: written.get("destinationRule").and_then(destination_rule),
-            wasm_plugin: field(written, "wasmPlugin"),
+            filters: Some(filters(written)).filter(|found| !found.is_empty()),
             lanes: match written.get("lanes") {
                 None | Some(Value::Null) => Lanes::default(),
                 // Whose the lane routes are can't be told, so they are left. Without a policy no request takes them.
@@ -36,6 +38,31 @@ impl Config {
             ..Self::default()
         }
     }
+}
+
+/// All filter objects that can be read, by whichever of the three fields.
+fn filters(written: &Value) -> Vec<FilterConfig> {
+    let wasm_plugin: Option<String> = field(written, "wasmPlugin");
+    let wasm_plugin = wasm_plugin.as_deref().and_then(|named| {
+        let (namespace, name) = named.split_once('/')?;
+        Some(FilterConfig {
+            kind: FilterKind::WasmPlugin,
+            name: name.to_owned(),
+            namespace: namespace.to_owned(),
+        })
+    });
+    let several = written.get("filters").and_then(Value::as_array);
+    let one = written.get("filter").into_iter();
+    let others = one.chain(several.into_iter().flatten());
+    let others = others.filter_map(|filter| serde_json::from_value(filter.clone()).ok());
+    let mut found: Vec<FilterConfig> = Vec::new();
+    for filter in wasm_plugin.into_iter().chain(others) {
+        let is_named = !filter.name.is_empty() && !filter.namespace.is_empty();
+        if is_named && !filter.name.contains('/') && !found.contains(&filter) {
+            found.push(filter);
+        }
+    }
+    found
 }
 
 fn virtual_service(written: &Value) -> VirtualServiceConfig {

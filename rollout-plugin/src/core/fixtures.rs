@@ -6,6 +6,7 @@ use argo_rollouts::Rollout;
 use serde_json::{Value, json};
 
 use crate::core::diff::spec_patch;
+use crate::core::filter::policy_of;
 use crate::core::plan::{Observed, Write};
 use crate::core::routing::Routing;
 use crate::object::{Kind, Object, ObjectId, POD_TEMPLATE_HASH};
@@ -99,12 +100,27 @@ pub(crate) fn wasm_plugin() -> Object {
     }
 }
 
+/// The TrafficExtension `istio-system/serin`, likewise.
+pub(crate) fn traffic_extension() -> Object {
+    let Object { spec, .. } = wasm_plugin();
+    Object {
+        id: ObjectId::new(Kind::TrafficExtension, "istio-system", "serin"),
+        ..object(Kind::TrafficExtension, "serin", json!({ "wasm": spec }))
+    }
+}
+
+/// The policy of [`rollout`] in the first filter object.
+pub(crate) fn live_policy(observed: &Observed) -> Option<&Value> {
+    let filter = observed.filters.first()?.as_deref()?;
+    policy_of(filter, &routing().rollout)
+}
+
 /// Everything that [`rollout`] needs, with both versions' pods available.
 pub(crate) fn observed(http: Value) -> Observed {
     Observed {
         virtual_services: vec![Some(Arc::new(virtual_service(http)))],
         destination_rule: Some(Arc::new(destination_rule("s1", "s1"))),
-        wasm_plugin: Some(Arc::new(wasm_plugin())),
+        filters: vec![Some(Arc::new(wasm_plugin()))],
         replica_sets: vec![
             Arc::new(replica_set("s1", 3)),
             Arc::new(replica_set("c2", 1)),
@@ -127,8 +143,10 @@ pub(crate) fn carry_out(write: Write, observed: &mut Observed) {
             assert_eq!(whole["spec"], spec, "the patch makes what the write says");
             Arc::make_mut(target).spec = spec;
         }
-        Write::Policy { patch, .. } => {
-            let target = Arc::make_mut(observed.wasm_plugin.as_mut().unwrap());
+        Write::Policy { object, patch } => {
+            let mut targets = observed.filters.iter_mut().flatten();
+            let target = targets.find(|target| target.id == object).unwrap();
+            let target = Arc::make_mut(target);
             let mut whole = json!({"spec": target.spec});
             json_patch::merge(&mut whole, &patch);
             target.spec = whole["spec"].take();

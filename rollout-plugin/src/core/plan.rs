@@ -8,11 +8,13 @@ use std::sync::Arc;
 use argo_rollouts::{Rollout, WeightDestination};
 use serde_json::Value;
 
+use crate::config::FilterKind;
 use crate::core::capacity::{self, Capacity};
 use crate::core::destination_rule::{self, Hashes};
 use crate::core::error::CoreError;
+use crate::core::filter;
 use crate::core::history::StepHistory;
-use crate::core::policy;
+use crate::core::policy::{self, Policies};
 use crate::core::routing::{CONFIG_FIELD, DestinationRuleRef, Routing, VirtualServiceRef};
 use crate::core::rules::RouteStep;
 use crate::core::virtual_service::{self, Side};
@@ -84,8 +86,8 @@ pub struct Observed {
     pub virtual_services: Vec<Option<Arc<Object>>>,
     /// `None` where the Rollout names none, or where it doesn't exist.
     pub destination_rule: Option<Arc<Object>>,
-    /// `None` where no policy is needed, or where it doesn't exist.
-    pub wasm_plugin: Option<Arc<Object>>,
+    /// In the order of `Routing::filters`; `None` is one that doesn't exist. Empty where no policy is needed.
+    pub filters: Vec<Option<Arc<Object>>>,
     /// The Rollout's namespace's.
     pub replica_sets: Vec<Arc<Object>>,
     /// Those of the namespaces that the VirtualServices' hosts are in.
@@ -131,7 +133,7 @@ pub enum Write {
     },
     /// A merge patch of the Rollout's own policy key, which nobody else writes.
     Policy {
-        /// The WasmPlugin.
+        /// The filter object.
         object: ObjectId,
         /// The patch.
         patch: Value,
@@ -202,18 +204,15 @@ fn all_of(hashes: PodHashes<'_>) -> Hashes<'_> {
 /// stumble over a VirtualService that has lost its managed route. Where users are told apart the rules alone go, until
 /// the weights have moved.
 fn removal(rollout: &Rollout, routing: &Routing, observed: &Observed) -> Vec<Write> {
-    let observed_policy =
-        policy::observed_policy(observed.wasm_plugin.as_deref(), &routing.rollout);
+    let live = Policies::live(routing, observed);
     if let Some(left) = stages::left_by_removal(rollout, routing, observed) {
-        let change = policy_change(routing, observed_policy, Some(&left));
-        return change.into_iter().collect();
+        return policy_changes(routing, &live, &Policies::wanted(&left)).collect();
     }
     let lane_routes = present(routing, observed).filter_map(|(reference, object)| {
         let spec = virtual_service::without_lane_routes(object, reference, routing);
         change(object, spec)
     });
-    policy_change(routing, observed_policy, None)
-        .into_iter()
+    policy_changes(routing, &live, &Policies::default())
         .chain(lane_routes)
         .collect()
 }
@@ -235,16 +234,39 @@ fn change(object: &Arc<Object>, spec: Option<Value>) -> Option<Write> {
     })
 }
 
-pub(crate) fn policy_change(
-    routing: &Routing,
-    observed: Option<&Value>,
-    desired: Option<&Value>,
-) -> Option<Write> {
-    let patch = policy::merge_patch(&routing.rollout, observed, desired)?;
-    Some(Write::Policy {
-        object: routing.wasm_plugin.clone(),
-        patch,
+/// The writes that turn the policies in the filter objects from `from` into `to`.
+pub(crate) fn policy_changes<'a>(
+    routing: &'a Routing,
+    from: &'a Policies<'_>,
+    to: &'a Policies<'_>,
+) -> impl Iterator<Item = Write> + 'a {
+    let filters = routing.filter_ids().enumerate();
+    filters.filter_map(|(place, object)| {
+        let kind = FilterKind::of(object.kind)?;
+        let patch = policy::merge_patch(kind, &routing.rollout, from.at(place), to.at(place))?;
+        Some(Write::Policy {
+            object: object.clone(),
+            patch,
+        })
     })
+}
+
+/// The filter objects of the Rollout at which `uses` is true that don't exist, or can't run the filter.
+pub(crate) fn unusable_filters<'a>(
+    routing: &'a Routing,
+    observed: &'a Observed,
+    uses: impl Fn(usize) -> bool + 'a,
+) -> impl Iterator<Item = (usize, CoreError)> + 'a {
+    let filters = routing.filters.iter().enumerate();
+    filters
+        .filter(move |(place, _)| uses(*place))
+        .filter_map(|(place, filter)| {
+            let problem = match observed.filters.get(place) {
+                Some(Some(object)) => filter::check(object).err()?.of(&filter.id),
+                _ => missing(routing, &filter.id, &filter.field),
+            };
+            Some((place, problem))
+        })
 }
 
 /// True if the live objects carry that weight: every managed route, the policy's share where users are told apart, and

@@ -1,14 +1,14 @@
-//! The Rollout's own key in the WasmPlugin: what it says, what it must say, and the merge patch between the two.
+//! The Rollout's own key in its filter objects: what it says, what it must say, and the merge patch between the two.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use traffic_policy::Lane;
 use traffic_policy::config::{Lanes, Policy, Rule, Sticky};
 
-use crate::config::Protocol;
+use crate::config::{FilterKind, Protocol};
 use crate::core::delegate;
 use crate::core::edge;
 use crate::core::error::{CoreError, Fault};
@@ -19,18 +19,9 @@ use crate::core::virtual_service;
 use crate::object::{Object, ObjectId};
 
 mod hosts;
+mod live;
 
-/// What the WasmPlugin says of this Rollout now.
-pub fn observed_policy<'a>(
-    wasm_plugin: Option<&'a Object>,
-    rollout: &RolloutKey,
-) -> Option<&'a Value> {
-    wasm_plugin?
-        .spec
-        .get("pluginConfig")?
-        .get("rollouts")?
-        .get(rollout.to_string())
-}
+pub(crate) use live::Policies;
 
 /// The lanes that a policy, as it stands, sends requests to; a rule that can't be read counts for none, since no
 /// filter takes it either.
@@ -111,7 +102,10 @@ pub fn desired_policy(
     let policy = assembled(rules, sticky, routing, observed)?;
     let written = written(&policy, routing)?;
     // What stands there has been checked before; compiling at every reconcile would be most of its cost.
-    if observed_policy(observed.wasm_plugin.as_deref(), &routing.rollout) != Some(&written) {
+    let stands = Policies::live(routing, observed)
+        .present()
+        .any(|policy| *policy == written);
+    if !stands {
         check(&policy, routing)?;
     }
     Ok(Some(written))
@@ -322,11 +316,13 @@ fn key_of(virtual_service: &ObjectId) -> String {
     format!("{}/{}", virtual_service.namespace, virtual_service.name)
 }
 
-/// The merge patch that turns the Rollout's key from `observed` into `desired`, or `None` when it already is.
+/// The merge patch of a filter object that turns the Rollout's key from `observed` into `desired`, or `None` when it already
+/// is.
 ///
 /// A merge patch leaves out what it doesn't name, so what has to go is named with null; other Rollouts' keys and the
 /// user's settings are not in it.
 pub fn merge_patch(
+    filter: FilterKind,
     rollout: &RolloutKey,
     observed: Option<&Value>,
     desired: Option<&Value>,
@@ -338,7 +334,7 @@ pub fn merge_patch(
         (Some(observed), Some(desired)) if observed == desired => return None,
         (Some(observed), Some(desired)) => merge_difference(observed, desired),
     };
-    Some(json!({ "spec": { "pluginConfig": { "rollouts": { rollout.to_string(): change } } } }))
+    Some(filter.patch(rollout, change))
 }
 
 /// RFC 7396: objects merge field by field, everything else is replaced whole.

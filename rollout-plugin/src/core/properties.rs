@@ -8,12 +8,13 @@ use proptest::{collection, option, sample};
 use serde_json::{Value, json};
 
 use crate::core::destination_rule::hash_of;
+use crate::core::fixtures::live_policy;
 use crate::core::fixtures::users::Users;
 use crate::core::fixtures::{carry_out, observed, replica_set, rollout};
 use crate::core::plan::{
     Call, Observed, PodHashes, Standing, Versions, Weights, Write, weight_is_live, writes,
 };
-use crate::core::policy::{lanes_of, observed_policy, sticky_of};
+use crate::core::policy::{Policies, sticky_of};
 use crate::core::routing::Routing;
 
 mod way_back;
@@ -219,10 +220,9 @@ fn has_endpoints(observed: &Observed) -> bool {
 
 /// No policy uses a lane without its route.
 fn check_lanes(routing: &Routing, observed: &Observed) {
-    let policy = observed_policy(observed.wasm_plugin.as_deref(), &routing.rollout);
     let spec = &observed.virtual_services[0].as_ref().unwrap().spec;
     let routes = spec["http"].as_array().unwrap();
-    for lane in lanes_of(policy) {
+    for lane in Policies::live(routing, observed).lanes() {
         let name = format!("serin-shop.reviews.{lane}");
         assert!(routes.iter().any(|route| route["name"] == *name), "{name}");
     }
@@ -269,7 +269,7 @@ proptest! {
         ends in sample::select(&["promoted", "aborted", "rolled back", "promoted in full"][..]),
     ) {
         let mut world = observed(json!([http]));
-        let wasm_before = world.wasm_plugin.clone();
+        let wasm_before = world.filters.clone();
         let mut weights: Vec<u32> = shares.iter().map(|share| share * max / 100).collect();
         weights.sort_unstable();
         if ends == "promoted" {
@@ -329,7 +329,7 @@ proptest! {
             let seen: Vec<&str> = history.iter().map(|version| &**version).skip_while(|version| *version != "s1").collect();
             prop_assert_eq!(&seen, expected, "user {} of {:?}, {}", bucket, history, ends);
         }
-        prop_assert_eq!(world.wasm_plugin, wasm_before);
+        prop_assert_eq!(world.filters, wasm_before);
         let routes = world.virtual_services[0].as_ref().unwrap().spec["http"].clone();
         prop_assert_eq!(routes.as_array().unwrap().len(), 1, "lanes are left");
     }
@@ -363,7 +363,7 @@ proptest! {
             prop_assert_eq!(settle(&rollout, &mut world, Call::Keep(standing)), 0, "Keep");
             prop_assert!(weight_is_live(&rollout, &routing, &world, reconcile.weights()).unwrap());
 
-            let policy = observed_policy(world.wasm_plugin.as_deref(), &routing.rollout);
+            let policy = live_policy(&world);
             let share = sticky_of(policy).map(|sticky| i32::try_from(sticky.canary).unwrap());
             let is_over = reconcile.aborted || reconcile.current == "s1";
             let expected = (sticky && !is_over).then(|| reconcile.weight.min(i32::try_from(max).unwrap()));

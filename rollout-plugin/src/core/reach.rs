@@ -14,7 +14,7 @@ use traffic_policy::config::{Rule, StringMatch};
 use crate::core::error::{CoreError, Fault};
 use crate::core::flow::Flow;
 use crate::core::plan::Observed;
-use crate::core::policy;
+use crate::core::policy::Policies;
 use crate::core::routing::{CONFIG_FIELD, RolloutKey, Routing};
 use crate::core::rules::{route_steps, rule_of};
 use crate::core::warnings::Warning;
@@ -58,8 +58,7 @@ enum Cause<'a> {
 /// Looks at the steps from the current one on.
 pub(crate) fn reach(rollout: &Rollout, routing: &Routing, observed: &Observed) -> Reach {
     let tables = tables(routing, observed);
-    let policy = policy::observed_policy(observed.wasm_plugin.as_deref(), &routing.rollout);
-    let in_force = policy::rule_names(policy);
+    let in_force = Policies::live(routing, observed).rule_names();
     let mut reach = Reach::default();
     for step in steps(rollout, routing) {
         look(&step, &tables, &in_force, &mut reach, &routing.rollout);

@@ -12,10 +12,10 @@ use crate::config::{
     Config, PLUGIN_NAME, Protocol, RouteConfig, StickyConfig, TcpRouteConfig, TlsRouteConfig,
 };
 use crate::core::error::{CoreError, Fault};
+use crate::core::filter::FilterRef;
 use crate::object::ObjectId;
 
-pub(crate) use objects::wasm_plugin;
-use objects::{destination_rule, virtual_services};
+use objects::{destination_rule, filters, virtual_services};
 
 mod objects;
 
@@ -116,8 +116,8 @@ pub struct Routing {
     pub virtual_services: Vec<VirtualServiceRef>,
     /// None for a host-level split.
     pub destination_rule: Option<DestinationRuleRef>,
-    /// Where the policy goes.
-    pub wasm_plugin: ObjectId,
+    /// Where the policy goes: into each. At least one.
+    pub filters: Vec<FilterRef>,
     /// The canary Service's name; empty for a pure subset-level split.
     pub canary_service: String,
     /// The stable Service's name; empty for a pure subset-level split.
@@ -202,7 +202,7 @@ impl Routing {
         };
         let whole = Config::salvaged(configuration);
         let without_policy = Config {
-            wasm_plugin: None,
+            filters: None,
             ..whole.clone()
         };
         let key = RolloutKey::of(rollout);
@@ -215,7 +215,7 @@ impl Routing {
     pub(crate) fn has_targets_of(&self, other: &Self) -> bool {
         self.virtual_services == other.virtual_services
             && self.destination_rule == other.destination_rule
-            && self.wasm_plugin == other.wasm_plugin
+            && self.filter_ids().eq(other.filter_ids())
     }
 
     fn resolve(
@@ -235,7 +235,7 @@ impl Routing {
             virtual_services: virtual_services(key, config)?,
             waits_for_pods: destination_rule.is_some() || !named,
             destination_rule,
-            wasm_plugin: wasm_plugin(config)?,
+            filters: filters(config)?,
             canary_service,
             stable_service,
             max_weight: u32::try_from(max_weight)
@@ -259,8 +259,18 @@ impl Routing {
         })
     }
 
+    /// The objects that the policy goes into.
+    pub(crate) fn filter_ids(&self) -> impl Iterator<Item = &ObjectId> {
+        self.filters.iter().map(|filter| &filter.id)
+    }
+
+    /// True if the policy goes into that object.
+    pub(crate) fn has_filter(&self, id: &ObjectId) -> bool {
+        self.filter_ids().any(|filter| filter == id)
+    }
+
     /// True if the Rollout may ever need a policy: without header or mirror routes and without stickiness a canary is
-    /// weights alone, and no WasmPlugin has to exist.
+    /// weights alone, and no filter object has to exist.
     pub fn may_need_policy(&self) -> bool {
         !self.managed_routes.is_empty() || self.sticky.is_some()
     }

@@ -15,7 +15,7 @@ use crate::core::delegate::Delegation;
 use crate::core::error::{CoreError, Fault};
 use crate::core::lane_route::{self, LaneRoute};
 use crate::core::managed_routes::{ManagedRoutes, Protocol, has_both_sides, is_leftover};
-use crate::core::policy;
+use crate::core::policy::Policies;
 use crate::core::routing::{Routing, VirtualServiceRef};
 use crate::core::weights::{Split, desired_destinations, missing_stable, receivers, weight_of};
 use crate::object::Object;
@@ -32,8 +32,8 @@ pub struct Desired<'a> {
     pub lanes: BTreeSet<Lane>,
     /// Names of `managedRoutes` whose routes, left over from the built-in reconciler, are still needed.
     pub leftovers: BTreeSet<&'a str>,
-    /// The policy before: lane routes of routes that it names stay until it names them no more.
-    pub observed_policy: Option<&'a Value>,
+    /// The policies before: lane routes of routes that one names stay until none names them any more.
+    pub(crate) live: Policies<'a>,
     /// VirtualServices that may delegate to this one.
     pub roots: &'a [Arc<Object>],
     /// Lane routes and `leftovers` stay as they are, whatever the routes below them say now.
@@ -225,7 +225,8 @@ fn leaving_lanes<'a>(
         });
         lanes.map(Cow::Borrowed).collect()
     };
-    policy::routes_of(desired.observed_policy, &object.id)
+    let named = desired.live.routes_of(&object.id);
+    named
         .into_iter()
         .filter(|name| !is_managed(name))
         .map(|name| {

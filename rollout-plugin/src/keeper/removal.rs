@@ -81,8 +81,10 @@ impl Keeper {
                 let object = cache.look_up(id).await?;
                 observed.virtual_services.push(object.map(Arc::new));
             }
-            if let Some(id) = &left.wasm_plugin {
-                observed.wasm_plugin = cache.look_up(id).await?.map(Arc::new);
+            for id in &left.filters {
+                observed
+                    .filters
+                    .push(cache.look_up(id).await?.map(Arc::new));
             }
             let pending = left.removal(&observed)?;
             let Some(first) = pending.first() else {

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Map, Value};
+use serde_json::Map;
 
 use crate::cluster::{Change, Origin};
+use crate::core::filter::policies;
 use crate::core::routing::RolloutKey;
 use crate::object::{Kind, Object};
 
@@ -21,11 +22,6 @@ pub(super) fn changed_policies(before: &Object, after: &Object) -> BTreeSet<Roll
         .collect()
 }
 
-/// All policies in a WasmPlugin, by Rollout.
-pub(super) fn policies(object: &Object) -> Option<&Map<String, Value>> {
-    object.spec.pointer("/pluginConfig/rollouts")?.as_object()
-}
-
 /// True if requests may fail, or meet the wrong version, until it is put right.
 ///
 /// istiod pushes a change of its objects 100 ms after the last event (Istio 1.29.1 `features.DebounceAfter`). A repair
@@ -33,9 +29,14 @@ pub(super) fn policies(object: &Object) -> Option<&Map<String, Value>> {
 pub(super) fn is_urgent(change: &Change) -> bool {
     match (change.id.kind, &change.before, &change.after) {
         // An object that is gone can't be put right; it may be made again in a moment.
-        (Kind::VirtualService | Kind::DestinationRule | Kind::WasmPlugin, _, after) => {
-            after.is_some() && change.origin == Origin::Watch
-        }
+        (
+            Kind::VirtualService
+            | Kind::DestinationRule
+            | Kind::WasmPlugin
+            | Kind::TrafficExtension,
+            _,
+            after,
+        ) => after.is_some() && change.origin == Origin::Watch,
         // Lanes lead to nowhere.
         (Kind::ReplicaSet, Some(before), after) => {
             before.available_replicas > 0

@@ -10,11 +10,11 @@ use std::time::Duration;
 use argo_rollouts::go_plugin::Chain;
 use tracing::debug;
 
-use super::change::policies;
 use super::{Listed, Next};
 use crate::cluster::{ClusterError, Found, instance_of};
-use crate::config::Config;
-use crate::core::routing::{RolloutKey, Routing, wasm_plugin};
+use crate::config::FilterKind;
+use crate::core::filter::{DEFAULT_FILTER, policies};
+use crate::core::routing::{RolloutKey, Routing};
 use crate::keeper::Keeper;
 use crate::leftover::Leftover;
 use crate::object::ObjectId;
@@ -23,16 +23,19 @@ use crate::router::CallError;
 /// The wait before a sweep that has failed is tried again.
 const AFTER_FAILURE: Duration = Duration::from_secs(30);
 
-/// Removes what is left of Rollouts that are gone, in the default WasmPlugin and those that Rollouts name.
+/// Removes what is left of Rollouts that are gone, in the filter objects that Rollouts name and those of either kind that have
+/// the default's name. Others may be another cluster's, whose Rollouts can't be seen from here.
 pub(super) async fn sweep(keeper: &Arc<Keeper>, listed: &Listed) -> Next {
     let mut next = Next::Never;
-    for id in wasm_plugins(keeper) {
+    for id in filters(keeper) {
         let swept = sweep_one(keeper, listed, &id).await;
         let again = swept.unwrap_or_else(|error| {
             debug!(object = %id, error = %Chain(&error), "not searched for policies without a rollout");
             match error {
-                // Without the permission it will be no different later.
-                CallError::Cluster(ClusterError::Forbidden { .. }) => Next::Never,
+                // Without the permission, or the kind, it will be no different later.
+                CallError::Cluster(
+                    ClusterError::Forbidden { .. } | ClusterError::NotServed { .. },
+                ) => Next::Never,
                 _ => Next::In(AFTER_FAILURE),
             }
         });
@@ -43,17 +46,17 @@ pub(super) async fn sweep(keeper: &Arc<Keeper>, listed: &Listed) -> Next {
     next
 }
 
-fn wasm_plugins(keeper: &Keeper) -> BTreeSet<ObjectId> {
-    let default = wasm_plugin(&Config::default()).ok();
-    let entries = keeper.entries.all();
-    let named = entries.iter().filter_map(|(_, entry)| {
+fn filters(keeper: &Keeper) -> BTreeSet<ObjectId> {
+    let (namespace, name) = DEFAULT_FILTER;
+    let mut filters: BTreeSet<ObjectId> = FilterKind::ALL
+        .map(|kind| ObjectId::new(kind.kind(), namespace, name))
+        .into();
+    for (_, entry) in keeper.entries.all() {
         let state = entry.state();
-        state
-            .routing
-            .as_ref()
-            .map(|routing| routing.wasm_plugin.clone())
-    });
-    default.into_iter().chain(named).collect()
+        let named = state.routing.iter().flat_map(Routing::filter_ids);
+        filters.extend(named.cloned());
+    }
+    filters
 }
 
 async fn sweep_one(keeper: &Keeper, listed: &Listed, id: &ObjectId) -> Result<Next, CallError> {
@@ -76,7 +79,7 @@ async fn sweep_one(keeper: &Keeper, listed: &Listed, id: &ObjectId) -> Result<Ne
         let routing = match keeper.look_up(&key).await? {
             Found::BlueGreen(_) | Found::Neither => None,
             Found::Ours(rollout) => match Routing::of(&rollout) {
-                Ok(routing) if routing.wasm_plugin != *id => Some(routing),
+                Ok(routing) if !routing.has_filter(id) => Some(routing),
                 // It uses this one, or what it uses can't be told.
                 _ => continue,
             },
@@ -93,7 +96,7 @@ async fn sweep_one(keeper: &Keeper, listed: &Listed, id: &ObjectId) -> Result<Ne
 }
 
 fn uses(routing: Option<&Routing>, id: &ObjectId) -> bool {
-    routing.is_some_and(|routing| routing.wasm_plugin == *id)
+    routing.is_some_and(|routing| routing.has_filter(id))
 }
 
 /// Whose a Rollout was that is gone can't be told: it is enough that the parent leads anything.

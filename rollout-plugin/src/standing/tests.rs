@@ -131,7 +131,7 @@ fn a_canary_without_pods_keeps_its_weight_and_loses_its_lanes() {
     let mut observed = live(10, "s1");
     let mut plugin = crate::core::fixtures::wasm_plugin();
     plugin.spec["pluginConfig"]["rollouts"]["shop/reviews"] = json!({"hosts": ["a"]});
-    observed.wasm_plugin = Some(Arc::new(plugin));
+    observed.filters = vec![Some(Arc::new(plugin))];
     observed.replica_sets = vec![
         Arc::new(replica_set("s1", 3)),
         Arc::new(replica_set("c2", 0)),

@@ -12,6 +12,7 @@ mod calls;
 mod cost;
 mod delegates;
 mod drift;
+mod filters;
 mod hosts;
 mod large;
 mod leaders;

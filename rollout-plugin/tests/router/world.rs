@@ -9,7 +9,7 @@ use rollout_plugin::cluster::{Cluster, connect_with};
 use rollout_plugin::reconciler::Timing;
 use rollout_plugin::router::{CallError, IstioRouter};
 use serde_json::{Value, json};
-use testbed::apiserver::{ApiServer, ObjectRef, Request, Verb};
+use testbed::apiserver::{ApiServer, ObjectRef, Request, TRAFFIC_EXTENSIONS, Verb};
 
 pub(crate) const STEPS: &str = r#"[
     {"setHeaderRoute": {"name": "beta", "match": [{"headerName": "x-beta", "headerValue": {"exact": "1"}}]}},
@@ -24,7 +24,15 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn new() -> Self {
-        let server = ApiServer::start().await.unwrap();
+        Self::on(ApiServer::start().await.unwrap())
+    }
+
+    /// The same with what Istio 1.30 brings.
+    pub(crate) async fn with_traffic_extensions() -> Self {
+        Self::on(ApiServer::start_with(&[TRAFFIC_EXTENSIONS]).await.unwrap())
+    }
+
+    fn on(server: ApiServer) -> Self {
         let store = server.store();
         let labels = |hash: &str| json!({"app": "reviews", "rollouts-pod-template-hash": hash});
         for object in [
@@ -289,7 +297,7 @@ fn merge(target: &mut Value, change: &Value) {
 /// The one object of that resource that the Rollout names.
 pub(crate) fn at(resource: &str) -> ObjectRef {
     match resource {
-        "wasmplugins" => ObjectRef::new(resource, "istio-system", "serin"),
+        "wasmplugins" | "trafficextensions" => ObjectRef::new(resource, "istio-system", "serin"),
         _ => ObjectRef::new(resource, "shop", "reviews"),
     }
 }

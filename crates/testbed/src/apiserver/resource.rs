@@ -249,3 +249,12 @@ pub const RESOURCES: &[Resource] = &[
     Resource::custom(ISTIO_GROUP, ISTIO, "sidecars", "Sidecar").with_status(),
     Resource::custom("extensions.istio.io", V1ALPHA1, "wasmplugins", "WasmPlugin").with_status(),
 ];
+
+/// What Istio 1.30 brings beside; not among [`RESOURCES`], which are those of 1.29.
+pub const TRAFFIC_EXTENSIONS: Resource = Resource::custom(
+    "extensions.istio.io",
+    V1ALPHA1,
+    "trafficextensions",
+    "TrafficExtension",
+)
+.with_status();

@@ -1,15 +1,16 @@
 //! What the header and mirror steps to come need of the objects.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use argo_rollouts::Rollout;
 use serde_json::Value;
 use traffic_policy::config::Policy;
 
 use crate::core::error::CoreError;
-use crate::core::plan::{Observed, Write, missing, policy_change};
-use crate::core::policy;
-use crate::core::routing::{CONFIG_FIELD, Routing};
+use crate::core::plan::{Observed, Write, policy_changes, unusable_filters};
+use crate::core::policy::{self, Policies};
+use crate::core::routing::Routing;
 use crate::core::rules::{RouteStep, apply, route_steps};
 
 /// The policy that a canary will have with all of its header and mirror steps.
@@ -18,8 +19,8 @@ pub(crate) struct ToCome {
     policy: Policy,
     /// It, as it will be written.
     pub(crate) written: Value,
-    /// The write that makes it so; `None` where it is so already.
-    pub(crate) write: Option<Write>,
+    /// The writes that make it so, of each filter object where it isn't so already.
+    pub(crate) writes: Vec<Write>,
 }
 
 impl ToCome {
@@ -33,10 +34,10 @@ impl ToCome {
 }
 
 /// The policy that the canary will have, `None` where no header or mirror step is to come: a weighted canary needs no
-/// WasmPlugin, nor does one that is past such steps and has skipped them.
+/// filter object, nor does one that is past such steps and has skipped them.
 ///
 /// # Errors
-/// What a step to come will find missing or unsuitable: the WasmPlugin, HTTP routes, a root of a delegate, hosts.
+/// What a step to come will find missing or unsuitable: a filter object, HTTP routes, a root of a delegate, hosts.
 pub(crate) fn policy_to_come(
     rollout: &Rollout,
     routing: &Routing,
@@ -51,9 +52,8 @@ pub(crate) fn policy_to_come(
     if !route_steps(rollout).any(|(index, step)| index >= current && sets(step)) {
         return Ok(None);
     }
-    if observed.wasm_plugin.is_none() {
-        let field = format!("{CONFIG_FIELD}.wasmPlugin");
-        return Err(missing(routing, &routing.wasm_plugin, &field));
+    if let Some((_, problem)) = unusable_filters(routing, observed, |_| true).next() {
+        return Err(problem);
     }
     let mut rules = BTreeMap::new();
     for (index, step) in route_steps(rollout).filter(|(_, step)| sets(*step)) {
@@ -63,17 +63,17 @@ pub(crate) fn policy_to_come(
             fault,
         })?;
     }
-    let observed_policy =
-        policy::observed_policy(observed.wasm_plugin.as_deref(), &routing.rollout);
-    let sticky = policy::sticky_of(observed_policy);
+    let live = Policies::live(routing, observed);
+    let sticky = live.sticky();
     let rules = rules.into_values().collect();
     let policy = policy::assembled(rules, sticky, routing, observed)?;
     let written = policy::written(&policy, routing)?;
-    let write = policy_change(routing, observed_policy, Some(&written));
+    let everywhere = vec![Some(Arc::new(written.clone())); routing.filters.len()];
+    let writes = policy_changes(routing, &live, &Policies::wanted(&everywhere)).collect();
     Ok(Some(ToCome {
         policy,
         written,
-        write,
+        writes,
     }))
 }
 

@@ -92,11 +92,12 @@ pub fn way_back(
     refused: &BTreeSet<ObjectId>,
 ) -> Plan {
     let without_policy;
-    let observed = if refused.contains(&routing.wasm_plugin) {
-        without_policy = Observed {
-            wasm_plugin: None,
-            ..observed.clone()
-        };
+    let observed = if routing.filter_ids().any(|id| refused.contains(id)) {
+        let mut readable = observed.clone();
+        for (id, object) in routing.filter_ids().zip(&mut readable.filters) {
+            object.take_if(|_| refused.contains(id));
+        }
+        without_policy = readable;
         &without_policy
     } else {
         observed

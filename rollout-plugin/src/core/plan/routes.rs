@@ -17,11 +17,10 @@ use crate::core::plan::back::rescued_subset;
 use crate::core::plan::shares::Shares;
 use crate::core::plan::stages::Stages;
 use crate::core::plan::{
-    Observed, Plan, Write, absent, change, check_canary_subset, missing, policy_change, present,
-    subsets,
+    Observed, Plan, Write, absent, change, check_canary_subset, policy_changes, present, subsets,
 };
-use crate::core::policy;
-use crate::core::routing::{CONFIG_FIELD, Routing};
+use crate::core::policy::Policies;
+use crate::core::routing::Routing;
 use crate::core::rules::{RouteStep, ends, has_canary, is_between, lanes_of_steps};
 use crate::core::virtual_service::{self, Desired};
 
@@ -51,27 +50,23 @@ pub(super) fn routes(
     aim: &Aim<'_>,
 ) -> Plan {
     let mut problems: Vec<CoreError> = absent(routing, observed).collect();
-    let observed_policy =
-        policy::observed_policy(observed.wasm_plugin.as_deref(), &routing.rollout);
+    let live = Policies::live(routing, observed);
     let mut stages = Stages::of(rollout, routing, observed, aim).unwrap_or_else(|problem| {
         problems.push(problem);
         Stages::of_end(rollout, routing, observed, aim)
     });
-    if stages.before.is_some() && observed.wasm_plugin.is_none() {
-        let field = format!("{CONFIG_FIELD}.wasmPlugin");
-        problems.push(missing(routing, &routing.wasm_plugin, &field));
-        stages = Stages::default();
+    if !ends(rollout) {
+        problems.extend(stages.without_unusable(routing, observed));
     }
-    let (before, after) = (stages.before.as_ref(), stages.after.as_ref());
+    let (before, after) = (stages.before(), stages.after());
 
     let mut collect = |part: Plan| {
         problems.extend(part.problems);
         part.writes
     };
     let mut writes = collect(subsets_first(rollout, routing, observed, aim, &stages));
-    let first = policy_change(routing, observed_policy, before);
-    let tells_apart =
-        policy::sticky_of(observed_policy).is_some() || policy::sticky_of(before).is_some();
+    let first: Vec<Write> = policy_changes(routing, &live, &before).collect();
+    let tells_apart = live.sticky().or_else(|| before.sticky()).is_some();
     // Weights alone, and lane routes once those are live.
     let alone = Aim {
         keeps_lanes: aim.weights.is_some() && ends(rollout),
@@ -91,7 +86,7 @@ pub(super) fn routes(
         moved.writes.extend(rest);
     }
     let moved = collect(moved);
-    if tells_apart && first.is_some() {
+    if tells_apart && !first.is_empty() {
         let still = Aim {
             weights: None,
             ..alone
@@ -109,7 +104,7 @@ pub(super) fn routes(
         writes.extend(ended_experiments(routing, observed, aim, &writes));
         writes.extend(first);
     }
-    writes.extend(policy_change(routing, before, after));
+    writes.extend(policy_changes(routing, &before, &after));
     Plan { writes, problems }
 }
 
@@ -154,18 +149,17 @@ fn virtual_services(
     aim: &Aim<'_>,
     stages: &Stages,
 ) -> Plan {
-    let observed_policy =
-        policy::observed_policy(observed.wasm_plugin.as_deref(), &routing.rollout);
-    let desired_lanes = policy::lanes_of(stages.before.as_ref());
-    // Those of the policy that goes too: they go when no filter sends anything to them any more.
-    let mut lanes = policy::lanes_of(observed_policy);
+    let live = Policies::live(routing, observed);
+    let desired_lanes = stages.before().lanes();
+    // Those of the policies that go too: they go when no filter sends anything to them any more.
+    let mut lanes = live.lanes();
     lanes.extend(&desired_lanes);
     // All that will be needed, so that it is told before the first step and not at the last.
     let mut needed = lanes_of_steps(rollout, routing);
     needed.extend(desired_lanes);
     // Without a canary nothing is sent to them, and an abort has to get through.
     let checked = has_canary(rollout);
-    let standing_rules = policy::rule_names(observed_policy);
+    let standing_rules = live.rule_names();
     let rules = stages.rules.iter().map(String::as_str);
     let desired = Desired {
         split: aim.weights.as_ref().map(|weights| &weights.split),
@@ -173,10 +167,10 @@ fn virtual_services(
         leftovers: rules
             .filter(|name| !standing_rules.contains(name))
             .collect(),
-        observed_policy,
+        live,
         roots: &observed.roots,
         // Whoever still follows the policy has come to the version that the lanes led to before the promotion.
-        keeps_lanes: aim.keeps_lanes || (stages.before.is_some() && !is_between(rollout)),
+        keeps_lanes: aim.keeps_lanes || (stages.has_policy() && !is_between(rollout)),
     };
     let mut plan = Plan::default();
     for (reference, object) in present(routing, observed) {

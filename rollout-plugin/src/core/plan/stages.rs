@@ -5,6 +5,7 @@
 //! the weights alone lead everybody to where it did.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use argo_rollouts::Rollout;
 use serde_json::Value;
@@ -12,19 +13,19 @@ use traffic_policy::config::Sticky;
 
 use crate::core::capacity::reaches_canary;
 use crate::core::error::CoreError;
-use crate::core::plan::{Aim, Observed, Versions, present};
-use crate::core::policy;
+use crate::core::plan::{Aim, Observed, Versions, present, unusable_filters};
+use crate::core::policy::{self, Policies};
 use crate::core::routing::Routing;
 use crate::core::rules::{Ran, ends, is_between, rules_in_force};
 use crate::core::virtual_service::{self, SideWeights};
 
-/// What the policy has to be.
+/// What the policy has to be, in each filter object in their order. No entries: it has to be nowhere.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Stages {
     /// Before the weights move.
-    pub(super) before: Option<Value>,
+    before: Vec<Option<Arc<Value>>>,
     /// After that.
-    pub(super) after: Option<Value>,
+    after: Vec<Option<Arc<Value>>>,
     /// The managed routes that are in force.
     pub(super) rules: BTreeSet<String>,
 }
@@ -43,10 +44,9 @@ impl Stages {
         // Where the subset is to stay at another version, no rule may send anything to it.
         let rules = if routing.may_need_policy() && aim.canary.is_none_or(|hash| hash == current) {
             let reached = reaches_canary(rollout, routing, observed);
-            let policy = policy::observed_policy(observed.wasm_plugin.as_deref(), &routing.rollout);
             let ran = Ran {
                 history: &observed.history,
-                policy: &policy::rule_names(policy),
+                policy: &Policies::live(routing, observed).rule_names(),
             };
             rules_in_force(rollout, routing, reached, ran, aim.step)?
         } else {
@@ -55,11 +55,49 @@ impl Stages {
         let names = rules.iter().map(|rule| rule.name.clone()).collect();
         let sticky = sticky(rollout, routing, observed, aim);
         let policy = policy::desired_policy(rules, sticky, routing, observed)?;
+        let everywhere = vec![policy.map(Arc::new); routing.filters.len()];
         Ok(Self {
-            before: policy.clone(),
-            after: policy,
+            before: everywhere.clone(),
+            after: everywhere,
             rules: names,
         })
+    }
+
+    /// The policies before the weights move.
+    pub(super) fn before(&self) -> Policies<'_> {
+        Policies::wanted(&self.before)
+    }
+
+    /// The policies after that.
+    pub(super) fn after(&self) -> Policies<'_> {
+        Policies::wanted(&self.after)
+    }
+
+    /// True if there is a policy while the weights move.
+    pub(super) fn has_policy(&self) -> bool {
+        self.before.iter().any(Option::is_some)
+    }
+
+    /// Leaves out the filter objects that need a policy and can't have one, and says why.
+    pub(super) fn without_unusable(
+        &mut self,
+        routing: &Routing,
+        observed: &Observed,
+    ) -> Vec<CoreError> {
+        let needs = |place: usize| matches!(self.before.get(place), Some(Some(_)));
+        let (places, problems): (Vec<usize>, Vec<CoreError>) =
+            unusable_filters(routing, observed, needs).unzip();
+        for place in places {
+            for stage in [&mut self.before, &mut self.after] {
+                if let Some(policy) = stage.get_mut(place) {
+                    *policy = None;
+                }
+            }
+        }
+        if !problems.is_empty() && !self.has_policy() {
+            *self = Self::default();
+        }
+        problems
     }
 
     /// On the way back to one version. It is made of what stands, so that nothing that has become of the objects holds
@@ -70,23 +108,25 @@ impl Stages {
         observed: &Observed,
         aim: &Aim<'_>,
     ) -> Self {
-        let Some((policy, sticky)) = standing(routing, observed) else {
+        let live = Policies::live(routing, observed);
+        let standing = standing(routing, &live);
+        if standing.iter().all(Option::is_none) {
             return Self::default();
-        };
+        }
         let weight = aim.weights.as_ref().map(|weights| weights.split.canary);
-        let share = match weight {
+        let share = |sticky: &Sticky| match weight {
             Some(0) if leads_to_stable(routing, observed) => sticky.of,
             Some(weight) => weight,
             None => sticky.canary,
         };
         let is_over = match weight {
             Some(weight) => weight == 0,
-            None => is_over(rollout, routing, observed, &sticky),
+            None => is_over(rollout, routing, observed, &standing),
         };
-        let before = policy::with_share(policy, share);
+        let before = shared(&standing, share);
         Self {
-            after: (!is_over).then(|| before.clone()),
-            before: Some(before),
+            after: if is_over { Vec::new() } else { before.clone() },
+            before,
             rules: BTreeSet::new(),
         }
     }
@@ -98,25 +138,42 @@ pub(super) fn left_by_removal(
     rollout: &Rollout,
     routing: &Routing,
     observed: &Observed,
-) -> Option<Value> {
-    let (policy, sticky) = standing(routing, observed)?;
-    if is_over(rollout, routing, observed, &sticky) {
+) -> Option<Vec<Option<Arc<Value>>>> {
+    let live = Policies::live(routing, observed);
+    let standing = standing(routing, &live);
+    if standing.iter().all(Option::is_none) || is_over(rollout, routing, observed, &standing) {
         return None;
     }
     let has_pods = Versions::of(&observed.replica_sets).has_pods(&rollout.status.current_pod_hash);
-    let share = if has_pods || !is_between(rollout) {
-        sticky.canary
-    } else {
-        0
-    };
-    Some(policy::with_share(policy, share))
+    let stays = has_pods || !is_between(rollout);
+    Some(shared(
+        &standing,
+        |sticky| {
+            if stays { sticky.canary } else { 0 }
+        },
+    ))
 }
 
-/// The policy that tells users apart now, where one shall.
-fn standing<'a>(routing: &Routing, observed: &'a Observed) -> Option<(&'a Value, Sticky)> {
-    routing.sticky.as_ref()?;
-    let policy = policy::observed_policy(observed.wasm_plugin.as_deref(), &routing.rollout)?;
-    Some((policy, policy::sticky_of(Some(policy))?))
+/// A policy that tells users apart, and how.
+type Standing<'a> = Option<(&'a Value, Sticky)>;
+
+/// The policies that tell users apart now, where one shall, in the order of the filter objects.
+fn standing<'a>(routing: &Routing, live: &Policies<'a>) -> Vec<Standing<'a>> {
+    let of = |place| {
+        routing.sticky.as_ref()?;
+        let policy = live.at(place)?;
+        Some((policy, policy::sticky_of(Some(policy))?))
+    };
+    (0..routing.filters.len()).map(of).collect()
+}
+
+/// These policies with another share for the canary, and without rules.
+fn shared(standing: &[Standing<'_>], share: impl Fn(&Sticky) -> u32) -> Vec<Option<Arc<Value>>> {
+    let of = |one: &Standing<'_>| {
+        let (policy, sticky) = one.as_ref()?;
+        Some(Arc::new(policy::with_share(policy, share(sticky))))
+    };
+    standing.iter().map(of).collect()
 }
 
 /// Who is to see the canary. A new share and salt come with the weights; without any, those that stand go on.
@@ -130,9 +187,9 @@ fn sticky(
     let current = &*rollout.status.current_pod_hash;
     let canary = aim.canary.unwrap_or(current);
     let weight = aim.weights.as_ref().map(|weights| weights.split.canary);
-    let (share, salt) = match (weight, standing(routing, observed)) {
+    let (share, salt) = match (weight, Policies::live(routing, observed).sticky()) {
         (Some(weight), _) if canary == current => (weight, None),
-        (_, Some((_, standing))) => (standing.canary, Some(standing.salt)),
+        (_, Some(standing)) => (standing.canary, Some(standing.salt)),
         (_, None) if canary == current => (live_weight(routing, observed), None),
         (_, None) => return None,
     };
@@ -152,7 +209,12 @@ fn sticky(
 /// is not as the lanes need it, and an abort doesn't wait for it.
 ///
 /// With ping-pong Services the sides have swapped by then (argo-rollouts v1.10.1 `GetStableAndCanaryServices`).
-fn is_over(rollout: &Rollout, routing: &Routing, observed: &Observed, sticky: &Sticky) -> bool {
+fn is_over(
+    rollout: &Rollout,
+    routing: &Routing,
+    observed: &Observed,
+    standing: &[Standing<'_>],
+) -> bool {
     let is_promoted = !is_between(rollout);
     if !is_promoted && !rollout.status.abort {
         return false;
@@ -161,9 +223,13 @@ fn is_over(rollout: &Rollout, routing: &Routing, observed: &Observed, sticky: &S
         return true;
     };
     let all = |is_so: fn(&SideWeights) -> bool| weights.iter().all(is_so);
-    (sticky.canary == 0 && all(|weights| weights.canary == 0))
+    let told = |is_so: fn(&Sticky) -> bool| {
+        let mut stickies = standing.iter().flatten();
+        stickies.all(|(_, sticky)| is_so(sticky))
+    };
+    (told(|sticky| sticky.canary == 0) && all(|weights| weights.canary == 0))
         || (is_promoted
-            && sticky.canary >= sticky.of
+            && told(|sticky| sticky.canary >= sticky.of)
             && all(|weights| weights.canary == 0 || weights.stable == 0))
 }
 

@@ -7,6 +7,7 @@ use crate::core::fixtures::{
     carry_out, destination_rule, observed, primary, replica_set, rollout, routing, virtual_service,
 };
 
+mod filters;
 mod guards;
 mod lanes;
 mod patches;
@@ -76,7 +77,7 @@ fn subsets_stand_before_lanes_and_lanes_before_the_policy() {
     let rollout = with_steps(json!({}));
     let mut observed = observed(json!([primary(json!({}))]));
     let before = observed.virtual_services[0].clone();
-    let wasm_before = observed.wasm_plugin.clone();
+    let wasm_before = observed.filters.clone();
     let call = header_step(&rollout);
     assert_eq!(
         settle(&rollout, &mut observed, call).unwrap(),
@@ -123,7 +124,7 @@ fn subsets_stand_before_lanes_and_lanes_before_the_policy() {
         observed.virtual_services[0], before,
         "back in the user's shape"
     );
-    assert_eq!(observed.wasm_plugin, wasm_before);
+    assert_eq!(observed.filters, wasm_before);
 }
 
 #[test]
@@ -213,7 +214,7 @@ fn a_plain_weighted_canary_needs_no_wasm_plugin() {
         json!({"spec": {"strategy": {"canary": {"trafficRouting": {"managedRoutes": null}}}}});
     let rollout = rollout(change);
     let mut observed = Observed {
-        wasm_plugin: None,
+        filters: vec![None],
         ..observed(json!([primary(json!({}))]))
     };
     let written = settle(&rollout, &mut observed, set_weight(20)).unwrap();
@@ -232,7 +233,7 @@ fn a_missing_object_is_named_and_nothing_is_written() {
     let cases = [
         (
             Observed {
-                wasm_plugin: None,
+                filters: vec![None],
                 ..full.clone()
             },
             r#"WasmPlugin istio-system/serin: not found; create it or correct spec.strategy.canary.trafficRouting.plugins["serin/istio"].wasmPlugin of rollout shop/reviews"#,

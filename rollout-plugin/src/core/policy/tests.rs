@@ -127,7 +127,7 @@ fn the_merge_patch_turns_one_policy_into_the_other() {
         if let Some(observed) = observed {
             config["spec"]["pluginConfig"]["rollouts"]["shop/reviews"] = observed.clone();
         }
-        let patch = merge_patch(&key, observed, desired).unwrap();
+        let patch = merge_patch(FilterKind::WasmPlugin, &key, observed, desired).unwrap();
         json_patch::merge(&mut config, &patch);
         let rollouts = config["spec"]["pluginConfig"]["rollouts"]
             .as_object_mut()
@@ -135,8 +135,11 @@ fn the_merge_patch_turns_one_policy_into_the_other() {
         assert_eq!(rollouts.remove("shop/reviews").as_ref(), desired);
         assert_eq!(config, untouched, "the rest of the WasmPlugin");
     }
-    assert_eq!(merge_patch(&key, Some(&a), Some(&a)), None);
-    assert_eq!(merge_patch(&key, None, None), None);
+    assert_eq!(
+        merge_patch(FilterKind::WasmPlugin, &key, Some(&a), Some(&a)),
+        None
+    );
+    assert_eq!(merge_patch(FilterKind::WasmPlugin, &key, None, None), None);
 }
 
 fn any_rule() -> Vec<Rule> {

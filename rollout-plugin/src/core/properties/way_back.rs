@@ -9,13 +9,16 @@ use proptest::prelude::*;
 use proptest::{option, sample};
 use serde_json::{Value, json};
 
+use crate::config::FilterKind;
 use crate::core::destination_rule::hash_of;
-use crate::core::fixtures::{carry_out, destination_rule, replica_set, rollout, wasm_plugin};
+use crate::core::filter::policy_of;
+use crate::core::fixtures::{
+    carry_out, destination_rule, replica_set, rollout, traffic_extension, wasm_plugin,
+};
 use crate::core::lane_route::{belongs_to, is_lane_of};
 use crate::core::plan::{
     Call, Observed, Plan, PodHashes, Versions, Weights, is_way_back, way_back, writes,
 };
-use crate::core::policy::observed_policy;
 use crate::core::routing::Routing;
 use crate::core::rules::RouteStep;
 use crate::core::weights::{Side, destinations, side_of, weight_of};
@@ -34,6 +37,8 @@ struct Setup {
     header: bool,
     mirror: bool,
     declared: bool,
+    /// A filter object of each kind, in place of a WasmPlugin alone.
+    two_filters: bool,
     weights: Vec<i32>,
 }
 
@@ -44,7 +49,7 @@ fn setup() -> impl Strategy<Value = Setup> {
         vec!["edge", "web", "tv"],
     ]);
     let weights = proptest::collection::vec(sample::select(vec![0, 1, 20, 55, 100]), 0..3);
-    let flags = (any::<[bool; 7]>(), services, weights);
+    let flags = (any::<[bool; 8]>(), services, weights);
     flags.prop_map(|(flags, services, weights)| {
         let [
             by_host,
@@ -54,6 +59,7 @@ fn setup() -> impl Strategy<Value = Setup> {
             header,
             mirror,
             declared,
+            two_filters,
         ] = flags;
         Setup {
             by_host,
@@ -64,6 +70,7 @@ fn setup() -> impl Strategy<Value = Setup> {
             header,
             mirror,
             declared,
+            two_filters,
             weights,
         }
     })
@@ -89,6 +96,11 @@ impl Setup {
         }
         if self.declared {
             configuration["lanes"] = json!("declared");
+        }
+        if self.two_filters {
+            let filter =
+                |kind: &str| json!({"kind": kind, "namespace": "istio-system", "name": "serin"});
+            configuration["filters"] = json!([filter("WasmPlugin"), filter("TrafficExtension")]);
         }
         if self.sticky {
             configuration["sticky"] = json!({"keys": [{"cookie": "user"}]});
@@ -159,6 +171,12 @@ impl Setup {
         }
     }
 
+    fn filters(&self) -> Vec<Object> {
+        let mut filters = vec![wasm_plugin(), traffic_extension()];
+        filters.truncate(1 + usize::from(self.two_filters));
+        filters
+    }
+
     fn world(&self) -> World {
         if self.declared {
             // The user has written down what Serin would have added.
@@ -169,8 +187,10 @@ impl Setup {
             };
             let mut world = managed.world();
             managed.go_forth(&mut world);
-            let place = world.objects.last_mut().unwrap();
-            *place = wasm_plugin();
+            world
+                .objects
+                .retain(|object| FilterKind::of(object.id.kind).is_none());
+            world.objects.extend(self.filters());
             return world;
         }
         let objects = self.services.iter().map(|name| self.virtual_service(name));
@@ -178,7 +198,7 @@ impl Setup {
         if !self.by_host {
             all.push(destination_rule("s1", "s1"));
         }
-        all.push(wasm_plugin());
+        all.extend(self.filters());
         World {
             objects: all,
             pods: vec![("s1", 3), ("c2", 2)],
@@ -244,7 +264,7 @@ impl World {
                 .destination_rule
                 .as_ref()
                 .and_then(|one| find(&one.id)),
-            wasm_plugin: find(&routing.wasm_plugin),
+            filters: routing.filter_ids().map(find).collect(),
             replica_sets: self
                 .pods
                 .iter()
@@ -267,7 +287,8 @@ impl World {
         let written = observed
             .virtual_services
             .into_iter()
-            .chain([observed.destination_rule, observed.wasm_plugin]);
+            .chain([observed.destination_rule])
+            .chain(observed.filters);
         for object in written.flatten() {
             let place = self
                 .objects
@@ -536,9 +557,11 @@ proptest! {
             prop_assert_eq!(hash_of(rule, "canary"), Some("c2"));
             prop_assert!(Versions::of(&observed.replica_sets).has_pods("c2"));
         }
-        let policy = observed_policy(observed.wasm_plugin.as_deref(), &went_by.rollout);
-        let may_stay = world.unwritable.iter().any(|id| id.kind == Kind::WasmPlugin);
-        prop_assert!(policy.is_none() || (is_held && setup.sticky) || (may_stay && said.contains("WasmPlugin")), "{:?}: {}", policy, said);
+        for filter in observed.filters.iter().flatten() {
+            let policy = policy_of(filter, &went_by.rollout);
+            let may_stay = world.unwritable.contains(&filter.id);
+            prop_assert!(policy.is_none() || (is_held && setup.sticky) || (may_stay && said.contains(&filter.id.to_string())), "{:?}: {}", policy, said);
+        }
         if change.is_none() && broken_is_none {
             prop_assert!(left.is_empty(), "{}", said);
         }

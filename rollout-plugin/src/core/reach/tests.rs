@@ -232,7 +232,7 @@ fn a_rule_in_force_is_warned_of_and_not_refused() {
     let mut observed = observed(json!([matching(
         json!([{"withoutHeaders": {"x-beta": {}}}])
     )]));
-    let plugin = Arc::make_mut(observed.wasm_plugin.as_mut().unwrap());
+    let plugin = Arc::make_mut(observed.filters[0].as_mut().unwrap());
     plugin.spec["pluginConfig"]["rollouts"]["shop/reviews"] =
         json!({"rules": [{"name": "beta", "lane": "canary"}]});
     let (error, warnings) = found(&canary(json!({})), &observed);

@@ -1,7 +1,8 @@
 //! Which objects a configuration names.
 
-use crate::config::{Config, DEFAULT_WASM_PLUGIN, Protocol, VirtualServiceConfig};
+use crate::config::{Config, FilterConfig, Protocol, VirtualServiceConfig};
 use crate::core::error::Fault;
+use crate::core::filter::{DEFAULT_FILTER, FilterRef};
 use crate::core::routing::{
     CLUSTER_DOMAIN, CONFIG_FIELD, DestinationRuleRef, RolloutKey, VirtualServiceRef,
 };
@@ -134,19 +135,77 @@ pub(super) fn destination_rule(
     }))
 }
 
-/// Where the policy goes: what the configuration says, or the default.
-pub(crate) fn wasm_plugin(config: &Config) -> Result<ObjectId, Fault> {
-    let written = config.wasm_plugin.as_deref().unwrap_or(DEFAULT_WASM_PLUGIN);
-    match written.split_once('/') {
+/// Where the policy goes: what the configuration says, or the default. At least one.
+pub(super) fn filters(config: &Config) -> Result<Vec<FilterRef>, Fault> {
+    let field = |name: &str| format!("{CONFIG_FIELD}.{name}");
+    let given = [
+        ("wasmPlugin", config.wasm_plugin.is_some()),
+        ("filter", config.filter.is_some()),
+        ("filters", config.filters.is_some()),
+    ];
+    let mut given = given.iter().filter(|(_, is_given)| *is_given);
+    if let (Some((first, _)), Some((second, _))) = (given.next(), given.next()) {
+        return Err(Fault::new(
+            field(second),
+            format!("{first} as well"),
+            "one of wasmPlugin, filter and filters",
+        ));
+    }
+    match (&config.filter, config.filters.as_deref()) {
+        (Some(one), _) => Ok(vec![filter(one, field("filter"))?]),
+        (None, Some([])) => Err(Fault::new(
+            field("filters"),
+            "an empty list",
+            "the kind, name and namespace of at least one filter object",
+        )),
+        (None, Some(several)) => {
+            let mut resolved: Vec<FilterRef> = Vec::new();
+            for (index, one) in several.iter().enumerate() {
+                let next = filter(one, field(&format!("filters[{index}]")))?;
+                if resolved.iter().any(|earlier| earlier.id == next.id) {
+                    let found = format!("{} again", next.id);
+                    return Err(Fault::new(next.field, found, "each filter object once"));
+                }
+                resolved.push(next);
+            }
+            Ok(resolved)
+        }
+        (None, None) => Ok(vec![wasm_plugin(config.wasm_plugin.as_deref())?]),
+    }
+}
+
+/// `at`: its field.
+fn filter(written: &FilterConfig, at: String) -> Result<FilterRef, Fault> {
+    for (name, value) in [("name", &written.name), ("namespace", &written.namespace)] {
+        if value.is_empty() || value.contains('/') {
+            return Err(Fault::new(
+                format!("{at}.{name}"),
+                format!("{value:?}"),
+                format!("the {name} of a {}", written.kind.kind()),
+            ));
+        }
+    }
+    Ok(FilterRef {
+        id: ObjectId::new(written.kind.kind(), &*written.namespace, &*written.name),
+        field: at,
+    })
+}
+
+fn wasm_plugin(written: Option<&str>) -> Result<FilterRef, Fault> {
+    let named = written.map_or(Some(DEFAULT_FILTER), |written| written.split_once('/'));
+    let field = format!("{CONFIG_FIELD}.wasmPlugin");
+    match named {
         Some((namespace, name))
             if !namespace.is_empty() && !name.is_empty() && !name.contains('/') =>
         {
-            Ok(ObjectId::new(Kind::WasmPlugin, namespace, name))
+            Ok(FilterRef {
+                id: ObjectId::new(Kind::WasmPlugin, namespace, name),
+                field,
+            })
         }
-        _ => Err(Fault::new(
-            format!("{CONFIG_FIELD}.wasmPlugin"),
-            format!("{written:?}"),
-            "namespace/name",
-        )),
+        _ => {
+            let written = written.unwrap_or_default();
+            Err(Fault::new(field, format!("{written:?}"), "namespace/name"))
+        }
     }
 }

@@ -87,11 +87,129 @@ fn several_virtual_services_take_the_place_of_one() {
 #[test]
 fn the_wasm_plugin_has_a_default() {
     assert_eq!(
-        with_config(json!({})).unwrap().wasm_plugin.to_string(),
+        with_config(json!({})).unwrap().filters[0].id.to_string(),
         "WasmPlugin istio-system/serin"
     );
     let routing = with_config(json!({"wasmPlugin": "shop/mine"})).unwrap();
-    assert_eq!(routing.wasm_plugin.to_string(), "WasmPlugin shop/mine");
+    assert_eq!(routing.filters[0].id.to_string(), "WasmPlugin shop/mine");
+}
+
+#[test]
+fn filter_objects_of_both_kinds_are_named_one_or_several() {
+    let one = json!({"kind": "TrafficExtension", "namespace": "istio-system", "name": "serin"});
+    let other = json!({"kind": "WasmPlugin", "namespace": "shop", "name": "mine"});
+    for (config, ids) in [
+        (
+            json!({"filter": one}),
+            &["TrafficExtension istio-system/serin"][..],
+        ),
+        (json!({"filter": other}), &["WasmPlugin shop/mine"]),
+        (
+            json!({"filters": [one, other]}),
+            &[
+                "TrafficExtension istio-system/serin",
+                "WasmPlugin shop/mine",
+            ],
+        ),
+    ] {
+        let routing = with_config(config).unwrap();
+        let found: Vec<String> = routing.filter_ids().map(ToString::to_string).collect();
+        assert_eq!(found, ids);
+    }
+}
+
+#[test]
+fn what_is_wrong_with_filter_objects_is_named() {
+    let field =
+        r#"rollout shop/reviews: spec.strategy.canary.trafficRouting.plugins["serin/istio"]"#;
+    let serin = |kind: &str| json!({"kind": kind, "namespace": "istio-system", "name": "serin"});
+    let extension = serin("TrafficExtension");
+    for (config, message) in [
+        (
+            json!({"wasmPlugin": "istio-system/serin", "filter": extension}),
+            ".filter: found wasmPlugin as well, expected one of wasmPlugin, filter and filters",
+        ),
+        (
+            json!({"wasmPlugin": "istio-system/serin", "filters": [extension]}),
+            ".filters: found wasmPlugin as well, expected one of wasmPlugin, filter and filters",
+        ),
+        (
+            json!({"filter": extension, "filters": [extension]}),
+            ".filters: found filter as well, expected one of wasmPlugin, filter and filters",
+        ),
+        (
+            json!({"filters": []}),
+            ".filters: found an empty list, expected the kind, name and namespace of at least one filter object",
+        ),
+        (
+            json!({"filters": [extension, serin("WasmPlugin"), extension]}),
+            ".filters[2]: found TrafficExtension istio-system/serin again, expected each filter object once",
+        ),
+        (
+            json!({"filter": serin("EnvoyFilter")}),
+            ".filter.kind: unknown variant `EnvoyFilter`, expected `WasmPlugin` or `TrafficExtension`",
+        ),
+        (
+            json!({"filter": {"kind": "TrafficExtension", "name": "serin"}}),
+            ".filter: missing field `namespace`",
+        ),
+        (
+            json!({"filter": {"kind": "TrafficExtension", "name": "", "namespace": "a"}}),
+            ".filter.name: found \"\", expected the name of a TrafficExtension",
+        ),
+        (
+            json!({"filter": {"kind": "WasmPlugin", "name": "a", "namespace": "b/c"}}),
+            ".filter.namespace: found \"b/c\", expected the namespace of a WasmPlugin",
+        ),
+        (
+            json!({"filters": extension}),
+            ".filters: invalid type: map, expected a sequence",
+        ),
+        (
+            json!({"filter": [extension]}),
+            ".filter: invalid type: sequence, expected a map of kind, name and namespace; several are for filters",
+        ),
+        (
+            json!({"filter": "istio-system/serin"}),
+            ".filter: invalid type: string \"istio-system/serin\", expected a map of kind, name and namespace; several are for filters",
+        ),
+        (
+            json!({"filter": {"kind": "WasmPlugin", "name": "a", "namespace": "b", "selector": {}}}),
+            ".filter.selector: unknown field `selector`, expected one of `kind`, `name`, `namespace`",
+        ),
+    ] {
+        assert_eq!(
+            with_config(config.clone()).unwrap_err(),
+            format!("{field}{message}"),
+            "{config}"
+        );
+    }
+}
+
+#[test]
+fn of_a_faulty_configuration_the_filter_objects_that_can_be_read_count() {
+    let whole = json!({"kind": "TrafficExtension", "namespace": "istio-system", "name": "serin"});
+    let part = json!({"kind": "TrafficExtension", "name": "serin"});
+    for (config, ids) in [
+        (
+            json!({"wasmPlugin": "shop/mine", "filter": whole, "filters": [part, whole]}),
+            &[
+                "WasmPlugin shop/mine",
+                "TrafficExtension istio-system/serin",
+            ][..],
+        ),
+        (json!({"filter": part}), &["WasmPlugin istio-system/serin"]),
+        (
+            json!({"wasmPlugin": "a/b/c", "filters": "x"}),
+            &["WasmPlugin istio-system/serin"],
+        ),
+    ] {
+        let mut written = json!({"virtualService": {"name": "reviews"}});
+        json_patch::merge(&mut written, &config);
+        let routing = Routing::salvaged(&rollout(json!({})), &written).unwrap();
+        let found: Vec<String> = routing.filter_ids().map(ToString::to_string).collect();
+        assert_eq!(found, ids, "{config}");
+    }
 }
 
 #[test]
@@ -183,13 +301,13 @@ fn what_can_not_be_read_is_named() {
         (
             json!({"virtualServise": {}}),
             format!(
-                "{field}.virtualServise: unknown field `virtualServise`, expected one of `virtualService`, `virtualServices`, `destinationRule`, `wasmPlugin`, `lanes`, `sticky`, `routes`, `entryHosts`, `laneSecret`"
+                "{field}.virtualServise: unknown field `virtualServise`, expected one of `virtualService`, `virtualServices`, `destinationRule`, `wasmPlugin`, `filter`, `filters`, `lanes`, `sticky`, `routes`, `entryHosts`, `laneSecret`"
             ),
         ),
         (
             json!("reviews"),
             format!(
-                "{field}: invalid type: string \"reviews\", expected the fields of Argo's istio block, wasmPlugin, lanes, sticky, routes, entryHosts, or laneSecret"
+                "{field}: invalid type: string \"reviews\", expected the fields of Argo's istio block, wasmPlugin, filter, filters, lanes, sticky, routes, entryHosts, or laneSecret"
             ),
         ),
         (

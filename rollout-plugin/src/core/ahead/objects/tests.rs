@@ -64,7 +64,7 @@ fn a_later_step_finds_all_that_it_needs() {
 fn what_a_later_step_lacks_is_said_before_it() {
     let good = || observed(json!([primary(json!({}))]));
     let no_plugin = Observed {
-        wasm_plugin: None,
+        filters: vec![None],
         ..good()
     };
     let delegate = with_spec(json!({"http": [primary(json!({}))]}));

@@ -2,6 +2,7 @@
 //! (`docs/guards.md`).
 
 use super::*;
+use crate::core::fixtures::live_policy;
 use crate::core::fixtures::scaling;
 use crate::core::policy;
 
@@ -150,7 +151,7 @@ fn the_share_of_sticky_users_waits_too() {
     let mut observed = at_twenty();
     reconcile(&rollout, &mut observed, ("c2", "s1"), 20).unwrap();
     let share = |observed: &Observed| {
-        let policy = policy::observed_policy(observed.wasm_plugin.as_deref(), &routing().rollout);
+        let policy = live_policy(&observed);
         policy::sticky_of(policy).unwrap().canary
     };
     assert_eq!(share(&observed), 20);
@@ -164,7 +165,7 @@ fn the_share_of_sticky_users_waits_too() {
     );
     let before = observed.clone();
     reconcile(&later, &mut observed, ("c0", "s1"), 70).unwrap_err();
-    assert_eq!(observed.wasm_plugin, before.wasm_plugin);
+    assert_eq!(observed.filters, before.filters);
     assert_eq!(shares(&observed), "c2 20/s1 80");
     let kept = Call::Keep(Standing::default());
     settle(&later, &mut observed, kept).unwrap();

@@ -35,7 +35,7 @@ fn names(observed: &Observed) -> Vec<&str> {
 }
 
 fn policy(observed: &Observed, rollout: &str) -> Value {
-    let plugin = observed.wasm_plugin.as_ref().unwrap();
+    let plugin = observed.filters[0].as_ref().unwrap();
     plugin.spec["pluginConfig"]["rollouts"][rollout].clone()
 }
 

@@ -32,7 +32,7 @@ fn outcome(observed: &Observed) -> String {
         let route = routes.last().unwrap();
         route["route"][index]["weight"].as_u64().unwrap()
     };
-    let policy = observed.wasm_plugin.as_ref().unwrap();
+    let policy = observed.filters[0].as_ref().unwrap();
     let has_policy = policy.spec["pluginConfig"]["rollouts"]
         .get("shop/reviews")
         .is_some();

@@ -52,7 +52,7 @@ fn walk(
 }
 
 fn policy(observed: &Observed) -> Value {
-    let plugin = observed.wasm_plugin.as_ref().unwrap();
+    let plugin = observed.filters[0].as_ref().unwrap();
     plugin.spec["pluginConfig"]["rollouts"]["shop/reviews"].clone()
 }
 

@@ -71,7 +71,7 @@ fn what_others_change_in_the_policy_comes_back_with_the_weights_share() {
     };
     let good = observed.clone();
     let set = |observed: &mut Observed, policy: Value| {
-        let plugin = Arc::make_mut(observed.wasm_plugin.as_mut().unwrap());
+        let plugin = Arc::make_mut(observed.filters[0].as_mut().unwrap());
         plugin.spec["pluginConfig"]["rollouts"]["shop/reviews"] = policy;
     };
     for wrong in [
@@ -85,12 +85,12 @@ fn what_others_change_in_the_policy_comes_back_with_the_weights_share() {
             ["WasmPlugin"],
             "{wrong}"
         );
-        assert_eq!(observed.wasm_plugin, good.wasm_plugin, "{wrong}");
+        assert_eq!(observed.filters, good.filters, "{wrong}");
     }
     // Where no call has said any weight, the live one tells.
     set(&mut observed, json!({"hosts": ["x"]}));
     settle(&rollout, &mut observed, Call::Keep(Standing::default())).unwrap();
-    assert_eq!(observed.wasm_plugin, good.wasm_plugin);
+    assert_eq!(observed.filters, good.filters);
 }
 
 #[test]
@@ -220,14 +220,14 @@ fn keys_of_the_edge_are_refused_in_the_mesh() {
 #[test]
 fn a_rollout_that_stops_telling_users_apart_takes_it_out_of_the_policy() {
     let mut observed = observed(json!([primary(json!({}))]));
-    let before = observed.wasm_plugin.clone();
+    let before = observed.filters.clone();
     settle(&sticky(json!({})), &mut observed, set_weight(20)).unwrap();
     let plain = with_keys(json!({"sticky": null}), json!({}));
     assert_eq!(
         settle(&plain, &mut observed, set_weight(20)).unwrap(),
         ["WasmPlugin", "VirtualService"]
     );
-    assert_eq!(observed.wasm_plugin, before);
+    assert_eq!(observed.filters, before);
     assert_eq!(lanes(&observed), NOTHING);
 }
 

@@ -58,7 +58,7 @@ fn a_ramp_moves_each_user_once_and_leaves_nothing() {
         ["VirtualService"]
     );
     assert_eq!(observed.virtual_services, before.virtual_services);
-    assert_eq!(observed.wasm_plugin, before.wasm_plugin);
+    assert_eq!(observed.filters, before.filters);
     for (bucket, history) in users.histories() {
         assert_eq!(history, ["s1", "c2"], "user {bucket}");
     }
@@ -97,7 +97,7 @@ fn an_abort_takes_everybody_back_before_the_weights_move() {
         assert_eq!(walk(&aborted, &mut observed, call, &mut users), NOTHING);
     }
     assert_eq!(observed.virtual_services, before.virtual_services);
-    assert_eq!(observed.wasm_plugin, before.wasm_plugin);
+    assert_eq!(observed.filters, before.filters);
     assert_eq!(users.history(33), ["s1", "c2", "s1"]);
     assert_eq!(users.history(50), ["s1"]);
 }
@@ -195,7 +195,7 @@ fn back_to_the_stable_image_and_promoted_at_once_users_move_once() {
             users.history(50)
         );
         assert_eq!(observed.virtual_services, before.virtual_services, "{name}");
-        assert_eq!(observed.wasm_plugin, before.wasm_plugin, "{name}");
+        assert_eq!(observed.filters, before.filters, "{name}");
     }
 }
 
@@ -215,7 +215,7 @@ fn ping_pong_services_swap_sides_and_users_do_not() {
         let mut observed = observed(json!([{"name": "primary", "route": [
             {"destination": {"host": "pong"}, "weight": 100}, {"destination": {"host": "ping"}, "weight": 0},
         ]}]));
-        let wasm_before = observed.wasm_plugin.clone();
+        let wasm_before = observed.filters.clone();
         let mut users = Users::of(&[("ping", "c2"), ("pong", "s1")]);
         for weight in [0, 20, last] {
             walk(
@@ -233,7 +233,7 @@ fn ping_pong_services_swap_sides_and_users_do_not() {
         ] {
             walk(&promoted, &mut observed, call, &mut users);
         }
-        assert_eq!(observed.wasm_plugin, wasm_before);
+        assert_eq!(observed.filters, wasm_before);
         assert_eq!(
             observed.virtual_services[0].as_ref().unwrap().spec["http"],
             json!([{"name": "primary", "route": [
