@@ -6,6 +6,7 @@ mod connect;
 mod decode;
 mod error;
 mod event;
+mod filters;
 mod lease;
 mod rollouts;
 mod token;

@@ -77,6 +77,8 @@ pub(crate) struct State {
     pub(crate) unverified: Reported,
     /// What has been warned of.
     pub(crate) warned: Reported,
+    /// Of which filter objects it is known whether others select the same proxies.
+    pub(crate) met: Reported,
     /// When the last call ended.
     pub(crate) called: Option<Instant>,
     /// Since when a repair has waited for calls to pause.
@@ -227,6 +229,7 @@ impl State {
             self.rows.clear();
             self.unverified = Reported::default();
             self.warned = Reported::default();
+            self.met = Reported::default();
         }
         self.gone = None;
         self.blue_green = false;

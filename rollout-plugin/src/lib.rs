@@ -17,4 +17,5 @@ pub mod reconciler;
 pub mod router;
 mod settle;
 mod standing;
+mod warn;
 mod way_back;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use argo_rollouts::Rollout;
 use serde_json::Value;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use crate::cluster::{Cluster, ClusterError, Written};
 use crate::core::ahead::policy_to_come;
@@ -17,11 +17,12 @@ use crate::core::policy::check_edge;
 use crate::core::reach::reach;
 use crate::core::routing::{RolloutKey, Routing};
 use crate::core::rules::has_canary;
-use crate::core::warnings::{Warning, warnings};
+use crate::core::warnings::warnings;
 use crate::entry::{Entry, Foreseen};
 use crate::object::Kind;
 use crate::observe::observe;
 use crate::router::CallError;
+use crate::warn::{warn_of_filters, warn_once};
 
 /// How many writes and lost races one call may take. A call needs a handful of writes; the rest is for other
 /// writers, and a call that still finds the objects changed reports it and is called again.
@@ -37,7 +38,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// Writes until nothing is left to write.
 pub(crate) async fn settle(
     cluster: &Arc<Cluster>,
-    entry: &Entry,
+    entry: &Arc<Entry>,
     rollout: &Rollout,
     routing: &Routing,
     call: Call<'_>,
@@ -56,6 +57,7 @@ pub(crate) async fn settle(
             for warning in warnings(routing, &observed) {
                 warn_once(cluster, entry, rollout, warning);
             }
+            warn_of_filters(cluster, entry, rollout, &observed);
         }
         let pending = writes(rollout, routing, &observed, call);
         if !relisted && misses_pods(rollout, routing, &observed, call, &pending) {
@@ -88,21 +90,6 @@ pub(crate) async fn settle(
         namespace: routing.rollout.namespace.clone(),
         name: routing.rollout.name.clone(),
     })
-}
-
-/// Says it in the log and as an event, once for each version of the Rollout.
-fn warn_once(cluster: &Arc<Cluster>, entry: &Entry, rollout: &Rollout, warning: Warning) {
-    let Warning { reason, message } = warning;
-    let version = &rollout.status.current_pod_hash;
-    if !entry.state().warned.is_new(version, &message) {
-        return;
-    }
-    warn!(rollout = %RolloutKey::of(rollout), reason, "{message}");
-    // The log has it already, and the call does not wait for it.
-    let (cluster, rollout) = (Arc::clone(cluster), rollout.clone());
-    tokio::spawn(async move {
-        cluster.warn(&rollout, reason, &message).await;
-    });
 }
 
 /// Checks what the header and mirror steps to come need of the objects, whether their requests get to the canary, and that

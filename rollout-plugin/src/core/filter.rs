@@ -7,6 +7,12 @@ use crate::core::error::Fault;
 use crate::core::routing::RolloutKey;
 use crate::object::{Kind, Object, ObjectId};
 
+pub(crate) mod overlap;
+pub(crate) mod pinned;
+
+/// The label, and its value, that says that a filter object is Serin's: the manifests set it.
+const LABEL: (&str, &str) = ("app.kubernetes.io/name", "serin");
+
 /// The field of the filter's configuration that holds a policy for each Rollout.
 const ROLLOUTS: &str = "rollouts";
 
@@ -70,15 +76,13 @@ impl FilterKind {
 
     /// The policies that a merge patch changes, each as a path from the object.
     pub(crate) fn changed_fields(self, patch: &Value) -> Vec<String> {
-        let path = std::iter::once("spec")
-            .chain(self.path())
-            .collect::<Vec<_>>()
-            .join("/");
-        let changed = patch
-            .pointer(&format!("/{path}"))
-            .and_then(Value::as_object);
-        let changed = changed.into_iter().flatten();
-        changed.map(|(key, _)| format!("{path}[{key:?}]")).collect()
+        let names = std::iter::once("spec").chain(self.path());
+        let policies = names.collect::<Vec<_>>().join("/");
+        let changed = patch.pointer(&format!("/{policies}"));
+        let changed = changed.and_then(Value::as_object).into_iter().flatten();
+        changed
+            .map(|(key, _)| format!("{policies}[{key:?}]"))
+            .collect()
     }
 }
 
@@ -105,6 +109,14 @@ pub(crate) fn module(object: &Object) -> Option<&Map<String, Value>> {
 pub(crate) fn policies(object: &Object) -> Option<&Map<String, Value>> {
     let config = module(object)?.get("pluginConfig")?;
     config.get(ROLLOUTS)?.as_object()
+}
+
+/// True for an object of Serin's, as far as it says: by the label, by the default's name, or by having policies.
+pub(crate) fn is_serins(object: &Object) -> bool {
+    let (label, value) = LABEL;
+    let is_default = (&*object.id.namespace, &*object.id.name) == DEFAULT_FILTER;
+    let is_labelled = object.labels.get(label).is_some_and(|found| found == value);
+    is_default || is_labelled || policies(object).is_some()
 }
 
 /// The Rollout's policy in a filter object.

@@ -26,6 +26,8 @@ async fn a_start_asks_for_exactly_what_it_needs() {
     assert_eq!(
         asked,
         [
+            // A TrafficExtension, which isn't served here.
+            "get  everywhere",
             // The step is reached and its rules are not in force yet, so there is something to put right; the look at the
             // start is good enough for it.
             "get leases argo-rollouts/argo-rollouts-controller-lock",
@@ -57,10 +59,11 @@ async fn a_plain_cluster_is_asked_for_rollouts_alone() {
     let _router = world.keeper().await;
     let mut asked: Vec<String> = world.settled().await.iter().map(told).collect();
     asked.sort();
-    // The WasmPlugin holds a policy whose Rollout doesn't exist.
+    // The WasmPlugin holds a policy whose Rollout doesn't exist. TrafficExtensions are not served.
     assert_eq!(
         asked,
         [
+            "get  everywhere",
             "get leases argo-rollouts/argo-rollouts-controller-lock",
             "get leases argo-rollouts/argo-rollouts-controller-lock",
             "get rollouts shop/other",
@@ -160,6 +163,7 @@ async fn five_hundred_rollouts_on_one_wasm_plugin() {
     assert_eq!(
         asked,
         [
+            "get  everywhere",
             "get leases argo-rollouts/argo-rollouts-controller-lock",
             "get wasmplugins istio-system/serin",
             "list destinationrules shop",

@@ -3,7 +3,7 @@
 use argo_rollouts::{RemoveManagedRoutesArgs, Rollout, TrafficRouter};
 use rollout_plugin::router::IstioRouter;
 use serde_json::{Value, json};
-use testbed::apiserver::{Action, Fault, Verb};
+use testbed::apiserver::{Action, Fault, Request, Verb};
 
 use crate::lifecycle::is_clean;
 use crate::world::{World, at, bring_to_twenty, hashes, header, message, weight_of};
@@ -22,7 +22,7 @@ const BOTH: [&str; 2] = ["WasmPlugin", "TrafficExtension"];
 fn extension() -> Value {
     json!({"apiVersion": "extensions.istio.io/v1alpha1", "kind": "TrafficExtension",
         "metadata": {"namespace": "istio-system", "name": "serin"},
-        "spec": {"phase": "STATS", "wasm": {"url": "oci://serin", "pluginConfig": {"trust": "mesh", "rollouts": {"note": {"hosts": ["a"]}}}}}})
+        "spec": {"phase": "STATS", "wasm": {"url": "oci://registry.example/serin:1.0.0", "pluginConfig": {"trust": "mesh", "rollouts": {"note": {"hosts": ["a"]}}}}}})
 }
 
 async fn world() -> World {
@@ -161,13 +161,8 @@ async fn an_abort_gets_through_where_a_filter_object_is_gone_or_refuses() {
         (
             "deleted",
             |world| {
-                drop(
-                    world
-                        .server
-                        .store()
-                        .delete(&at("trafficextensions"))
-                        .unwrap(),
-                )
+                let at = at("trafficextensions");
+                world.server.store().delete(&at).unwrap();
             },
             None,
         ),
@@ -314,4 +309,60 @@ async fn what_is_gone_while_no_plugin_runs_is_removed_from_all_kinds() {
             is_clean(world) && policy(world).is_null()
         })
         .await;
+}
+
+/// The warning events among these, reason and object each.
+fn warned(requests: &[Request]) -> Vec<(String, String)> {
+    let events = requests
+        .iter()
+        .filter(|request| request.resource == "events");
+    let mut all: Vec<_> = events
+        .map(|request| {
+            let text = |field: &str| request.body[field].as_str().unwrap().to_owned();
+            let message = text("message");
+            let (object, _) = message.split_once(": ").unwrap();
+            (text("reason"), object.to_owned())
+        })
+        .collect();
+    all.sort();
+    all
+}
+
+#[tokio::test]
+async fn a_canary_warns_once_of_a_module_that_is_not_pinned_and_of_a_filter_that_runs_twice() {
+    let world = world().await;
+    let latest = json!({"spec": {"wasm": {"url": "oci://registry.example/serin:latest"}}});
+    world.patch("trafficextensions", &latest);
+    let router = world.router();
+    let rollout = world.put_rollout(0, 0, &naming(&["TrafficExtension"]));
+    for _ in 0..2 {
+        let mut step = header(0);
+        step.rollout = rollout.clone();
+        router.set_header_route(step).await.unwrap();
+        router.set_weight(weight_of(&rollout, 0)).await.unwrap();
+    }
+    let extension = "TrafficExtension istio-system/serin".to_owned();
+    assert_eq!(
+        warned(&world.settled().await),
+        [
+            ("FilterNotPinned".to_owned(), extension.clone()),
+            ("FilterRunsTwice".to_owned(), extension),
+        ]
+    );
+}
+
+/// The plugin may be allowed to see the namespaces of its own filter objects only.
+#[tokio::test]
+async fn where_filter_objects_can_not_be_listed_a_canary_goes_on() {
+    let world = world().await;
+    let fault = Fault::new(Action::Forbid).verb(Verb::List).namespace("");
+    world.server.faults().add(fault);
+    let rollout = world.put_rollout(0, 0, &naming(&["TrafficExtension"]));
+    let router = world.router();
+    let mut step = header(0);
+    step.rollout = rollout;
+    router.set_header_route(step).await.unwrap();
+    let requests = world.settled().await;
+    assert!(!policy(&world).is_null());
+    assert_eq!(warned(&requests), []);
 }

@@ -115,7 +115,7 @@ async fn a_rollout_that_moves_takes_its_lanes_and_its_policy_along() {
 
     let mut plugin = world.server.store().get(&at("wasmplugins")).unwrap();
     plugin["metadata"] = json!({"namespace": "shop", "name": "own"});
-    plugin["spec"] = json!({"url": "oci://serin"});
+    plugin["spec"] = json!({"url": "oci://registry.example/serin:1.0.0"});
     world.server.store().put(plugin).unwrap();
     change_plugin_config(&world, &json!({"serin/istio": {"wasmPlugin": "shop/own"}}));
     world
@@ -135,7 +135,7 @@ async fn a_rollout_that_moves_while_no_plugin_runs_leaves_no_policy() {
     drop(at_twenty(&world).await);
     let mut plugin = world.server.store().get(&at("wasmplugins")).unwrap();
     plugin["metadata"] = json!({"namespace": "shop", "name": "own"});
-    plugin["spec"] = json!({"url": "oci://serin"});
+    plugin["spec"] = json!({"url": "oci://registry.example/serin:1.0.0"});
     world.server.store().put(plugin).unwrap();
     change_plugin_config(&world, &json!({"serin/istio": {"wasmPlugin": "shop/own"}}));
     let _router = world.keeper().await;

@@ -52,7 +52,7 @@ impl World {
             ]}}),
             json!({"apiVersion": "extensions.istio.io/v1alpha1", "kind": "WasmPlugin",
                 "metadata": {"namespace": "istio-system", "name": "serin"},
-                "spec": {"url": "oci://serin", "pluginConfig": {"trust": "mesh", "rollouts": {"shop/other": {"hosts": ["a"]}}}}}),
+                "spec": {"url": "oci://registry.example/serin:1.0.0", "pluginConfig": {"trust": "mesh", "rollouts": {"shop/other": {"hosts": ["a"]}}}}}),
             json!({"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "shop", "name": "reviews"},
                 "spec": {"clusterIPs": ["10.96.3.4"]}}),
             json!({"apiVersion": "apps/v1", "kind": "ReplicaSet",

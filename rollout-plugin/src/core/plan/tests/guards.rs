@@ -151,7 +151,7 @@ fn the_share_of_sticky_users_waits_too() {
     let mut observed = at_twenty();
     reconcile(&rollout, &mut observed, ("c2", "s1"), 20).unwrap();
     let share = |observed: &Observed| {
-        let policy = live_policy(&observed);
+        let policy = live_policy(observed);
         policy::sticky_of(policy).unwrap().canary
     };
     assert_eq!(share(&observed), 20);
