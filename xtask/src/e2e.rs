@@ -32,6 +32,7 @@ pub(crate) fn run(flags: &E2eFlags) -> Result<(), Failure> {
         })?;
         foreign::check()?;
         install::manifests()?;
+        install::documents()?;
     }
     let mut command = scenarios(flags.traffic_router)?;
     command.args(["--jobs", &flags.jobs.to_string()]);
@@ -71,7 +72,22 @@ pub(crate) fn scenarios(router: Router) -> Result<Command, Failure> {
 /// The harness with the whole stack and a program beside it, which `command` is: it has the folders of `tools` first on
 /// its PATH, and the stack's places in its environment (`tests/real-stack/src/with_stack.rs` lists them).
 pub(crate) fn beside(istio: Istio, tools: &[Set], program: &Command) -> Result<Command, Failure> {
+    on_stack(&[], istio, tools, program)
+}
+
+/// The same with an Argo Rollouts as its own manifests install it, and without Serin.
+pub(crate) fn before_install(tools: &[Set], program: &Command) -> Result<Command, Failure> {
+    on_stack(&["--without-serin"], Istio::Istio, tools, program)
+}
+
+fn on_stack(
+    flags: &[&str],
+    istio: Istio,
+    tools: &[Set],
+    program: &Command,
+) -> Result<Command, Failure> {
     let mut command = whole("stack", istio)?;
+    command.args(flags);
     command.env("PATH", path_with(tools)?);
     for (name, value) in program.get_envs() {
         match value {

@@ -7,6 +7,7 @@ use crate::e2e;
 use crate::failure::Failure;
 use crate::programs::{self, Set};
 use crate::run::{self, cargo};
+use crate::wasm;
 
 /// The package and its program.
 const PACKAGE: &str = "install";
@@ -25,6 +26,33 @@ pub(crate) fn manifests_and_chart() -> Result<(), Failure> {
         &tools(Set::IstioNextctl),
         &["--tools", "--traffic-extensions"],
     )
+}
+
+/// The documents whose commands are run in order, each on what the one before has left.
+const DOCUMENTS: &[&str] = &["docs/install.md"];
+
+/// Follows the documents on the whole stack, from an Argo Rollouts without Serin on.
+pub(crate) fn documents() -> Result<(), Failure> {
+    let module = wasm::build(wasm::Variant::Plain)?;
+    let mut program = Command::new(program()?);
+    program.arg("documents").arg("--checkout").arg(run::root());
+    // What differs from what a reader has: no registry, and no load balancer before the gateway.
+    let substitutions = [
+        format!("FILTER==file://{}", module.display()),
+        "GATEWAY==127.0.0.1:8888".to_owned(),
+    ];
+    for substitution in substitutions {
+        program.arg("--substitute").arg(substitution);
+    }
+    program.args(DOCUMENTS.iter().map(|document| run::root().join(document)));
+    let tools = [Set::Kubectl, Set::KubectlArgoRollouts];
+    let mut command = e2e::before_install(&tools, &program)?;
+    run::step("following the documents", || {
+        run::run(
+            &mut command,
+            "run the block that is named in `cargo xtask stack`, or mend the document",
+        )
+    })
 }
 
 fn check(istio: Set, tools: &[Set], also: &[&str]) -> Result<(), Failure> {

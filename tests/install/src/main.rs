@@ -1,7 +1,9 @@
-//! Checks what a platform team installs, on the real API server that it finds by KUBECONFIG: the manifests and the chart.
+//! Checks what a platform team installs, on the real API server that it finds by KUBECONFIG: the manifests, the chart,
+//! and the commands of the documents.
 //!
 //! `cargo xtask e2e` runs it beside the API server, with the programs that it calls on the PATH.
 
+mod documents;
 mod error;
 mod manifests;
 mod tool;
@@ -16,6 +18,22 @@ use clap::Parser;
 enum Command {
     /// Renders every overlay and applies it to the API server.
     Manifests(ManifestFlags),
+    /// Runs the command blocks of documents.
+    Documents(DocumentFlags),
+}
+
+/// What `documents` takes.
+#[derive(Debug, clap::Args)]
+struct DocumentFlags {
+    /// The checkout, whose folders the reader has.
+    #[arg(long)]
+    checkout: PathBuf,
+    /// NAME==VALUE: what a line that sets NAME sets it to, in place of what a reader writes there.
+    #[arg(long)]
+    substitute: Vec<String>,
+    /// The documents.
+    #[arg(required = true)]
+    documents: Vec<PathBuf>,
 }
 
 /// What `manifests` takes.
@@ -38,6 +56,7 @@ struct ManifestFlags {
 fn main() -> ExitCode {
     let outcome = match Command::parse() {
         Command::Manifests(flags) => manifests::check(&flags),
+        Command::Documents(flags) => documents::run(&flags),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

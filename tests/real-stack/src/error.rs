@@ -65,6 +65,9 @@ pub(crate) enum Error {
     /// The program that was to be killed with its children had none.
     #[error("{parent} has no child process, expected the plugin")]
     Childless { parent: String },
+    /// The controller is a pod's, and not the harness's.
+    #[error("there is no controller to kill, expected one that the harness has started")]
+    NoController,
     /// A scenario, or the cluster's API.
     #[error(transparent)]
     Scenario(#[from] scenarios::Error),
@@ -111,7 +114,8 @@ impl Error {
             | Self::Api { .. }
             | Self::Certificate { .. }
             | Self::Survived { .. }
-            | Self::Childless { .. } => {
+            | Self::Childless { .. }
+            | Self::NoController => {
                 "read the logs under target/e2e/latest, argo-rollouts.log and istiod.log first"
             }
             Self::Scenario(error) => error.next(),

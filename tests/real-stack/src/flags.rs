@@ -69,6 +69,9 @@ pub(crate) struct StackFlags {
     /// Folder with the manifests that users apply.
     #[arg(long)]
     pub(crate) manifests: PathBuf,
+    /// Argo Rollouts as its own manifests install it, with its Deployment, and without Serin.
+    #[arg(long)]
+    pub(crate) without_serin: bool,
     /// Who moves the traffic.
     #[arg(long, value_enum, default_value_t = Router::Serin)]
     pub(crate) traffic_router: Router,

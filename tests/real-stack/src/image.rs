@@ -25,7 +25,7 @@ const TEMPORARY: &str = "tmp";
 /// The user's volume with the plugin, as `manifests/components/plugin-file` names it.
 const PLUGINS: &str = "plugins";
 /// Where pods find their service account's token.
-const ACCOUNT: &str = "var/run/secrets/kubernetes.io/serviceaccount";
+pub(crate) const ACCOUNT: &str = "var/run/secrets/kubernetes.io/serviceaccount";
 
 /// The plugin's location in the ConfigMap, for the file that is mounted.
 pub(crate) fn location(plugin: &Path) -> String {
@@ -52,24 +52,101 @@ pub(crate) fn controller(
     empty(&root.join(COPIES), "mode=0777")?;
     empty(&root.join(TEMPORARY), "mode=0777")?;
     read_only(&root)?;
+    let arguments: Vec<String> = arguments.iter().map(|&word| word.to_owned()).collect();
+    start(
+        "argo-rollouts",
+        folder,
+        &root,
+        CONTROLLER,
+        WORKING,
+        &arguments,
+    )
+}
+
+/// A folder that a container sees at another place.
+pub(crate) struct Mount {
+    /// Where it is.
+    pub(crate) from: PathBuf,
+    /// Where the container sees it, without the leading slash.
+    pub(crate) to: String,
+    /// True if it can't be written there.
+    pub(crate) read_only: bool,
+}
+
+/// An `emptyDir`, once.
+pub(crate) fn volume(folder: &Path) -> Result<(), Error> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    empty(folder, "mode=0777")
+}
+
+/// Makes a container's read-only root with this program and these mounts, and says how it is started. A container has `/proc`.
+pub(crate) fn container(
+    name: &str,
+    folder: &Path,
+    root: &Path,
+    program: &Path,
+    mounts: &[Mount],
+    arguments: &[String],
+) -> Result<Plan, Error> {
+    let file = program.file_name().unwrap_or_default();
+    let inside = Path::new("bin").join(file);
+    empty(root, "mode=0755")?;
+    bind_file(program, &root.join(&inside))?;
+    for mount in mounts {
+        let place = root.join(&mount.to);
+        if mount.read_only {
+            bind(&mount.from, &place)?;
+        } else {
+            fs::create_dir_all(&place).map_err(Error::file("create", &place))?;
+            mounted(&place, mount_bind(&mount.from, &place))?;
+        }
+    }
+    for folder in ["proc", WORKING] {
+        let place = root.join(folder);
+        fs::create_dir_all(&place).map_err(Error::file("create", &place))?;
+    }
+    let proc = root.join("proc");
+    mounted(&proc, mount_bind("/proc", &proc))?;
+    read_only(root)?;
+    start(
+        name,
+        folder,
+        root,
+        &inside.to_string_lossy(),
+        WORKING,
+        arguments,
+    )
+}
+
+/// How the program `file` of the root folder is started in it, as the image's user.
+fn start(
+    name: &str,
+    folder: &Path,
+    root: &Path,
+    file: &str,
+    working: &str,
+    arguments: &[String],
+) -> Result<Plan, Error> {
     let mut words: Vec<String> = vec![
         // `allowPrivilegeEscalation: false`
         "--no-new-privs".to_owned(),
         "unshare".to_owned(),
         format!("--root={}", root.display()),
-        format!("--wd=/{WORKING}"),
+        format!("--wd=/{working}"),
     ];
     if is_mapped(&read("/proc/self/uid_map")?) {
         words.extend([format!("--setgid={USER}"), format!("--setuid={USER}")]);
     } else {
         eprintln!("    the controller runs as root: this user namespace has no user {USER}");
     }
-    words.push(format!("/{CONTROLLER}"));
-    words.extend(arguments.iter().map(|&word| word.to_owned()));
+    words.push(format!("/{file}"));
+    words.extend(arguments.iter().cloned());
     let authority = API_SERVER.trim_start_matches("https://");
     let (host, port) = authority.split_once(':').unwrap_or((authority, "443"));
     Ok(Plan {
-        name: "argo-rollouts".to_owned(),
+        name: name.to_owned(),
         file: PathBuf::from("setpriv"),
         arguments: words,
         // No KUBECONFIG and no HOME.

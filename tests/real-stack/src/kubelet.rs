@@ -20,6 +20,7 @@ use testbed::echo::{Echo, Identity, Observer};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::controller_pod::{self, ControllerPod, Images};
 use crate::network;
 
 /// The one node's name.
@@ -44,8 +45,14 @@ impl Default for Manners {
     }
 }
 
-/// Runs until it is dropped. `observer` sees every request that a pod gets.
-pub(crate) async fn run(client: Client, manners: Manners, observer: Observer) {
+/// Runs until it is dropped. `observer` sees every request that a pod gets; pods of the Argo controller are run for real if there
+/// are images for them.
+pub(crate) async fn run(
+    client: Client,
+    manners: Manners,
+    observer: Observer,
+    images: Option<Images>,
+) {
     let pods: Api<Pod> = Api::all(client.clone());
     let mut events = watcher::watcher(pods, watcher::Config::default()).boxed();
     let mut alive = HashMap::<String, watch::Sender<bool>>::new();
@@ -82,6 +89,8 @@ pub(crate) async fn run(client: Client, manners: Manners, observer: Observer) {
                     client: client.clone(),
                     manners,
                     address: IpAddr::V4(network::pod_address(number)),
+                    number,
+                    images: images.clone(),
                 };
                 let observer = Arc::clone(&observer);
                 tasks.spawn(async move {
@@ -102,6 +111,9 @@ struct Life {
     client: Client,
     manners: Manners,
     address: IpAddr,
+    /// Counts pods.
+    number: u16,
+    images: Option<Images>,
 }
 
 impl Life {
@@ -121,6 +133,19 @@ impl Life {
         {
             self.bind(&namespace, &name).await?;
         }
+        if let Some(images) = &self.images
+            && controller_pod::is_one(&pod)
+        {
+            let own = ControllerPod {
+                images: images.clone(),
+                pods: pods.clone(),
+                address: self.address.to_string(),
+                number: self.number,
+                pod,
+            };
+            own.live(&mut ended).await?;
+            return gone(&pods, &name).await;
+        }
         let echo = Echo::start(identity(&pod), &self.listen(&pod), observer).await?;
         tokio::select! {
             () = tokio::time::sleep(self.manners.ready_after) => {
@@ -135,13 +160,7 @@ impl Life {
         end(&mut ended).await;
         tokio::time::sleep(self.manners.serves_on).await;
         echo.stop().await;
-        match pods
-            .delete(&name, &DeleteParams::default().grace_period(0))
-            .await
-        {
-            Err(error) if !is_gone(&error) => Err(error.into()),
-            _ => Ok(()),
-        }
+        gone(&pods, &name).await
     }
 
     async fn bind(&self, namespace: &str, name: &str) -> Result<(), kube::Error> {
@@ -217,6 +236,17 @@ fn identity(pod: &Pod) -> Identity {
         app: label("app").unwrap_or_default(),
         image: image.unwrap_or_default(),
         hash: label("rollouts-pod-template-hash"),
+    }
+}
+
+/// Tells the API server that nothing of the pod is left.
+async fn gone(pods: &Api<Pod>, name: &str) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    match pods
+        .delete(name, &DeleteParams::default().grace_period(0))
+        .await
+    {
+        Err(error) if !is_gone(&error) => Err(error.into()),
+        _ => Ok(()),
     }
 }
 

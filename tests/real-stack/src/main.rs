@@ -4,6 +4,7 @@
 //! `cargo xtask` starts it, in a network and a process namespace of its own; everything it starts dies with it.
 
 mod account;
+mod controller_pod;
 mod error;
 mod flags;
 mod image;

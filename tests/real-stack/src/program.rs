@@ -54,6 +54,11 @@ impl Program {
         }
     }
 
+    /// How it has ended, if it has.
+    pub(crate) fn ended_with(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
     /// Kills it with SIGKILL, as a node that dies does, and waits until it is gone.
     pub(crate) async fn kill(&mut self) -> Result<(), Error> {
         self.child.kill().await.map_err(|source| Error::Start {

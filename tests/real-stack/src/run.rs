@@ -107,6 +107,7 @@ pub(crate) async fn start(
         stack.cluster.client(),
         Manners::default(),
         copies.observer(),
+        stack.images(flags, &folder).await,
     );
     let pods = tokio::spawn(pods);
     start_proxies(flags, &folder, &mut stack).await?;

@@ -17,6 +17,7 @@ use testbed::probe;
 use tokio::sync::Mutex;
 
 use crate::account::Account;
+use crate::controller_pod::Images;
 use crate::error::Error;
 use crate::flags::{Router, StackFlags};
 use crate::program::Program;
@@ -42,8 +43,8 @@ pub(crate) struct Stack {
     pub(crate) cluster: Arc<Cluster>,
     /// Everything that has to run until the end.
     programs: Vec<Program>,
-    /// Killed and started again by a scenario.
-    controller: Program,
+    /// Killed and started again by a scenario; none where a pod of its Deployment is it.
+    controller: Option<Program>,
     /// What the controller and the plugin show to the API server.
     account: Arc<Mutex<Account>>,
     /// The administrator's kubeconfig.
@@ -79,8 +80,12 @@ impl Stack {
         .await?;
         let ca = api_server::ca(folder)?;
         let account = Account::new(cluster.client(), folder, ca).await?;
-        let plan = plans::controller(flags, folder, account.volume())?;
-        let controller = Program::start(plan, folder)?;
+        let controller = if flags.without_serin {
+            None
+        } else {
+            let plan = plans::controller(flags, folder, account.volume())?;
+            Some(Program::start(plan, folder)?)
+        };
         Ok(Self {
             cluster: Arc::new(cluster),
             programs,
@@ -105,10 +110,21 @@ impl Stack {
         Arc::clone(&self.account)
     }
 
+    /// What pods of the controller's Deployment are made of, where they are the controller.
+    pub(crate) async fn images(&self, flags: &StackFlags, folder: &Path) -> Option<Images> {
+        flags.without_serin.then_some(())?;
+        Some(Images {
+            controller: flags.programs.argo_rollouts.join("rollouts-controller"),
+            plugin: flags.plugin.clone(),
+            account: self.account.lock().await.volume().to_path_buf(),
+            folder: folder.to_path_buf(),
+        })
+    }
+
     /// An error with the log's end if a program has ended.
     pub(crate) fn check(&mut self) -> Result<(), Error> {
         check(&mut self.programs)?;
-        self.controller.check()
+        self.controller.iter_mut().try_for_each(Program::check)
     }
 }
 
@@ -157,7 +173,13 @@ async fn prepare(flags: &StackFlags, cluster: &Cluster) -> Result<(), Error> {
         argo.join("base/argo-rollouts-sa.yaml"),
         argo.join("cluster-install/argo-rollouts-clusterrolebinding.yaml"),
     ];
-    if flags.traffic_router == Router::Serin {
+    if flags.without_serin {
+        let own = [
+            "base/argo-rollouts-config.yaml",
+            "base/argo-rollouts-deployment.yaml",
+        ];
+        files.extend(own.map(|file| argo.join(file)));
+    } else if flags.traffic_router == Router::Serin {
         let ours = [
             "base/rbac.yaml",
             "components/plugin-file/config.yaml",

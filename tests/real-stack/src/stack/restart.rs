@@ -19,17 +19,16 @@ impl Stack {
         pause: Duration,
         plugin: bool,
     ) -> Result<(), Error> {
-        let children = self
-            .controller
-            .id()
-            .map(processes::children)
-            .unwrap_or_default();
-        self.controller.kill().await?;
+        let Some(controller) = &mut self.controller else {
+            return Err(Error::NoController);
+        };
+        let children = controller.id().map(processes::children).unwrap_or_default();
+        controller.kill().await?;
         let killed = Instant::now();
         let ended = orphans(&children).await;
         tokio::time::sleep(pause.saturating_sub(killed.elapsed())).await;
         // Also if a child is left: the other scenarios need the controller.
-        self.controller.start_again()?;
+        controller.start_again()?;
         if plugin && children.is_empty() {
             return Err(Error::Childless {
                 parent: CONTROLLER.to_owned(),
