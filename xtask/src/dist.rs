@@ -1,5 +1,8 @@
 //! `cargo xtask dist`: what is shipped, under `target/dist`, with SHA-256 sums.
 
+pub(crate) mod notices;
+mod sbom;
+
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -8,6 +11,8 @@ use std::process::Command;
 use sha2::{Digest, Sha256};
 
 use crate::failure::Failure;
+use crate::flags::DistFlags;
+use crate::images;
 use crate::plugin::{self, Machine};
 use crate::programs::hex;
 use crate::run::{self, cargo};
@@ -20,25 +25,86 @@ pub(crate) const PLUGIN: &str = "serin";
 /// `sha256sum --check` reads it.
 const SUMS: &str = "SHA256SUMS";
 
-/// Builds plugins and modules, then writes their sums.
-pub(crate) fn run() -> Result<(), Failure> {
+/// The project's own licence, in the folder.
+pub(crate) const LICENCE: &str = "LICENSE";
+
+/// Builds plugins and modules, and with `--all` what a release has beside them; then writes their sums.
+pub(crate) fn run(flags: &DistFlags) -> Result<(), Failure> {
+    if flags.all {
+        all(flags.source.as_deref())
+    } else {
+        sums(&programs()?)
+    }
+}
+
+/// Everything that a release has.
+pub(crate) fn all(source: Option<&str>) -> Result<(), Failure> {
+    let mut files = programs()?;
+    files.extend(notices::write()?);
+    let licence = place(LICENCE)?;
+    replace(&run::root().join(LICENCE), &licence)?;
+    files.push(licence);
+    files.extend(sbom::write()?);
+    files.extend(images::write(source)?);
+    sums(&files)
+}
+
+fn programs() -> Result<Vec<PathBuf>, Failure> {
     let mut files = Vec::new();
     for machine in Machine::ALL {
         files.push(plugin::build(machine)?);
     }
-    for variant in [Variant::Plain, Variant::Cookies] {
+    for variant in Variant::ALL {
         files.push(wasm::build(variant)?);
     }
+    Ok(files)
+}
+
+/// Writes the sums of `files`, and prints them with the sizes.
+fn sums(files: &[PathBuf]) -> Result<(), Failure> {
     let sums = place(SUMS)?;
     let mut lines = String::new();
-    for file in &files {
-        let content = fs::read(file).map_err(Failure::file("read", file))?;
+    for file in files {
+        let sum = sum(file)?;
         let name = file.file_name().unwrap_or_default().to_string_lossy();
-        let sum = hex(&Sha256::digest(&content));
+        let size = fs::metadata(file)
+            .map_err(Failure::file("look at", file))?
+            .len();
         lines.extend([&sum, "  ", &*name, "\n"]);
-        eprintln!("    {sum}  {name}  {} bytes", content.len());
+        eprintln!("    {sum}  {name}  {size} bytes");
     }
     fs::write(&sums, lines).map_err(Failure::file("write", &sums))
+}
+
+/// Lower-case digits of the SHA-256 sum of the file at `path`.
+pub(crate) fn sum(path: &Path) -> Result<String, Failure> {
+    let content = fs::read(path).map_err(Failure::file("read", path))?;
+    Ok(hex(&Sha256::digest(&content)))
+}
+
+/// The lines of the sums in `folder`.
+pub(crate) fn listed(folder: &Path) -> Result<Vec<String>, Failure> {
+    let path = folder.join(SUMS);
+    let text = fs::read_to_string(&path).map_err(|_| Failure::NoDist { path })?;
+    Ok(text.lines().map(str::to_owned).collect())
+}
+
+/// An error unless each of `names` is in the folder, and is what [`sums`] has seen.
+pub(crate) fn check(names: &[&str]) -> Result<(), Failure> {
+    let listed = listed(&folder())?;
+    for &name in names {
+        let path = folder().join(name);
+        let line = sum(&path).map(|sum| format!("{sum}  {name}"));
+        if !line.is_ok_and(|line| listed.contains(&line)) {
+            return Err(Failure::NoDist { path });
+        }
+    }
+    Ok(())
+}
+
+/// Where it all is.
+pub(crate) fn folder() -> PathBuf {
+    run::target().join("dist")
 }
 
 /// Builds the plugin, and the binary of the package `also`, as `cargo test` builds everything: for this machine's C library,
@@ -83,7 +149,7 @@ pub(crate) fn add_target(target: &str) -> Result<(), Failure> {
 /// Where the file `name` goes in `target/dist`. Sums that are there are taken away: a new file makes them untrue, and
 /// only `dist` writes new ones.
 pub(crate) fn place(name: &str) -> Result<PathBuf, Failure> {
-    let folder = run::target().join("dist");
+    let folder = folder();
     fs::create_dir_all(&folder).map_err(Failure::file("create", &folder))?;
     let sums = folder.join(SUMS);
     match fs::remove_file(&sums) {

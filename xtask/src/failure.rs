@@ -59,6 +59,20 @@ pub(crate) enum Failure {
     /// Long checks have failed; what each said has been printed.
     #[error("{} failed", failed.join(", "))]
     Checks { failed: Vec<&'static str> },
+    /// A check has found something else than it should.
+    #[error("{what}: found {found}, expected {expected}")]
+    Wrong {
+        what: String,
+        found: String,
+        expected: String,
+        next: &'static str,
+    },
+    /// What is to be pushed isn't what `dist --all` has left.
+    #[error("{} is not what `cargo xtask dist --all` leaves", path.display())]
+    NoDist { path: PathBuf },
+    /// A time that is none.
+    #[error("SOURCE_DATE_EPOCH: found {found:?}, expected seconds since 1970")]
+    Epoch { found: String },
     /// A path was expected where something else was found.
     #[error("{} is not there after the build", path.display())]
     NotBuilt { path: PathBuf },
@@ -68,7 +82,7 @@ impl Failure {
     /// The one thing to do next.
     pub(crate) fn next(&self) -> String {
         match self {
-            Self::Missing { next, .. } => (*next).to_owned(),
+            Self::Missing { next, .. } | Self::Wrong { next, .. } => (*next).to_owned(),
             Self::Program { next, .. } => next.clone(),
             Self::Start { .. } => {
                 "check that the program is installed and may be executed".to_owned()
@@ -85,6 +99,8 @@ impl Failure {
                 "look for a library in the plugin's dependencies that links against one of the system"
                     .to_owned()
             }
+            Self::NoDist { .. } => "run `cargo xtask dist --all` first".to_owned(),
+            Self::Epoch { .. } => "set it to a number, or to nothing at all".to_owned(),
             Self::Machine { .. } => "run it on such a machine".to_owned(),
             Self::Path { .. } => "set SERIN_CACHE to a folder without a colon in its path".to_owned(),
             Self::NoCheck { .. } => "see `cargo xtask e2e --long --help`".to_owned(),

@@ -27,11 +27,18 @@ pub(crate) enum Command {
     #[command(after_help = "Example: cargo xtask lint")]
     Lint,
     /// Builds what is shipped: the plugin as static binaries for x86_64 and aarch64, the modules, and their SHA-256 sums under
-    /// target/dist. Installs the targets, cargo-zigbuild and Zig if missing.
+    /// target/dist. Installs the targets, cargo-zigbuild and Zig if missing; with --all also cargo-about and cargo-cyclonedx.
     #[command(
         after_help = "Example: cargo xtask dist && (cd target/dist && sha256sum --check SHA256SUMS)"
     )]
-    Dist,
+    Dist(DistFlags),
+    /// Pushes the images of target/dist to a registry, and prints each as a manifest pins it: name, tag and digest. The
+    /// credentials are those of `docker login` (config.json in $DOCKER_CONFIG or ~/.docker).
+    #[command(after_help = "\
+Examples:
+  cargo xtask dist --all && cargo xtask push registry.example.com/team
+  cargo xtask push --plain-http --tag 0.1.0-rc.1 localhost:5000")]
+    Push(PushFlags),
     /// Builds the filter's modules, without and with issued cookies, prunes their exports and prints their sizes.
     #[command(after_help = "Example: cargo xtask wasm")]
     Wasm,
@@ -50,6 +57,37 @@ pub(crate) enum Command {
     /// Figures, each measured in one run beside what it is held against; prints a Markdown table.
     #[command(subcommand)]
     Bench(Bench),
+}
+
+/// What `cargo xtask dist` takes.
+#[derive(clap::Args)]
+pub(crate) struct DistFlags {
+    /// Everything that a release has: container images, licences of what is linked, and a CycloneDX bill of materials for each
+    /// artifact too.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// The address of the sources, for the images' annotations.
+    #[arg(long, value_name = "URL", requires = "all")]
+    pub(crate) source: Option<String>,
+}
+
+/// What `cargo xtask push` takes.
+#[derive(clap::Args)]
+pub(crate) struct PushFlags {
+    /// A registry, or a folder in one: registry.example.com/team.
+    pub(crate) registry: String,
+    /// The tag; absent, the version. `latest` is refused.
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) tag: Option<String>,
+    /// Speak http: for a registry on this machine.
+    #[arg(long)]
+    pub(crate) plain_http: bool,
+    /// Accept any certificate. One of your own is accepted without it if SSL_CERT_FILE names it.
+    #[arg(long, conflicts_with = "plain_http")]
+    pub(crate) insecure: bool,
+    /// Push a tag that names another image there. Who has pinned its digest may lose the image.
+    #[arg(long)]
+    pub(crate) overwrite: bool,
 }
 
 /// What `cargo xtask bench` measures.

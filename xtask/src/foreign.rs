@@ -40,8 +40,8 @@ pub(crate) fn check() -> Result<(), Failure> {
     )
 }
 
-/// QEMU's program for `machine`.
-fn emulator(machine: Machine) -> Option<&'static str> {
+/// QEMU's program for `machine`; says why there is none.
+pub(crate) fn emulator(machine: Machine) -> Option<&'static str> {
     let (program, fixed) = match machine {
         Machine::Amd64 => ("qemu-x86_64", "qemu-x86_64-static"),
         Machine::Arm64 => ("qemu-aarch64", "qemu-aarch64-static"),

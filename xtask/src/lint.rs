@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::run::{self, cargo};
-use crate::{dist, tidy};
+use crate::{dist, images, tidy};
 
 pub(crate) fn run() -> Result<(), Failure> {
     run::step("checking the format", || {
@@ -21,6 +21,22 @@ pub(crate) fn run() -> Result<(), Failure> {
                 "-D",
                 "warnings",
             ]),
+            "mend what clippy names above",
+        )
+    })?;
+    run::step("checking the images' program", || {
+        let manifest = ["--manifest-path", images::MANIFEST];
+        run::run(
+            cargo().arg("fmt").args(manifest).arg("--check"),
+            "run `cargo fmt --manifest-path crates/images/Cargo.toml`",
+        )?;
+        run::run(
+            cargo()
+                .args(["clippy", "--all-targets"])
+                .args(manifest)
+                .arg("--target-dir")
+                .arg(run::target())
+                .args(["--", "-D", "warnings"]),
             "mend what clippy names above",
         )
     })?;

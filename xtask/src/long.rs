@@ -1,5 +1,8 @@
 //! `cargo xtask e2e --long`: checks on real parts that take long to build or to run. Each has a name and can be run alone.
 
+mod registry;
+mod reproducible;
+
 use std::time::Instant;
 
 use crate::failure::Failure;
@@ -16,11 +19,23 @@ struct Check {
 }
 
 /// In the order in which they run.
-const CHECKS: &[Check] = &[Check {
-    name: "manifests",
-    about: "every overlay and the chart on the API server, with istioctl and helm, on both versions of Istio",
-    run: install::manifests_and_chart,
-}];
+const CHECKS: &[Check] = &[
+    Check {
+        name: "manifests",
+        about: "every overlay and the chart on the API server, with istioctl and helm, on both versions of Istio",
+        run: install::manifests_and_chart,
+    },
+    Check {
+        name: "registry",
+        about: "a registry takes the images, and Istio's fetcher and an init container get out of it what was built",
+        run: registry::run,
+    },
+    Check {
+        name: "reproducible",
+        about: "a second build of everything in other folders makes the same bytes",
+        run: reproducible::run,
+    },
+];
 
 /// Runs the checks of these names, or all of them, each to its end whatever the others do; then says how long each took.
 pub(crate) fn run(names: &[String]) -> Result<(), Failure> {

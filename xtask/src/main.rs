@@ -4,6 +4,7 @@ mod analysis;
 mod bench;
 mod browser;
 mod cache;
+mod checkout;
 mod debian;
 mod demo;
 mod differential;
@@ -13,16 +14,19 @@ mod envoy;
 mod failure;
 mod flags;
 mod foreign;
+mod images;
 mod install;
 mod lint;
 mod long;
 mod pip;
 mod plugin;
 mod programs;
+mod reproducible;
 mod run;
 mod stack;
 mod test;
 mod tidy;
+mod tools;
 mod wasm;
 mod zig;
 
@@ -38,7 +42,8 @@ fn main() -> ExitCode {
         Command::Demo(flags) => demo::run(&flags),
         Command::Test(flags) => test::run(&flags),
         Command::Lint => lint::run(),
-        Command::Dist => dist::run(),
+        Command::Dist(flags) => dist::run(&flags),
+        Command::Push(flags) => images::push(&flags),
         Command::Wasm => wasm::run(),
         Command::E2e(flags) => e2e::run(&flags),
         Command::Stack(flags) => stack::run(&flags),

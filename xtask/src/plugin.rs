@@ -9,7 +9,7 @@ use object::read::elf::{Dyn, FileHeader, ProgramHeader};
 use object::{Endianness, elf};
 
 use crate::failure::Failure;
-use crate::{dist, run, zig};
+use crate::{dist, reproducible, run, zig};
 
 /// A kind of machine that the plugin is shipped for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +57,16 @@ impl Machine {
         }
     }
 
-    fn target(self) -> String {
+    /// The word of container images for it.
+    pub(crate) const fn platform(self) -> &'static str {
+        match self {
+            Self::Amd64 => "linux/amd64",
+            Self::Arm64 => "linux/arm64",
+        }
+    }
+
+    /// Rust's word for it, with musl.
+    pub(crate) fn target(self) -> String {
         format!("{}-unknown-linux-musl", self.architecture())
     }
 
@@ -95,6 +104,7 @@ pub(crate) fn build(machine: Machine) -> Result<PathBuf, Failure> {
     cargo
         .args(["--release", "--package", "rollout-plugin", "--bin"])
         .args([dist::PLUGIN, "--target", &target]);
+    reproducible::compile(&mut cargo, &target);
     run::step(&format!("building {}", machine.file()), || {
         // The linker says nothing while it builds musl, once per machine.
         run::run_slow(

@@ -48,11 +48,11 @@ pub(crate) fn seconds(elapsed: Duration) -> String {
     }
 }
 
-/// `cargo`, the one that runs this xtask, in the root of the checkout.
+/// `cargo`, the one that runs this xtask, in the root of the checkout; with the versions of `Cargo.lock` or not at all.
 pub(crate) fn cargo() -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(program);
-    command.current_dir(root());
+    command.current_dir(root()).arg("--locked");
     command
 }
 

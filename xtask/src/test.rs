@@ -5,7 +5,7 @@ use crate::flags::TestFlags;
 use crate::programs::INSTALL_GO;
 use crate::run::{self, cargo};
 use crate::wasm::{self, Variant};
-use crate::{analysis, browser, differential, dist, envoy};
+use crate::{analysis, browser, differential, dist, envoy, images};
 
 pub(crate) fn run(flags: &TestFlags) -> Result<(), Failure> {
     run::need(
@@ -22,6 +22,14 @@ pub(crate) fn run(flags: &TestFlags) -> Result<(), Failure> {
     if flags.cargo.is_empty() {
         analysis::templates()?;
         differential::embedded(&plugin)?;
+        run::step("running the tests of the images' program", || {
+            run::run(
+                cargo()
+                    .args(["test", "--manifest-path", images::MANIFEST, "--target-dir"])
+                    .arg(run::target()),
+                "run the failing test alone: `cargo test --manifest-path crates/images/Cargo.toml TEST`",
+            )
+        })?;
     }
     run::step("running the tests", || {
         let mut test = cargo();

@@ -4,10 +4,9 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use crate::failure::Failure;
-use crate::run;
+use crate::{checkout, run};
 
 /// The document whose paths are checked.
 const MAP: &str = "ARCHITECTURE.md";
@@ -25,17 +24,8 @@ const MACHINE: &[&[&str]] = &[
 
 pub(crate) fn run() -> Result<(), Failure> {
     let root = run::root();
-    let listed = run::read(
-        Command::new("git").current_dir(&root).args([
-            "ls-files",
-            "--cached",
-            "--others",
-            "--exclude-standard",
-        ]),
-        "run it in a git checkout",
-    )?;
     let mut broken = Vec::new();
-    for file in listed.lines() {
+    for file in &checkout::files()? {
         // Binary files and files that are deleted but not yet committed have no lines to check.
         let Ok(text) = fs::read_to_string(root.join(file)) else {
             continue;

@@ -11,6 +11,7 @@ use walrus::{ExportItem, FunctionKind, Module, ModuleConfig};
 
 use crate::dist;
 use crate::failure::Failure;
+use crate::reproducible;
 use crate::run::{self, cargo};
 
 /// Which of the filter's modules: who issues no cookies pays no callback for responses.
@@ -23,19 +24,30 @@ pub(crate) enum Variant {
 }
 
 impl Variant {
+    /// Both.
+    pub(crate) const ALL: [Self; 2] = [Self::Plain, Self::Cookies];
+
     /// The file name in `target/dist`.
-    const fn file(self) -> &'static str {
+    pub(crate) const fn file(self) -> &'static str {
         match self {
             Self::Plain => "serin-filter.wasm",
             Self::Cookies => "serin-filter-cookies.wasm",
         }
     }
 
-    /// The features of `envoy-filter`, and the callbacks beside [`CALLBACKS`].
-    const fn more(self) -> (&'static str, &'static [&'static str]) {
+    /// The features of `envoy-filter`.
+    pub(crate) const fn features(self) -> &'static str {
         match self {
-            Self::Plain => ("", &[]),
-            Self::Cookies => ("cookies", &["proxy_on_response_headers", "proxy_on_delete"]),
+            Self::Plain => "",
+            Self::Cookies => "cookies",
+        }
+    }
+
+    /// The callbacks beside [`CALLBACKS`].
+    const fn more(self) -> &'static [&'static str] {
+        match self {
+            Self::Plain => &[],
+            Self::Cookies => &["proxy_on_response_headers", "proxy_on_delete"],
         }
     }
 }
@@ -87,23 +99,21 @@ pub(crate) enum ModuleFault {
 /// Builds one module into `target/dist`, prunes it, prints its size; returns where it is.
 pub(crate) fn build(variant: Variant) -> Result<PathBuf, Failure> {
     let out = dist::place(variant.file())?;
-    let (features, callbacks) = variant.more();
     dist::add_target(dist::WASM_TARGET)?;
+    let mut build = cargo();
+    build
+        .args(["build", "--package", "envoy-filter", "--target"])
+        .args([dist::WASM_TARGET, "--profile", "filter"])
+        .args(["--features", variant.features()]);
+    reproducible::compile(&mut build, dist::WASM_TARGET);
     run::step(&format!("building {}", variant.file()), || {
-        run::run(
-            cargo()
-                .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", flags())
-                .args(["build", "--package", "envoy-filter", "--target"])
-                .args([dist::WASM_TARGET, "--profile", "filter"])
-                .args(["--features", features]),
-            "mend what the compiler names above",
-        )
+        run::run(&mut build, "mend what the compiler names above")
     })?;
     let linked = run::target()
         .join(dist::WASM_TARGET)
         .join("filter")
         .join("envoy_filter.wasm");
-    let module = prune(&linked, callbacks)?;
+    let module = prune(&linked, variant.more())?;
     let beside = out.with_extension(format!("new-{}", std::process::id()));
     fs::write(&beside, &module).map_err(Failure::file("write", &beside))?;
     fs::rename(&beside, &out).map_err(Failure::file("move into place", &out))?;
@@ -111,24 +121,12 @@ pub(crate) fn build(variant: Variant) -> Result<PathBuf, Failure> {
     Ok(out)
 }
 
-/// For the compiler: the module names no path of the machine that built it, and is the same bytes on
-/// any other.
-fn flags() -> String {
-    let home = std::env::var_os("CARGO_HOME").map_or_else(
-        || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cargo"),
-        PathBuf::from,
-    );
-    format!(
-        "--remap-path-prefix={}=cargo --remap-path-prefix={}=serin",
-        home.display(),
-        run::root().display()
-    )
-}
-
 /// The command.
 pub(crate) fn run() -> Result<(), Failure> {
-    build(Variant::Plain)?;
-    build(Variant::Cookies).map(drop)
+    for variant in Variant::ALL {
+        build(variant)?;
+    }
+    Ok(())
 }
 
 /// The module at `linked` with Envoy's names, [`CALLBACKS`] and `more` of them, and without anything that no export leads

@@ -1,6 +1,7 @@
 //! The C compiler and linker of static binaries: cargo-zigbuild and Zig, out of their PyPI packages. Zig brings musl for
 //! every kind of machine, so that one machine builds for the others.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use crate::failure::Failure;
@@ -10,10 +11,10 @@ use crate::{cache, pip, run};
 const ZIGBUILD: &str = "0.24.0";
 const ZIG: &str = "0.17.0";
 
-/// A `cargo zigbuild`, without arguments yet, in the root of the checkout; installed into the cache if it isn't there.
-pub(crate) fn build() -> Result<Command, Failure> {
+/// Where both are; installed into the cache if they aren't there.
+pub(crate) fn folder() -> Result<PathBuf, Failure> {
     let name = format!("zigbuild-{ZIGBUILD}-zig-{ZIG}");
-    let folder = cache::entry(&name, |folder| {
+    cache::entry(&name, |folder| {
         run::step(
             &format!("fetching cargo-zigbuild {ZIGBUILD} and Zig {ZIG}"),
             || {
@@ -24,7 +25,12 @@ pub(crate) fn build() -> Result<Command, Failure> {
                 pip::install(folder, &packages, "to fetch the linker of static binaries")
             },
         )
-    })?;
+    })
+}
+
+/// A `cargo zigbuild`, without arguments yet, in the root of the checkout.
+pub(crate) fn build() -> Result<Command, Failure> {
+    let folder = folder()?;
     let (program, zig) = (
         folder.join("bin/cargo-zigbuild"),
         folder.join("ziglang/zig"),
@@ -35,7 +41,9 @@ pub(crate) fn build() -> Result<Command, Failure> {
         }
     }
     let mut command = Command::new(program);
-    command.current_dir(run::root()).arg("zigbuild");
+    command
+        .current_dir(run::root())
+        .args(["zigbuild", "--locked"]);
     command.env("CARGO_ZIGBUILD_ZIG_PATH", zig);
     // Both would take a folder of the user's.
     let own = cache::folder();
