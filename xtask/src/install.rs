@@ -1,10 +1,12 @@
 //! What a platform team installs, on the real API server: `tests/install` with the programs that it calls.
 
+use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
 use crate::e2e;
 use crate::failure::Failure;
+use crate::flags::Istio;
 use crate::programs::{self, Set};
 use crate::run::{self, cargo};
 use crate::wasm;
@@ -51,6 +53,34 @@ pub(crate) fn documents() -> Result<(), Failure> {
         run::run(
             &mut command,
             "run the block that is named in `cargo xtask stack`, or mend the document",
+        )
+    })
+}
+
+/// Requests as the tutorials send them, from a pod of the mesh and through the gateway: here both are on loopback.
+const WAYS: &str = r#"
+mesh() { curl -sS -w '\n' --connect-to "::$SERIN_SIDECAR" "$@"; }
+edge() { curl -sS -w '\n' --connect-to "::$SERIN_GATEWAY" "$@"; }
+"#;
+
+/// Follows every tutorial on the whole stack, with Serin installed.
+pub(crate) fn tutorials() -> Result<(), Failure> {
+    let folder = run::root().join("docs/tutorials");
+    let mut pages: Vec<PathBuf> = fs::read_dir(&folder)
+        .map_err(Failure::file("read", &folder))?
+        .filter_map(|item| item.ok().map(|item| item.path().join("README.md")))
+        .filter(|page| page.is_file())
+        .collect();
+    pages.sort();
+    let mut program = Command::new(program()?);
+    program.arg("documents").arg("--checkout").arg(run::root());
+    program.arg("--prelude").arg(WAYS).args(pages);
+    let tools = [Set::Kubectl, Set::KubectlArgoRollouts];
+    let mut command = e2e::beside(Istio::Istio, &tools, &program)?;
+    run::step("following the tutorials", || {
+        run::run(
+            &mut command,
+            "run the block that is named in `cargo xtask stack`, or mend the page",
         )
     })
 }

@@ -35,6 +35,11 @@ const CHECKS: &[Check] = &[
         about: "a second build of everything in other folders makes the same bytes",
         run: reproducible::run,
     },
+    Check {
+        name: "tutorials",
+        about: "the commands of every tutorial, in order, and what they print",
+        run: install::tutorials,
+    },
 ];
 
 /// Runs the checks of these names, or all of them, each to its end whatever the others do; then says how long each took.

@@ -30,7 +30,7 @@ pub(crate) fn run(flags: &DocumentFlags) -> Result<(), Error> {
         .collect::<Result<Vec<_>, _>>()?;
     for document in &flags.documents {
         let began = Instant::now();
-        let count = follow(&flags.checkout, document, &substitutions)?;
+        let count = follow(flags, document, &substitutions)?;
         let seconds = began.elapsed().as_secs();
         let name = document.strip_prefix(&flags.checkout).unwrap_or(document);
         println!("{}: {count} blocks, {seconds} s", name.display());
@@ -81,10 +81,11 @@ fn substituted(script: &str, substitutions: &[Substitution]) -> (String, Vec<Str
 
 /// Runs one document; returns how many blocks it has.
 fn follow(
-    checkout: &Path,
+    flags: &DocumentFlags,
     document: &Path,
     substitutions: &[Substitution],
 ) -> Result<usize, Error> {
+    let checkout = &flags.checkout;
     let text = fs::read_to_string(document).map_err(Error::file("read", document))?;
     let name = document
         .strip_prefix(checkout)
@@ -97,6 +98,15 @@ fn follow(
     let shell = Shell::new()?;
     for folder in ["manifests", "charts", "docs"] {
         copy(&checkout.join(folder), &shell.folder().join(folder))?;
+    }
+    if let Some(prelude) = &flags.prelude {
+        let ended = shell.run(prelude)?;
+        if ended.code != 0 {
+            return Err(Error::Output {
+                what: "--prelude".to_owned(),
+                fault: ended.output,
+            });
+        }
     }
     for block in &blocks {
         let place = format!("{}:{}", name.display(), block.line);

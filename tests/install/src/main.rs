@@ -31,6 +31,9 @@ struct DocumentFlags {
     /// NAME==VALUE: what a line that sets NAME sets it to, in place of what a reader writes there.
     #[arg(long)]
     substitute: Vec<String>,
+    /// Commands before each document: what a reader has defined already.
+    #[arg(long)]
+    prelude: Option<String>,
     /// The documents.
     #[arg(required = true)]
     documents: Vec<PathBuf>,

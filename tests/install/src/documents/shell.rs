@@ -1,5 +1,5 @@
-//! A reader's shell: each block is a program of its own, which begins with the variables and in the folder that the one before
-//! has left. The first command that fails ends a block.
+//! A reader's shell: each block is a program of its own, which begins with the variables and functions, and in the folder, that
+//! the one before has left. The first command that fails ends a block.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ const LIMIT: &str = "300";
 const AROUND: &str = r#"set -euo pipefail
 set -a
 . "$1"
-trap 'code=$?; { export -p; printf "cd %q\n" "$PWD"; } > "$1"; exit $code' EXIT
+trap 'code=$?; { export -p; declare -f; printf "cd %q\n" "$PWD"; } > "$1"; exit $code' EXIT
 . "$2"
 "#;
 
@@ -93,10 +93,11 @@ mod tests {
     #[test]
     fn variables_and_the_folder_stay_from_block_to_block() {
         let shell = Shell::new().unwrap();
-        let first = shell.run("A='x y'\nmkdir sub\ncd sub").unwrap();
+        let script = "A='x y'\nf() { echo \"f $1\"; }\nmkdir sub\ncd sub";
+        let first = shell.run(script).unwrap();
         assert_eq!(first.code, 0, "{}", first.output);
-        let second = shell.run("echo \"$A\" \"${PWD##*/}\"").unwrap();
-        assert_eq!(second.output, "x y sub\n");
+        let second = shell.run("echo \"$A\" \"${PWD##*/}\"\nf g").unwrap();
+        assert_eq!(second.output, "x y sub\nf g\n");
     }
 
     #[test]

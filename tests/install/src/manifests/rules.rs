@@ -7,7 +7,7 @@ use crate::manifests::overlays::Rendered;
 
 /// The kinds that put the filter into proxies.
 const FILTERS: [&str; 2] = ["WasmPlugin", "TrafficExtension"];
-/// The label by which the plugin finds them.
+/// The label that says that they are Serin's.
 const LABEL: &str = "/metadata/labels/app.kubernetes.io~1name";
 
 /// The broken rules, as `overlay: object: field: what`.
