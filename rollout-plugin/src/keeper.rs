@@ -279,7 +279,7 @@ impl Keeper {
         };
         if warns {
             let message = format!(
-                "{object}: another writer keeps changing {} of rollout {key}: exempt these fields in that tool (for Argo CD: ignoreDifferences); where it answers each repair at once, repairs come less and less often",
+                "{object}: another writer keeps changing {} of rollout {key}: exempt these fields in that tool (see docs/gitops.md); where it undoes each repair at once, repairs come less and less often, and meanwhile requests follow what it has written",
                 changed_fields(write)
             );
             warn!(rollout = %key, %object, "{message}");

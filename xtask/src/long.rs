@@ -6,7 +6,7 @@ mod reproducible;
 use std::time::Instant;
 
 use crate::failure::Failure;
-use crate::{install, run};
+use crate::{gitops, install, run};
 
 /// One check.
 struct Check {
@@ -39,6 +39,11 @@ const CHECKS: &[Check] = &[
         name: "tutorials",
         about: "the commands of every tutorial, in order, and what they print",
         run: install::tutorials,
+    },
+    Check {
+        name: "gitops",
+        about: "what Argo CD, Flux and kubectl do to a canary is what docs/gitops.md says, and users' changes go unnoticed",
+        run: gitops::check,
     },
 ];
 

@@ -14,6 +14,7 @@ mod envoy;
 mod failure;
 mod flags;
 mod foreign;
+mod gitops;
 mod images;
 mod install;
 mod lint;

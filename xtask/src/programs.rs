@@ -308,7 +308,7 @@ pub(crate) fn go() -> Command {
 }
 
 /// Copies a file or a folder of files; modules in Go's cache are read-only, copies are not.
-fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
     if from.is_dir() {
         for item in fs::read_dir(from).map_err(Failure::file("read", from))? {
             let item = item.map_err(Failure::file("read", from))?;

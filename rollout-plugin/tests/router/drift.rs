@@ -315,13 +315,15 @@ async fn a_fighting_writer_gets_few_repairs_and_one_warning() {
     assert_eq!(events.len(), 1, "{events:?}");
     assert_eq!(events[0]["reason"], "DriftContested");
     assert_eq!(events[0]["involvedObject"]["name"], "reviews");
+    let message = events[0]["message"].as_str().unwrap();
     assert!(
-        events[0]["message"]
-            .as_str()
-            .unwrap()
+        message
             .starts_with("VirtualService shop/reviews: another writer keeps changing spec/http/"),
-        "{}",
-        events[0]["message"]
+        "{message}"
+    );
+    assert!(
+        message.contains("exempt these fields in that tool (see docs/gitops.md)"),
+        "{message}"
     );
 }
 
