@@ -111,7 +111,7 @@ pub(crate) fn path_with(tools: &[Set]) -> Result<std::ffi::OsString, Failure> {
 }
 
 /// The harness with all that the whole stack needs.
-fn whole(subcommand: &str, istio: Istio) -> Result<Command, Failure> {
+pub(crate) fn whole(subcommand: &str, istio: Istio) -> Result<Command, Failure> {
     let envoy = envoy::ensure()?;
     let module = wasm::build(wasm::Variant::Plain)?;
     let cookies = wasm::build(wasm::Variant::Cookies)?;

@@ -80,22 +80,15 @@ pub(crate) fn pushed(flags: &PushFlags, login: Option<&Path>) -> Result<String, 
     })
 }
 
-/// Builds everything and pushes it: for checks that need the images in a registry of their own on this machine.
-#[allow(dead_code, reason = "for the checks with real proxies")]
-pub(crate) fn build_and_push(registry: &str) -> Result<String, Failure> {
-    dist::all(None)?;
-    let flags = PushFlags {
-        registry: registry.to_owned(),
-        tag: None,
-        plain_http: true,
-        insecure: false,
-        overwrite: true,
-    };
-    pushed(&flags, None)
-}
-
 /// The program with one of its commands, on `target/dist`.
 fn program(command: &str) -> Result<Command, Failure> {
+    let mut program = Command::new(built()?);
+    program.arg(command).arg("--folder").arg(dist::folder());
+    Ok(program)
+}
+
+/// Builds the program and returns where it is.
+pub(crate) fn built() -> Result<PathBuf, Failure> {
     let mut build = cargo();
     build
         .args([
@@ -113,7 +106,5 @@ fn program(command: &str) -> Result<Command, Failure> {
             "mend what the compiler names above",
         )
     })?;
-    let mut program = Command::new(run::target().join("debug/images"));
-    program.arg(command).arg("--folder").arg(dist::folder());
-    Ok(program)
+    Ok(run::target().join("debug/images"))
 }

@@ -1,5 +1,6 @@
 //! `cargo xtask e2e --long`: checks on real parts that take long to build or to run. Each has a name and can be run alone.
 
+mod modules;
 mod registry;
 mod reproducible;
 
@@ -24,6 +25,11 @@ const CHECKS: &[Check] = &[
         name: "manifests",
         about: "every overlay and the chart on the API server, with istioctl and helm, on both versions of Istio",
         run: install::manifests_and_chart,
+    },
+    Check {
+        name: "modules",
+        about: "Istio's agent fetches the module by oci and https, and what becomes of requests without a registry",
+        run: modules::run,
     },
     Check {
         name: "registry",

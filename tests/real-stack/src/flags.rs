@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use scenarios::Module;
 
+use crate::modules::Images;
+
 /// Runs on a real control plane.
 #[derive(Debug, clap::Parser)]
 pub(crate) enum Command {
@@ -12,6 +14,8 @@ pub(crate) enum Command {
     Scenarios(Box<Flags>),
     /// Runs a program beside the whole of it, and ends with its exit code.
     Stack(Box<WithStackFlags>),
+    /// Fetches the filter's module into real proxies, in each way there is, and without a registry.
+    Modules(Box<ModulesFlags>),
     /// Runs a program beside the API server alone, and ends with its exit code.
     ApiServer(ApiServerFlags),
 }
@@ -96,6 +100,21 @@ pub(crate) struct WithStackFlags {
     /// The program and its arguments.
     #[arg(last = true, required = true)]
     pub(crate) command: Vec<OsString>,
+}
+
+/// What `modules` takes. kubectl and its plugin for Argo Rollouts have to be on the PATH.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ModulesFlags {
+    #[command(flatten)]
+    pub(crate) stack: StackFlags,
+    #[command(flatten)]
+    pub(crate) images: Images,
+    /// Folder with `registry`.
+    #[arg(long)]
+    pub(crate) registry: PathBuf,
+    /// The manifests of `docs/tutorials/mesh-and-gateway`.
+    #[arg(long)]
+    pub(crate) app: PathBuf,
 }
 
 /// What `scenarios` takes.

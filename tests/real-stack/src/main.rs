@@ -10,6 +10,7 @@ mod flags;
 mod image;
 mod keys;
 mod kubelet;
+mod modules;
 mod network;
 mod processes;
 mod program;
@@ -31,6 +32,7 @@ async fn obey(command: &Command) -> Result<bool, error::Error> {
     match command {
         Command::Scenarios(flags) => run::run(flags).await,
         Command::Stack(flags) => with_stack::run(flags).await,
+        Command::Modules(flags) => modules::run(flags).await,
         Command::ApiServer(flags) => with_api_server::run(flags).await,
     }
 }

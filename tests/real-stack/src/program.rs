@@ -5,6 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
 use crate::error::Error;
@@ -63,6 +64,25 @@ impl Program {
     pub(crate) async fn kill(&mut self) -> Result<(), Error> {
         self.child.kill().await.map_err(|source| Error::Start {
             name: format!("kill -9 of {}", self.plan.name),
+            source,
+        })
+    }
+
+    /// Its name in messages.
+    pub(crate) fn name(&self) -> &str {
+        &self.plan.name
+    }
+
+    /// Asks it to end (SIGTERM), and waits until it has.
+    pub(crate) async fn stop(&mut self) -> Result<(), Error> {
+        let pid = self.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        if let Some(pid) = pid {
+            // It may have ended by itself.
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        let ended = self.child.wait().await;
+        ended.map(drop).map_err(|source| Error::Start {
+            name: format!("the end of {}", self.plan.name),
             source,
         })
     }

@@ -102,14 +102,14 @@ pub(crate) fn start(
         namespace,
         labels,
     } = pod(via);
-    let working = folder.join(format!("proxy-{}", via.word()));
+    let working = folder.join(self::name(via));
     std::fs::create_dir_all(&working).map_err(Error::file("create", &working))?;
     let mut arguments: Vec<String> = [
         // The agent keeps modules in a folder that it takes no other for (`constants.IstioDataDir`).
         "--mount",
         "sh",
         "-c",
-        "mount -t tmpfs tmpfs /var/lib && exec \"$@\"",
+        "mount -t tmpfs tmpfs /var/lib && mkdir -p /var/lib/istio/data && exec \"$@\"",
         "sh",
     ]
     .map(str::to_owned)
@@ -126,7 +126,7 @@ pub(crate) fn start(
         "--proxyComponentLogLevel=wasm:info".to_owned(),
     ]);
     let plan = Plan {
-        name: format!("proxy-{}", via.word()),
+        name: self::name(via),
         file: "unshare".into(),
         arguments,
         environment: [
@@ -154,6 +154,11 @@ pub(crate) fn start(
         folder: working,
     };
     Program::start(plan, folder)
+}
+
+/// The program's name.
+pub(crate) fn name(via: Via) -> String {
+    format!("proxy-{}", via.word())
 }
 
 /// What the agent is told as by the mesh configuration and a pod's annotation (`meshconfig.ProxyConfig`).

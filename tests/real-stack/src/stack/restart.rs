@@ -2,9 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use scenarios::Via;
+
 use super::Stack;
 use crate::error::Error;
 use crate::processes::{self, Process};
+use crate::proxy;
 
 /// How long the plugin's process may outlive the controller.
 const ORPHAN_LIMIT: Duration = Duration::from_secs(3);
@@ -35,6 +38,20 @@ impl Stack {
             });
         }
         ended
+    }
+}
+
+impl Stack {
+    /// Ends a proxy in good order and starts it again, without anything that it had.
+    pub(crate) async fn restart_proxy(&mut self, via: Via) -> Result<(), Error> {
+        let name = proxy::name(via);
+        for program in &mut self.programs {
+            if program.name() == name {
+                program.stop().await?;
+                program.start_again()?;
+            }
+        }
+        Ok(())
     }
 }
 
