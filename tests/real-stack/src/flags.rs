@@ -35,6 +35,9 @@ pub(crate) struct Programs {
     /// Folder with `rollouts-controller`, and Argo's CRDs, roles and end-to-end fixtures.
     #[arg(long)]
     pub(crate) argo_rollouts: PathBuf,
+    /// Writes down what the controller's service account asks for, and looks whether the roles are exact.
+    #[arg(long)]
+    pub(crate) audit: bool,
     /// Where logs go: one folder per run.
     #[arg(long)]
     pub(crate) logs: PathBuf,

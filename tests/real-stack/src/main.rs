@@ -12,6 +12,7 @@ mod keys;
 mod kubelet;
 mod modules;
 mod network;
+mod permissions;
 mod processes;
 mod program;
 mod proxy;

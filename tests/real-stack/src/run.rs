@@ -15,7 +15,7 @@ use crate::flags::{Flags, Router, StackFlags};
 use crate::kubelet::{self, Manners};
 use crate::stack::{self, Stack};
 use crate::under_test::UnderTest;
-use crate::{network, proxy};
+use crate::{network, permissions, proxy};
 
 /// Runs whose logs are kept.
 const KEPT_RUNS: usize = 5;
@@ -77,10 +77,12 @@ pub(crate) async fn run(flags: &Flags) -> Result<bool, Error> {
     }
     pods.abort();
     scenarios::summary(&outturns, began.elapsed());
+    let are_exact =
+        !flags.stack.programs.audit || permissions::are_exact(&folder, &flags.stack.manifests)?;
     for (own, built_in) in own.iter().zip(&built_in) {
         println!("\n{}", scenarios::figures(own, built_in));
     }
-    Ok(passed)
+    Ok(passed && are_exact)
 }
 
 /// A stack with its pods and proxies.

@@ -8,7 +8,7 @@ use super::{ISTIOD_READY, MESH_NAMESPACE, XDS, write};
 use crate::error::Error;
 use crate::flags::{Programs, StackFlags};
 use crate::program::Plan;
-use crate::{image, keys, network, proxy};
+use crate::{image, keys, network, permissions, proxy};
 
 const ETCD: &str = "http://127.0.0.1:2379";
 
@@ -64,8 +64,21 @@ pub(super) fn api_server(flags: &Programs, folder: &Path) -> Result<Plan, Error>
         "--disable-admission-plugins=ServiceAccount",
         "--endpoint-reconciler-type=none",
     ];
+    let mut arguments = owned(&arguments);
+    if flags.audit {
+        write(
+            &folder.join("audit.yaml"),
+            &permissions::policy().to_string(),
+        )?;
+        arguments.extend(owned(&[
+            "--audit-policy-file=audit.yaml",
+            &format!("--audit-log-path={}", permissions::LOG),
+            // One file, however long it gets.
+            "--audit-log-maxsize=10000",
+        ]));
+    }
     let file = flags.kubernetes.join("kube-apiserver");
-    Ok(plan("kube-apiserver", file, folder, owned(&arguments)))
+    Ok(plan("kube-apiserver", file, folder, arguments))
 }
 
 pub(super) fn controller_manager(flags: &StackFlags, folder: &Path, admin: &Path) -> Plan {
