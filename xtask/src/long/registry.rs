@@ -1,16 +1,18 @@
 //! The check `registry`: a real registry takes the images, Istio's own fetcher gets the modules out of it, and the plugin's
 //! image does what an init container does.
 
+mod outcome;
 mod served;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
 use crate::failure::Failure;
 use crate::flags::PushFlags;
+use crate::long::registry::outcome::{expect, refuse, same, succeed, wrong};
 use crate::long::registry::served::{Login, Served};
 use crate::plugin::Machine;
 use crate::programs::{Set, go};
@@ -18,7 +20,6 @@ use crate::{dist, foreign, images, programs, run};
 
 /// The user of the plugin's image.
 const USER: u32 = 999;
-const NEXT: &str = "run it again alone: `cargo xtask e2e --long registry`";
 
 /// A folder that goes at the end. Other users have to reach it, so it isn't in the checkout.
 struct Folder(PathBuf);
@@ -292,56 +293,4 @@ fn mounted(words: &[String], volume: &Path, options: &str) -> Command {
 
 fn open_to(path: &Path, mode: u32) -> Result<(), Failure> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(Failure::file("open", path))
-}
-
-/// What `command` printed; an error if it failed.
-fn succeed(command: &mut Command) -> Result<String, Failure> {
-    let output = output(command)?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(wrong(&run::line(command), said.trim(), "success"))
-}
-
-/// An error unless `command` failed and said so.
-fn refuse(command: &mut Command, expected: &str) -> Result<(), Failure> {
-    let output = output(command)?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    if output.status.code() == Some(1) && said.contains(expected) {
-        return Ok(());
-    }
-    Err(wrong(
-        &run::line(command),
-        &format!("{}, {}", output.status, said.trim()),
-        &format!("an error with {expected:?}"),
-    ))
-}
-
-fn output(command: &mut Command) -> Result<Output, Failure> {
-    command.output().map_err(|source| Failure::Start {
-        command: run::line(command),
-        source,
-    })
-}
-
-fn same(what: &str, found: &Path, expected: &Path) -> Result<(), Failure> {
-    let (found, expected) = (dist::sum(found)?, dist::sum(expected)?);
-    expect(what, &found, &expected)
-}
-
-fn expect(what: &str, found: &str, expected: &str) -> Result<(), Failure> {
-    if found == expected {
-        return Ok(());
-    }
-    Err(wrong(what, found, expected))
-}
-
-fn wrong(what: &str, found: &str, expected: &str) -> Failure {
-    Failure::Wrong {
-        what: what.to_owned(),
-        found: found.to_owned(),
-        expected: expected.to_owned(),
-        next: NEXT,
-    }
 }
