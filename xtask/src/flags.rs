@@ -47,6 +47,10 @@ Examples:
         after_help = "Examples: cargo xtask e2e subset-canary abort\n          cargo xtask e2e --long"
     )]
     E2e(E2eFlags),
+    /// A cluster in a container engine (kind) with Istio, Argo Rollouts and Serin as docs/install.md installs them; then every
+    /// tutorial on it. With --kubeconfig the tutorials alone, on a cluster that has all of that.
+    #[command(after_help = "Example: cargo xtask kind")]
+    Kind(KindFlags),
     /// A program, or your shell, beside the whole real stack: KUBECONFIG and the proxies' addresses are in its environment, kubectl,
     /// istioctl and kubectl-argo-rollouts on its PATH. The stack ends with it.
     #[command(after_help = "Example: cargo xtask stack -- kubectl get pods --all-namespaces")]
@@ -177,6 +181,17 @@ pub(crate) struct E2eFlags {
     /// Only builds what the stack needs, and says where it is.
     #[arg(long)]
     pub(crate) build_only: bool,
+}
+
+/// What `cargo xtask kind` takes.
+#[derive(clap::Args)]
+pub(crate) struct KindFlags {
+    /// The cluster's name.
+    #[arg(long, default_value = "serin")]
+    pub(crate) name: String,
+    /// Another cluster, in place of a new one.
+    #[arg(long, value_name = "FILE", conflicts_with = "name")]
+    pub(crate) kubeconfig: Option<PathBuf>,
 }
 
 /// What `cargo xtask stack` takes.

@@ -58,13 +58,13 @@ pub(crate) fn documents() -> Result<(), Failure> {
 }
 
 /// Requests as the tutorials send them, from a pod of the mesh and through the gateway: here both are on loopback.
-const WAYS: &str = r#"
+pub(crate) const WAYS: &str = r#"
 mesh() { curl -sS -w '\n' --connect-to "::$SERIN_SIDECAR" "$@"; }
 edge() { curl -sS -w '\n' --connect-to "::$SERIN_GATEWAY" "$@"; }
 "#;
 
-/// Follows every tutorial on the whole stack, with Serin installed.
-pub(crate) fn tutorials() -> Result<(), Failure> {
+/// What follows every tutorial on the cluster of KUBECONFIG; `ways` defines how requests are sent.
+pub(crate) fn pages(ways: &str) -> Result<Command, Failure> {
     let folder = run::root().join("docs/tutorials");
     let mut pages: Vec<PathBuf> = fs::read_dir(&folder)
         .map_err(Failure::file("read", &folder))?
@@ -74,7 +74,13 @@ pub(crate) fn tutorials() -> Result<(), Failure> {
     pages.sort();
     let mut program = Command::new(program()?);
     program.arg("documents").arg("--checkout").arg(run::root());
-    program.arg("--prelude").arg(WAYS).args(pages);
+    program.arg("--prelude").arg(ways).args(pages);
+    Ok(program)
+}
+
+/// Follows every tutorial on the whole stack, with Serin installed.
+pub(crate) fn tutorials() -> Result<(), Failure> {
+    let program = pages(WAYS)?;
     let tools = [Set::Kubectl, Set::KubectlArgoRollouts];
     let mut command = e2e::beside(Istio::Istio, &tools, &program)?;
     run::step("following the tutorials", || {
@@ -103,7 +109,7 @@ fn check(istio: Set, tools: &[Set], also: &[&str]) -> Result<(), Failure> {
 }
 
 /// Builds the program and returns where it is.
-fn program() -> Result<PathBuf, Failure> {
+pub(crate) fn program() -> Result<PathBuf, Failure> {
     let mut build: Command = cargo();
     build.args(["build", "--profile", "harness", "--package", PACKAGE]);
     run::step(&format!("building {PACKAGE}"), || {

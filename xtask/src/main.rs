@@ -17,6 +17,7 @@ mod foreign;
 mod gitops;
 mod images;
 mod install;
+mod kind;
 mod lint;
 mod long;
 mod pip;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         Command::Push(flags) => images::push(&flags),
         Command::Wasm => wasm::run(),
         Command::E2e(flags) => e2e::run(&flags),
+        Command::Kind(flags) => kind::run(&flags),
         Command::Stack(flags) => stack::run(&flags),
         Command::Bench(what) => bench::run(&what),
         Command::Differential(flags) => differential::run(&flags),

@@ -43,6 +43,8 @@ pub(crate) enum Set {
     Registry,
     /// `helm`.
     Helm,
+    /// `kind`: Kubernetes in a container engine.
+    Kind,
     /// `prometheus` and `promtool`.
     Prometheus,
 }
@@ -79,7 +81,7 @@ const BOOTSTRAP: &str = "tools/packaging/common/envoy_bootstrap.json";
 impl Set {
     /// Every set.
     #[cfg(test)]
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::Etcd,
         Self::ArgoRollouts,
         Self::KubectlArgoRollouts,
@@ -93,6 +95,7 @@ impl Set {
         Self::Kubectl,
         Self::Registry,
         Self::Helm,
+        Self::Kind,
         Self::Prometheus,
     ];
 
@@ -157,6 +160,7 @@ impl Set {
                     "github.com/distribution/distribution/v3/cmd/registry",
                 )],
             ),
+            Self::Kind => plain("kind", "kind", &[("kind", "sigs.k8s.io/kind")]),
             Self::Helm => plain("helm", "helm", &[("helm", "helm.sh/helm/v4/cmd/helm")]),
             Self::Prometheus => plain(
                 "prometheus",

@@ -5,6 +5,7 @@
 
 mod block;
 mod expected;
+mod section;
 mod shell;
 
 use std::fs;
@@ -91,7 +92,14 @@ fn follow(
         .strip_prefix(checkout)
         .unwrap_or(document)
         .to_path_buf();
-    let blocks = block::read(&text).map_err(|(line, fault)| Error::Output {
+    let text = match &flags.through {
+        Some(heading) => section::through(&text, heading).ok_or_else(|| Error::Output {
+            what: name.display().to_string(),
+            fault: format!("found no section {heading:?}, expected one that begins so"),
+        })?,
+        None => &text,
+    };
+    let blocks = block::read(text).map_err(|(line, fault)| Error::Output {
         what: format!("{}:{line}", name.display()),
         fault,
     })?;

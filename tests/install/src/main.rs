@@ -34,6 +34,9 @@ struct DocumentFlags {
     /// Commands before each document: what a reader has defined already.
     #[arg(long)]
     prelude: Option<String>,
+    /// Ends each document behind the section whose heading begins so.
+    #[arg(long)]
+    through: Option<String>,
     /// The documents.
     #[arg(required = true)]
     documents: Vec<PathBuf>,
