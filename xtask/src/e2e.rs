@@ -73,6 +73,23 @@ pub(crate) fn scenarios(router: Router) -> Result<Command, Failure> {
     Ok(command)
 }
 
+/// Scenarios of `folder` on that Istio, run to their end, with what `more` adds to the harness's flags.
+pub(crate) fn run_scenarios(
+    istio: Istio,
+    folder: &str,
+    names: &[&str],
+    more: impl FnOnce(&mut Command),
+) -> Result<(), Failure> {
+    let mut command = whole("scenarios", istio)?;
+    command.arg("--scenarios").arg(run::root().join(folder));
+    more(&mut command);
+    command.args(names);
+    run::run(
+        &mut command,
+        "read what the scenario saw above, then the programs' logs in target/e2e/latest",
+    )
+}
+
 /// The harness with the whole stack and a program beside it, which `command` is: it has the folders of `tools` first on
 /// its PATH, and the stack's places in its environment (`tests/real-stack/src/with_stack.rs` lists them).
 pub(crate) fn beside(istio: Istio, tools: &[Set], program: &Command) -> Result<Command, Failure> {

@@ -7,7 +7,7 @@ mod reproducible;
 use std::time::Instant;
 
 use crate::failure::Failure;
-use crate::{gitops, install, run};
+use crate::{gitops, install, istio_next, run};
 
 /// One check.
 struct Check {
@@ -50,6 +50,16 @@ const CHECKS: &[Check] = &[
         name: "gitops",
         about: "what Argo CD, Flux and kubectl do to a canary is what docs/gitops.md says, and users' changes go unnoticed",
         run: gitops::check,
+    },
+    Check {
+        name: "istio-next",
+        about: "scenarios on the next istiod, with a WasmPlugin and with a TrafficExtension",
+        run: istio_next::scenarios,
+    },
+    Check {
+        name: "istio-upgrade",
+        about: "from Istio 1.29.1 to the next istiod in the middle of a canary, under load",
+        run: istio_next::upgrade,
     },
 ];
 

@@ -17,6 +17,7 @@ mod foreign;
 mod gitops;
 mod images;
 mod install;
+mod istio_next;
 mod kind;
 mod lint;
 mod long;

@@ -264,6 +264,39 @@ fn a_second_plugin_at_an_edge_keeps_the_lanes_of_the_first() {
     assert_eq!(bench.lane(), Some("canary"));
 }
 
+/// Two objects that select one proxy, such as a WasmPlugin and the TrafficExtension that is to take its place: whichever is
+/// first decides, and the second one believes it, also where both have the policy.
+#[test]
+fn the_same_policy_twice_in_a_chain_decides_once() {
+    for node in [GATEWAY, SIDECAR] {
+        let mut bench = Bench::new(node)
+            .configure("first", REVIEWS)
+            .configure("second", &REVIEWS.replace("canary", "stable"))
+            .on_route("primary", "reviews");
+        let mut pass = |headers: &[(&str, &str)]| {
+            let name = |bench: &mut Bench, name: &str| {
+                let properties = &mut bench.proxy.properties;
+                properties.insert("plugin_name".to_owned(), name.to_owned());
+            };
+            name(&mut bench, "first");
+            bench.send("reviews.shop.svc.cluster.local", headers);
+            name(&mut bench, "second");
+            bench.again();
+            bench.lane().map(str::to_owned)
+        };
+        assert_eq!(pass(&[("x-beta", "1")]).as_deref(), Some("canary"));
+        assert_eq!(pass(&[]), None);
+        if node == GATEWAY {
+            assert_eq!(pass(&[(LANE, "stable")]), None, "from outside");
+            assert_eq!(
+                pass(&[(LANE, "stable"), ("x-beta", "1")]).as_deref(),
+                Some("canary"),
+                "from outside, and not the first one's"
+            );
+        }
+    }
+}
+
 #[test]
 fn the_newest_configuration_of_a_plugin_counts() {
     let mut bench = Bench::new(SIDECAR)

@@ -78,7 +78,16 @@ fn two_plugins_in_one_chain_work_together() {
         "shop.second",
         &policies(&[("shop/other", reviews(&beta("canary")))]),
     );
-    for filters in [[first.clone(), second.clone()], [second, first]] {
+    // A WasmPlugin and the TrafficExtension that is to take its place have the same policies.
+    let copy = filter(
+        "shop.copy",
+        &policies(&[("shop/reviews", reviews(&beta("canary")))]),
+    );
+    for filters in [
+        [first.clone(), second.clone()],
+        [second, first.clone()],
+        [first, copy],
+    ] {
         let bench = start(GATEWAY, &filters);
         assert_eq!(bench.get(REVIEWS, &["x-beta: 1"]), "canary");
         assert_eq!(

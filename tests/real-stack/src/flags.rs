@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use scenarios::Module;
+use scenarios::{Filter, Module};
 
 use crate::modules::Images;
 
@@ -73,6 +73,12 @@ pub(crate) struct StackFlags {
     /// The module for scenarios whose gateway issues cookies.
     #[arg(long)]
     pub(crate) cookies_module: PathBuf,
+    /// Folder with the `pilot-discovery` and the CRDs that a step may upgrade to.
+    #[arg(long)]
+    pub(crate) next_istio: Option<PathBuf>,
+    /// The kind of the object that puts the filter into the proxies.
+    #[arg(long, value_enum, default_value_t = FilterKind::WasmPlugin)]
+    pub(crate) filter: FilterKind,
     /// Folder with the manifests that users apply.
     #[arg(long)]
     pub(crate) manifests: PathBuf,
@@ -139,6 +145,33 @@ pub(crate) struct Flags {
     pub(crate) jobs: usize,
     /// Scenarios to run; all of them if none is named.
     pub(crate) names: Vec<String>,
+}
+
+/// A filter object's kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum FilterKind {
+    /// Of every version of Istio.
+    WasmPlugin,
+    /// Of Istio 1.30 and later.
+    TrafficExtension,
+}
+
+impl FilterKind {
+    /// As the scenarios call it.
+    pub(crate) fn filter(self) -> Filter {
+        match self {
+            Self::WasmPlugin => Filter::WasmPlugin,
+            Self::TrafficExtension => Filter::TrafficExtension,
+        }
+    }
+
+    /// What users apply.
+    pub(crate) fn manifest(self) -> &'static str {
+        match self {
+            Self::WasmPlugin => "base/wasmplugin.yaml",
+            Self::TrafficExtension => "components/traffic-extension/trafficextension.yaml",
+        }
+    }
 }
 
 /// The traffic router under test.

@@ -4,6 +4,7 @@
 pub(crate) mod api_server;
 mod plans;
 mod restart;
+mod upgrade;
 
 use std::ffi::OsStr;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -13,7 +14,6 @@ use std::time::{Duration, Instant};
 
 use scenarios::{Cluster, Module, read_yaml};
 use serde_json::{Value, json};
-use testbed::probe;
 use tokio::sync::Mutex;
 
 use crate::account::Account;
@@ -43,8 +43,12 @@ pub(crate) struct Stack {
     pub(crate) cluster: Arc<Cluster>,
     /// Everything that has to run until the end.
     programs: Vec<Program>,
+    /// Replaced by a scenario.
+    istiod: Program,
     /// Killed and started again by a scenario; none where a pod of its Deployment is it.
     controller: Option<Program>,
+    /// Logs and working files.
+    folder: PathBuf,
     /// What the controller and the plugin show to the API server.
     account: Arc<Mutex<Account>>,
     /// The administrator's kubeconfig.
@@ -64,20 +68,9 @@ impl Stack {
             folder,
         )?);
         prepare(flags, &cluster).await?;
-        programs.push(Program::start(
-            plans::istiod(flags, folder, &admin)?,
-            folder,
-        )?);
-        until(
-            "istiod",
-            START_LIMIT,
-            || check(&mut programs),
-            async || {
-                let answer = probe::get(ISTIOD_READY, "/ready").await;
-                answer.map(drop).map_err(|error| error.to_string())
-            },
-        )
-        .await?;
+        let plan = plans::istiod(&flags.programs.istio, folder, &admin)?;
+        let mut istiod = Program::start(plan, folder)?;
+        upgrade::ready(&mut istiod, &mut programs).await?;
         let ca = api_server::ca(folder)?;
         let account = Account::new(cluster.client(), folder, ca).await?;
         let controller = if flags.without_serin {
@@ -89,7 +82,9 @@ impl Stack {
         Ok(Self {
             cluster: Arc::new(cluster),
             programs,
+            istiod,
             controller,
+            folder: folder.to_path_buf(),
             account: Arc::new(Mutex::new(account)),
             admin,
         })
@@ -124,6 +119,7 @@ impl Stack {
     /// An error with the log's end if a program has ended.
     pub(crate) fn check(&mut self) -> Result<(), Error> {
         check(&mut self.programs)?;
+        self.istiod.check()?;
         self.controller.iter_mut().try_for_each(Program::check)
     }
 }
@@ -183,7 +179,7 @@ async fn prepare(flags: &StackFlags, cluster: &Cluster) -> Result<(), Error> {
         let ours = [
             "base/rbac.yaml",
             "components/plugin-file/config.yaml",
-            "base/wasmplugin.yaml",
+            flags.filter.manifest(),
         ];
         files.extend(ours.map(|file| flags.manifests.join(file)));
     }
@@ -201,12 +197,10 @@ async fn prepare(flags: &StackFlags, cluster: &Cluster) -> Result<(), Error> {
 
 /// Puts what was built here in the place of what a user downloads.
 fn local(object: &mut Value, flags: &StackFlags) {
-    if let Some(url) = object.pointer_mut("/spec/url") {
-        *url = json!(flags.url(Module::Plain));
-        if let Some(spec) = object.pointer_mut("/spec").and_then(Value::as_object_mut) {
-            spec.remove("sha256");
-        }
-    }
+    flags
+        .filter
+        .filter()
+        .load(object, &flags.url(Module::Plain));
     if let Some(plugins) = object.pointer_mut("/data/trafficRouterPlugins") {
         let location = image::location(&flags.plugin);
         *plugins = json!(json!([{"name": "serin/istio", "location": location}]).to_string());

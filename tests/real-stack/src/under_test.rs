@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use scenarios::{Module, Via};
+use scenarios::{Filter, Module, Via};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
@@ -26,6 +26,7 @@ impl scenarios::Stack for UnderTest<'_> {
         if self.flags.traffic_router == Router::BuiltIn {
             scenarios::to_built_in(object);
         }
+        self.filter().name_in(object);
     }
 
     fn module(&self, module: Module) -> Option<String> {
@@ -39,6 +40,22 @@ impl scenarios::Stack for UnderTest<'_> {
             .kill_controller(pause, self.flags.traffic_router == Router::Serin)
             .await
             .map_err(|error| scenarios::Error::Stack(Box::new(error)))
+    }
+
+    fn filter(&self) -> Filter {
+        self.flags.filter.filter()
+    }
+
+    async fn upgrade_istio(&self) -> Result<(), scenarios::Error> {
+        let Some(next) = &self.flags.next_istio else {
+            return Err(scenarios::Error::NoNextIstio);
+        };
+        let mut stack = self.stack.lock().await;
+        // What it borrows keeps the compiler from seeing that other threads could go on with it.
+        let upgraded = tokio::task::block_in_place(|| {
+            tokio::runtime::Handle::current().block_on(stack.upgrade_istio(next))
+        });
+        upgraded.map_err(|error| scenarios::Error::Stack(Box::new(error)))
     }
 
     async fn rotate_token(&self) -> Result<(), scenarios::Error> {

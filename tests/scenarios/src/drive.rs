@@ -5,6 +5,7 @@ mod act;
 mod drift;
 mod edit;
 mod end;
+mod filter;
 mod save;
 mod sync;
 mod wait;
@@ -24,8 +25,8 @@ use testbed::load::{self, Load};
 
 use self::edit::Edit;
 use self::end::POLICIES;
+pub use self::filter::Filter;
 pub(crate) use self::sync::Synced;
-use self::wait::WASM_PLUGIN;
 use crate::api::{Cluster, Kind};
 use crate::error::Error;
 use crate::judge::{Phase, Verdict, Versions, judge};
@@ -56,6 +57,11 @@ pub trait Stack: Sync {
         None
     }
 
+    /// The kind of the object that puts the filter into the proxies.
+    fn filter(&self) -> Filter {
+        Filter::default()
+    }
+
     /// Waits until the proxies have what is in the API now; false where that can't be told.
     fn settled(&self) -> impl Future<Output = Result<bool, Error>> + Send {
         std::future::ready(Ok(false))
@@ -67,6 +73,11 @@ pub trait Stack: Sync {
     /// Gives the controller's service account a new token, and withdraws the one before.
     fn rotate_token(&self) -> impl Future<Output = Result<(), Error>> + Send {
         std::future::ready(Err(Error::NoTokens))
+    }
+
+    /// Upgrades Istio's control plane to the next version, and waits until it is ready.
+    fn upgrade_istio(&self) -> impl Future<Output = Result<(), Error>> + Send {
+        std::future::ready(Err(Error::NoNextIstio))
     }
 }
 
@@ -231,10 +242,11 @@ impl<S: Stack> Drive<'_, S> {
     async fn give(&mut self, module: Module) -> Result<(), Error> {
         if let Some(url) = self.shared.stack.module(module) {
             let (namespace, name) = POLICIES;
-            let patch = json!({"spec": {"url": url}});
+            let filter = self.shared.stack.filter();
+            let patch = filter.patch(&json!({"url": url}));
             let cluster = &self.shared.cluster;
             cluster
-                .merge(WASM_PLUGIN, namespace, name, &patch, false)
+                .merge(filter.kind(), namespace, name, &patch, false)
                 .await?;
             self.say(&format!("the proxies' module is {url}"));
         }

@@ -106,6 +106,9 @@ pub enum Error {
     /// A step rotates a token where there is none.
     #[error("the cluster asks nobody for a token, so none can be rotated")]
     NoTokens,
+    /// A step upgrades Istio where no other version is.
+    #[error("the stack has one version of Istio alone, so there is none to upgrade to")]
+    NoNextIstio,
     /// The stack could not do what a step asks of it.
     #[error(transparent)]
     Stack(Box<dyn std::error::Error + Send + Sync>),
@@ -141,6 +144,9 @@ impl Error {
                 "read the programs' logs, the controller's first"
             }
             Self::Kind { .. } => "check that the object's CRD is among those the cluster has",
+            Self::NoNextIstio => {
+                "run the check of `cargo xtask e2e --long` that brings both versions"
+            }
             Self::Yaml { .. }
             | Self::Scenario { .. }
             | Self::Reference { .. }

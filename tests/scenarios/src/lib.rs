@@ -15,7 +15,7 @@ mod run;
 mod scenario;
 
 pub use api::{CRD, Cluster, Kind, read_yaml};
-pub use drive::{Outturn, Pace, Shared, Stack};
+pub use drive::{Filter, Outturn, Pace, Shared, Stack};
 pub use error::Error;
 pub use judge::RATE;
 pub use recorder::Copies;

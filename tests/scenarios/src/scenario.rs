@@ -216,8 +216,9 @@ pub fn read_all(
         .iter()
         .map(|folder| Scenario::read(folder))
         .collect::<Result<Vec<_>, _>>()?;
-    if let Some(argo) = argo {
-        all.extend(argo::read(&folder.join(FIXTURES), argo)?);
+    let fixtures = folder.join(FIXTURES);
+    if let Some(argo) = argo.filter(|_| fixtures.is_dir()) {
+        all.extend(argo::read(&fixtures, argo)?);
     }
     all.sort_by(|left, right| left.name.cmp(&right.name));
     let known: Vec<&str> = all.iter().map(|scenario| scenario.name.as_str()).collect();

@@ -81,12 +81,31 @@ async fn define(
     programs: &mut [Program],
 ) -> Result<(), Error> {
     let mut definitions = yaml_folder(&flags.argo_rollouts.join("manifests/crds"), "-crd.yaml")?;
-    definitions.extend(read_yaml(
-        &flags
-            .istio
-            .join("manifests/charts/base/files/crd-all.gen.yaml"),
-    )?);
-    for definition in &definitions {
+    definitions.extend(istio_definitions(&flags.istio)?);
+    establish(&definitions, cluster, programs).await
+}
+
+/// The custom resources of the Istio in that folder, in place of those of another version.
+pub(super) async fn define_istio(
+    istio: &Path,
+    cluster: &Cluster,
+    programs: &mut [Program],
+) -> Result<(), Error> {
+    establish(&istio_definitions(istio)?, cluster, programs).await
+}
+
+fn istio_definitions(istio: &Path) -> Result<Vec<Value>, Error> {
+    Ok(read_yaml(
+        &istio.join("manifests/charts/base/files/crd-all.gen.yaml"),
+    )?)
+}
+
+async fn establish(
+    definitions: &[Value],
+    cluster: &Cluster,
+    programs: &mut [Program],
+) -> Result<(), Error> {
+    for definition in definitions {
         cluster.apply(definition, None).await?;
     }
     until(
@@ -94,7 +113,7 @@ async fn define(
         START_LIMIT,
         || check(programs),
         async || {
-            let established = established(cluster)
+            let established = established(definitions, cluster)
                 .await
                 .map_err(|error| Chain(&error).to_string())?;
             if established >= definitions.len() {
@@ -111,8 +130,10 @@ async fn define(
     Ok(())
 }
 
-async fn established(cluster: &Cluster) -> Result<usize, Error> {
-    let definitions = cluster.list(scenarios::CRD, None).await?;
+/// How many of `definitions` can be used.
+async fn established(definitions: &[Value], cluster: &Cluster) -> Result<usize, Error> {
+    let live = cluster.list(scenarios::CRD, None).await?;
+    let name = |definition: &Value| definition.pointer("/metadata/name").cloned();
     let is_established = |definition: &&Value| {
         definition
             .pointer("/status/conditions")
@@ -123,7 +144,8 @@ async fn established(cluster: &Cluster) -> Result<usize, Error> {
                     .any(|one| one["type"] == "Established" && one["status"] == "True")
             })
     };
-    Ok(definitions.iter().filter(is_established).count())
+    let is_meant = |one: &&Value| definitions.iter().any(|other| name(other) == name(one));
+    Ok(live.iter().filter(is_meant).filter(is_established).count())
 }
 
 fn yaml_folder(folder: &Path, ending: &str) -> Result<Vec<Value>, Error> {

@@ -92,7 +92,8 @@ pub(super) fn controller_manager(flags: &StackFlags, folder: &Path, admin: &Path
     plan("kube-controller-manager", file, folder, owned(&arguments))
 }
 
-pub(super) fn istiod(flags: &StackFlags, folder: &Path, admin: &Path) -> Result<Plan, Error> {
+/// `istio`: the folder with its program.
+pub(super) fn istiod(istio: &Path, folder: &Path, admin: &Path) -> Result<Plan, Error> {
     let mesh = json!({
         "defaultConfig": {"discoveryAddress": XDS.to_string()},
         "accessLogFile": "",
@@ -119,7 +120,7 @@ pub(super) fn istiod(flags: &StackFlags, folder: &Path, admin: &Path) -> Result<
     ];
     let mut plan = plan(
         "istiod",
-        flags.programs.istio.join("pilot-discovery"),
+        istio.join("pilot-discovery"),
         folder,
         owned(&arguments),
     );

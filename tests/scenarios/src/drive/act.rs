@@ -87,6 +87,10 @@ impl<S: Stack> Drive<'_, S> {
                     "controller killed, its children have ended, started again after {pause_seconds} s"
                 ));
             }
+            Action::UpgradeIstio {} => {
+                self.shared.stack.upgrade_istio().await?;
+                self.say("the next Istio's control plane is ready");
+            }
             Action::RotateToken {} => {
                 self.shared.stack.rotate_token().await?;
                 self.say("the controller's token is a new one, the old one is refused");
@@ -187,13 +191,16 @@ impl<S: Stack> Drive<'_, S> {
             RouterName::Nobody => {}
         }
         let mut routing = at(&live, ROUTING).clone();
-        let manifest = self.scenario.manifest(ROLLOUT.1, rollout);
+        let mut manifest = self.scenario.manifest(ROLLOUT.1, rollout).cloned();
+        if let Some(manifest) = &mut manifest {
+            self.shared.stack.adapt(manifest);
+        }
         if let Some(fields) = routing.as_object_mut() {
             match to {
                 RouterName::Nobody => fields.retain(|field, _| !ROUTERS.contains(&&**field)),
                 RouterName::Plugin if !fields.contains_key(ROUTERS[1]) => {
                     // It was with nobody.
-                    let written = manifest.map(|manifest| at(manifest, ROUTING));
+                    let written = manifest.as_ref().map(|manifest| at(manifest, ROUTING));
                     routing = written.cloned().unwrap_or_default();
                 }
                 RouterName::Plugin | RouterName::BuiltIn => {}

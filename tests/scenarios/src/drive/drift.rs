@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::end::POLICIES;
-use super::wait::{POLL, STEP_LIMIT, WASM_PLUGIN};
+use super::wait::{POLL, STEP_LIMIT};
 use super::{DESTINATION_RULE, Drive, Stack};
 use crate::api::{Kind, ROLLOUT, VIRTUAL_SERVICE, at};
 use crate::error::Error;
@@ -80,11 +80,12 @@ impl<S: Stack> Drive<'_, S> {
 
     pub(super) async fn delete_policy(&mut self, rollout: &str) -> Result<(), Error> {
         let key = format!("{}/{rollout}", self.scenario.name);
-        let patch = json!({"spec": {"pluginConfig": {"rollouts": {key: null}}}});
+        let filter = self.shared.stack.filter();
+        let patch = filter.patch(&json!({"pluginConfig": {"rollouts": {key: null}}}));
         let cluster = &self.shared.cluster;
         let (namespace, name) = POLICIES;
         cluster
-            .merge(WASM_PLUGIN, namespace, name, &patch, false)
+            .merge(filter.kind(), namespace, name, &patch, false)
             .await?;
         self.say(&format!("{rollout}: policy deleted"));
         Ok(())
@@ -118,11 +119,12 @@ impl<S: Stack> Drive<'_, S> {
                 }
             }
         }
-        // Argo's own support has no WasmPlugin.
-        for plugin in cluster.list(WASM_PLUGIN, Some(POLICIES.0)).await? {
+        // Argo's own support has none.
+        let filter = self.shared.stack.filter();
+        for object in cluster.list(filter.kind(), Some(POLICIES.0)).await? {
             let key = format!("{}/{rollout}", self.scenario.name);
-            let policies = at(&plugin, "/spec/pluginConfig/rollouts");
-            if at(&plugin, "/metadata/name") == POLICIES.1
+            let policies = at(filter.module(&object), "/pluginConfig/rollouts");
+            if at(&object, "/metadata/name") == POLICIES.1
                 && let Some(policy) = policies.get(&key)
             {
                 left.push(format!("the policy of {key} is left: {policy}"));

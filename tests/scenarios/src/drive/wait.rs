@@ -16,7 +16,6 @@ use crate::scenario::{Matches, Step, Told, Until};
 pub(super) const STEP_LIMIT: Duration = Duration::from_secs(90);
 pub(super) const POLL: Duration = Duration::from_millis(100);
 
-pub(super) const WASM_PLUGIN: Kind = ("extensions.istio.io/v1alpha1", "WasmPlugin");
 pub(super) const POD: Kind = ("v1", "Pod");
 /// The label that tells versions apart.
 pub(super) const HASH: &str = "rollouts-pod-template-hash";
@@ -147,8 +146,9 @@ impl<S: Stack> Drive<'_, S> {
     ) -> Result<Result<(), String>, Error> {
         let (namespace, name) = POLICIES;
         let cluster = &self.shared.cluster;
-        let plugin = cluster.get(WASM_PLUGIN, namespace, name).await?;
-        let policies = at(&plugin, "/spec/pluginConfig/rollouts");
+        let filter = self.shared.stack.filter();
+        let object = cluster.get(filter.kind(), namespace, name).await?;
+        let policies = at(filter.module(&object), "/pluginConfig/rollouts");
         let policy = policies.get(format!("{}/{rollout}", self.scenario.name));
         let rules = policy.and_then(|policy| at(policy, "/rules").as_array());
         let mut rules = rules.into_iter().flatten();
@@ -160,9 +160,9 @@ impl<S: Stack> Drive<'_, S> {
             return Ok(Err(format!("{entries} entries of rule {}", matches.rule)));
         }
         self.say(&format!(
-            "rule {} has {entries} entries, in a WasmPlugin of {} bytes",
+            "rule {} has {entries} entries, in a filter object of {} bytes",
             matches.rule,
-            plugin.to_string().len()
+            object.to_string().len()
         ));
         Ok(Ok(()))
     }
@@ -244,7 +244,7 @@ impl<S: Stack> Drive<'_, S> {
         let kind = match expected["kind"].as_str() {
             Some("VirtualService") => VIRTUAL_SERVICE,
             Some("DestinationRule") => DESTINATION_RULE,
-            Some("WasmPlugin") => WASM_PLUGIN,
+            Some("WasmPlugin") => return self.shows_policy(expected).await,
             _ => ROLLOUT,
         };
         let field = |path: &str| expected.pointer(path).and_then(Value::as_str);
@@ -253,6 +253,16 @@ impl<S: Stack> Drive<'_, S> {
         let live = self.shared.cluster.get(kind, namespace, name).await?;
         Ok(contains(spec(&live), spec(expected))
             .map_err(|found| format!("{}/{name}{found}", kind.1)))
+    }
+
+    /// A WasmPlugin stands for the filter object of the kind that the stack has.
+    async fn shows_policy(&self, expected: &Value) -> Result<Result<(), String>, Error> {
+        let (namespace, name) = POLICIES;
+        let filter = self.shared.stack.filter();
+        let cluster = &self.shared.cluster;
+        let live = cluster.get(filter.kind(), namespace, name).await?;
+        Ok(contains(filter.module(&live), spec(expected))
+            .map_err(|found| format!("{}/{name}{found}", filter.kind().1)))
     }
 
     /// The versions of each stream's Rollout that may answer now.

@@ -131,6 +131,8 @@ pub(crate) enum Action {
     },
     /// The controller's service account gets a new token, and the one before is refused from then on.
     RotateToken {},
+    /// Istio's control plane is upgraded, as `istioctl upgrade` does: custom resources first. The proxies stay.
+    UpgradeIstio {},
 }
 
 /// The word for a traffic router in a table.

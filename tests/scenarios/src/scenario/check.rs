@@ -95,7 +95,8 @@ impl Scenario {
                     }
                     Action::Sync { .. }
                     | Action::KillController { .. }
-                    | Action::RotateToken {} => {}
+                    | Action::RotateToken {}
+                    | Action::UpgradeIstio {} => {}
                 }
             }
             for until in &step.until {
