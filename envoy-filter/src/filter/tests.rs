@@ -278,6 +278,8 @@ fn the_same_policy_twice_in_a_chain_decides_once() {
                 let properties = &mut bench.proxy.properties;
                 properties.insert("plugin_name".to_owned(), name.to_owned());
             };
+            // Each request has its own.
+            bench.proxy.properties.remove("serin.own_lanes");
             name(&mut bench, "first");
             bench.send("reviews.shop.svc.cluster.local", headers);
             name(&mut bench, "second");
