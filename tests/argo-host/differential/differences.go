@@ -225,7 +225,7 @@ var allDifferences = []difference{
 		title: "Header and mirror routes are lanes",
 		reason: "The built-in writes a route of its own at the top of the VirtualService, without the user's timeouts, retries and " +
 			"rewrites. Serin writes a clone of each managed route above it, which requests reach by a header that the filter " +
-			"sets; the rules are in the WasmPlugin.",
+			"sets; the rules are in the filter object.",
 		judge: judgeLanes,
 	},
 	{
