@@ -182,6 +182,8 @@ type setting struct {
 	annotations map[string]string
 	// laneAlone is no setting: it is true where the user changes the timeout of the lane route and of no other.
 	laneAlone bool
+	// noLabels is no setting either: it is true where subsets have no label in Git.
+	noLabels bool
 }
 
 // configure makes the Application of a canary, or gives it another setting.

@@ -113,7 +113,12 @@ func (c *canary) setTimeout(timeout string) error {
 func (c *canary) setLabel() error {
 	for _, one := range list(spec(c.manifest("DestinationRule")), "subsets") {
 		subset := one.(map[string]any)
-		subset["labels"].(map[string]any)["tier"] = "front"
+		labels, has := subset["labels"].(map[string]any)
+		if !has {
+			labels = map[string]any{}
+			subset["labels"] = labels
+		}
+		labels["tier"] = "front"
 	}
 	return c.commit()
 }
@@ -121,9 +126,27 @@ func (c *canary) setLabel() error {
 // dropLabel takes it away.
 func (c *canary) dropLabel() error {
 	for _, one := range list(spec(c.manifest("DestinationRule")), "subsets") {
-		delete(one.(map[string]any)["labels"].(map[string]any), "tier")
+		subset := one.(map[string]any)
+		labels := subset["labels"].(map[string]any)
+		delete(labels, "tier")
+		if len(labels) == 0 {
+			delete(subset, "labels")
+		}
 	}
 	return c.commit()
+}
+
+// withoutLabels is a copy whose subsets have none in Git.
+func (c *canary) withoutLabels() *canary {
+	copied := *c
+	copied.objects = nil
+	for _, one := range c.objects {
+		copied.objects = append(copied.objects, one.DeepCopy())
+	}
+	for _, one := range list(spec(copied.manifest("DestinationRule")), "subsets") {
+		delete(one.(map[string]any), "labels")
+	}
+	return &copied
 }
 
 // setImage changes the version in Git.

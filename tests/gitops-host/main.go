@@ -98,6 +98,11 @@ func withArgoCD(ctx context.Context, on *cluster, with programs, git string, can
 	if err := roll(ctx, argo, canaries); err != nil {
 		return nil, err
 	}
+	for _, one := range canaries {
+		if health, err := argo.health(ctx, one); err != nil || health != "Suspended" {
+			return nil, fmt.Errorf("%s at its pause: Argo CD says %q, expected Suspended: %w", one.name, health, err)
+		}
+	}
 	rows, err := argo.rows(ctx, canaries)
 	if err != nil {
 		return nil, err

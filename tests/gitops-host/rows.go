@@ -46,6 +46,12 @@ var lines = []line{
 	{"Recommended, and `ServerSideApply=true`", "subsets", setting{options: []string{outOnly, serverSide}, ignore: managed}},
 	{"Recommended, and `ServerSideDiff=true`", "subsets", setting{options: []string{outOnly}, ignore: managed,
 		annotations: map[string]string{"argocd.argoproj.io/compare-options": "ServerSideDiff=true"}}},
+	{"Recommended, and subsets without a label in Git", "subsets", setting{options: []string{outOnly}, ignore: managed, noLabels: true}},
+	{"Recommended, and `ServerSideDiff=true`, and subsets without a label in Git", "subsets", setting{options: []string{outOnly}, ignore: managed, noLabels: true,
+		annotations: map[string]string{"argocd.argoproj.io/compare-options": "ServerSideDiff=true"}}},
+	{"No path for the DestinationRule", "subsets", setting{options: []string{outOnly}, ignore: managed[:1]}},
+	{"No path for the DestinationRule, and `ServerSideDiff=true`", "subsets", setting{options: []string{outOnly}, ignore: managed[:1],
+		annotations: map[string]string{"argocd.argoproj.io/compare-options": "ServerSideDiff=true"}}},
 	{"Recommended, without `ApplyOutOfSyncOnly=true`", "subsets", setting{ignore: managed}},
 	{"Recommended, and `RespectIgnoreDifferences=true`", "subsets", setting{options: []string{outOnly, respect}, ignore: managed}},
 	{"Recommended, and `RespectIgnoreDifferences=true`, `ServerSideApply=true`", "subsets", setting{options: []string{outOnly, respect, serverSide}, ignore: managed}},
@@ -70,7 +76,32 @@ func (a *argocd) row(ctx context.Context, one line, to *canary) (outcome, error)
 	}
 	changed := *to
 	changed.laneAlone = one.with.laneAlone
-	return try(ctx, a.on, a, &changed)
+	if !one.with.noLabels {
+		return try(ctx, a.on, a, &changed)
+	}
+	bare := to.withoutLabels()
+	if err := a.deliver(ctx, bare); err != nil {
+		return outcome{}, err
+	}
+	found, err := try(ctx, a.on, a, bare)
+	if err != nil {
+		return outcome{}, err
+	}
+	return found, a.deliver(ctx, to)
+}
+
+// deliver brings what Git has of a canary to the cluster.
+func (a *argocd) deliver(ctx context.Context, to *canary) error {
+	if err := to.commit(); err != nil {
+		return err
+	}
+	if _, err := a.status(ctx, to); err != nil {
+		return err
+	}
+	if ended, err := a.apply(ctx, to); err != nil || ended != "" {
+		return fmt.Errorf("%s%w", ended, err)
+	}
+	return to.atHalf(ctx, a.on)
 }
 
 // status is Argo CD's, as its pages show it.
@@ -82,6 +113,15 @@ func (a *argocd) status(ctx context.Context, to *canary) (string, error) {
 		return "", err
 	}
 	return synced(outOfSync(found)), nil
+}
+
+// health is Argo CD's of the whole Application.
+func (a *argocd) health(ctx context.Context, to *canary) (string, error) {
+	found, err := a.refresh(ctx, to)
+	if err != nil {
+		return "", err
+	}
+	return text(found, "status", "health", "status"), nil
 }
 
 // rows tries every line, one after the other.
