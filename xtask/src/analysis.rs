@@ -1,9 +1,16 @@
-//! The analysis templates (`manifests/analysis`): what the controller's own providers make of every answer.
+//! The analysis templates (`manifests/analysis`): what the controller's own providers make of every answer, and what the whole
+//! controller makes of canaries with a real Prometheus.
 
 use std::process::Command;
 
+use crate::e2e;
 use crate::failure::Failure;
-use crate::run;
+use crate::flags::Istio;
+use crate::programs::Set;
+use crate::run::{self, cargo};
+
+/// The package and program of the check on the real stack.
+const CHECK: &str = "analysis";
 
 /// Judges the templates with a Go test on Argo's packages.
 pub(crate) fn templates() -> Result<(), Failure> {
@@ -21,5 +28,22 @@ pub(crate) fn templates() -> Result<(), Failure> {
                 "mend the templates in manifests/analysis, or what tests/argo-host/analysis expects of them",
             )
         },
+    )
+}
+
+/// Has canaries judged on the real stack, and runs the queries of the dashboard and the alerts there.
+pub(crate) fn check() -> Result<(), Failure> {
+    run::step("building analysis", || {
+        run::run(
+            cargo().args(["build", "--profile", "harness", "--package", CHECK]),
+            "mend what the compiler names above",
+        )
+    })?;
+    let program = Command::new(run::target().join("harness").join(CHECK));
+    let mut stack = e2e::beside(Istio::Istio, &[Set::Kubectl, Set::Prometheus], &program)?;
+    run::run_slow(
+        &mut stack,
+        "canaries judged by a real Prometheus",
+        "look at what it says above, and into the newest folder of target/e2e",
     )
 }

@@ -7,7 +7,7 @@ mod reproducible;
 use std::time::Instant;
 
 use crate::failure::Failure;
-use crate::{gitops, install, istio_next, run};
+use crate::{analysis, gitops, install, istio_next, run};
 
 /// One check.
 struct Check {
@@ -60,6 +60,11 @@ const CHECKS: &[Check] = &[
         name: "istio-upgrade",
         about: "from Istio 1.29.1 to the next istiod in the middle of a canary, under load",
         run: istio_next::upgrade,
+    },
+    Check {
+        name: "analysis",
+        about: "canaries that the controller judges by a real Prometheus, the dashboard's queries and the alerts",
+        run: analysis::check,
     },
 ];
 

@@ -12,7 +12,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::HeaderName;
@@ -89,6 +90,41 @@ pub struct Seen<'a> {
 /// Told of every request before it is answered. It runs on the request's path: it must be quick and must not block.
 pub type Observer = Arc<dyn Fn(Seen<'_>) + Send + Sync>;
 
+/// Told of every answer: its status, and how long it took from the request's last byte. It runs on the request's path, too.
+pub type Answered = Arc<dyn Fn(StatusCode, Duration) + Send + Sync>;
+
+/// How an echo answers.
+#[derive(Clone, Default)]
+pub struct Conduct {
+    /// Of each hundred requests so many are answered with status 500, spread evenly. The body is that of any other answer.
+    pub fails: u32,
+    /// Who counts the answers.
+    pub answered: Option<Answered>,
+}
+
+/// What all connections of an echo share.
+struct Application {
+    identity: Identity,
+    conduct: Conduct,
+    observer: Observer,
+    /// How many requests there were.
+    requests: AtomicU32,
+}
+
+impl Application {
+    /// The next answer's status.
+    fn status(&self) -> StatusCode {
+        let before = self.requests.fetch_add(1, Ordering::Relaxed);
+        let fails = self.conduct.fails.min(100);
+        // The share of failures goes on to the next whole number at this request.
+        if before % 100 * fails % 100 + fails >= 100 {
+            StatusCode::INTERNAL_SERVER_ERROR
+        } else {
+            StatusCode::OK
+        }
+    }
+}
+
 /// A running echo. Dropping it cuts what is in flight; [`Echo::stop`] doesn't.
 #[derive(Debug)]
 pub struct Echo {
@@ -106,6 +142,16 @@ impl Echo {
         listen: &[SocketAddr],
         observer: Observer,
     ) -> io::Result<Self> {
+        Self::start_with(identity, Conduct::default(), listen, observer).await
+    }
+
+    /// The same, and answers as `conduct` says.
+    pub async fn start_with(
+        identity: Identity,
+        conduct: Conduct,
+        listen: &[SocketAddr],
+        observer: Observer,
+    ) -> io::Result<Self> {
         let mut listeners = Vec::with_capacity(listen.len());
         let mut addresses = Vec::with_capacity(listen.len());
         for address in listen {
@@ -114,15 +160,15 @@ impl Echo {
             listeners.push(listener);
         }
         let (stop, stopped) = watch::channel(false);
-        let identity = Arc::new(identity);
+        let application = Arc::new(Application {
+            identity,
+            conduct,
+            observer,
+            requests: AtomicU32::new(0),
+        });
         let mut servers = JoinSet::new();
         for listener in listeners {
-            servers.spawn(serve(
-                listener,
-                Arc::clone(&identity),
-                Arc::clone(&observer),
-                stopped.clone(),
-            ));
+            servers.spawn(serve(listener, Arc::clone(&application), stopped.clone()));
         }
         Ok(Self {
             addresses,
@@ -146,8 +192,7 @@ impl Echo {
 
 async fn serve(
     listener: TcpListener,
-    identity: Arc<Identity>,
-    observer: Observer,
+    application: Arc<Application>,
     mut stopped: watch::Receiver<bool>,
 ) {
     let connections = GracefulShutdown::new();
@@ -164,9 +209,8 @@ async fn serve(
         };
         // Small answers: waiting to fill a segment would only add delay. Without it they still arrive.
         let _ = stream.set_nodelay(true);
-        let identity = Arc::clone(&identity);
-        let observer = Arc::clone(&observer);
-        let service = move |request| answer(Arc::clone(&identity), Arc::clone(&observer), request);
+        let application = Arc::clone(&application);
+        let service = move |request| answer(Arc::clone(&application), request);
         let (watcher, mut stopped) = (connections.watcher(), stopped.clone());
         tasks.spawn(async move {
             let http2 = tokio::select! {
@@ -223,13 +267,13 @@ fn with_trailers<B: Body>(
 }
 
 async fn answer(
-    identity: Arc<Identity>,
-    observer: Observer,
+    application: Arc<Application>,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
     // The body is read so that the connection can be used again; a client that stops in the middle closes it anyway.
     let _ = body.collect().await;
+    let began = Instant::now();
     let authority = head
         .headers
         .get(header::HOST)
@@ -238,24 +282,25 @@ async fn answer(
         .unwrap_or_default();
     let (authority, copy) = split_shadow(authority);
     let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
-    observer(Seen {
-        identity: &identity,
+    (application.observer)(Seen {
+        identity: &application.identity,
         authority,
         path,
         headers: &head.headers,
         copy,
     });
     let json = if head.uri.path() == COLOR {
-        serde_json::to_vec(color(&identity.image))
+        serde_json::to_vec(color(&application.identity.image))
     } else {
         serde_json::to_vec(&Answer {
-            identity: (*identity).clone(),
+            identity: application.identity.clone(),
             path: path.to_owned(),
             http2: head.version == Version::HTTP_2,
             headers: join(&head.headers),
         })
     };
     let mut response = Response::new(Full::default());
+    *response.status_mut() = application.status();
     match json {
         Ok(json) => {
             *response.body_mut() = Full::from(json);
@@ -265,6 +310,9 @@ async fn answer(
             );
         }
         Err(_) => *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR,
+    }
+    if let Some(answered) = &application.conduct.answered {
+        answered(response.status(), began.elapsed());
     }
     Ok(response)
 }
@@ -315,6 +363,29 @@ mod tests {
         ];
         for (authority, expected) in cases {
             assert_eq!(split_shadow(authority), expected, "{authority}");
+        }
+    }
+
+    #[test]
+    fn so_many_of_a_hundred_requests_fail_evenly() {
+        for fails in [0, 1, 30, 50, 100, 150] {
+            let application = Application {
+                identity: Identity::default(),
+                conduct: Conduct {
+                    fails,
+                    answered: None,
+                },
+                observer: Arc::new(|_| {}),
+                requests: AtomicU32::new(0),
+            };
+            let failed = |requests: u32| {
+                (0..requests)
+                    .filter(|_| application.status() == StatusCode::INTERNAL_SERVER_ERROR)
+                    .count()
+            };
+            let expected = usize::try_from(fails.min(100)).unwrap();
+            assert_eq!(failed(20), expected / 5, "{fails}");
+            assert_eq!(failed(180), 2 * expected - expected / 5, "{fails}");
         }
     }
 

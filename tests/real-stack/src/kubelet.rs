@@ -3,6 +3,8 @@
 //! What a pod is: its containers' ports, on each of which an [`Echo`] answers as the pod. What happens on deletion is
 //! what happens on a node whose pods have a `preStop` sleep: the pod goes on serving while its end is made known, then
 //! closes its connections in good order.
+//!
+//! The annotation `serin.test/fails` makes an application that fails: so many of each hundred requests.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -16,15 +18,18 @@ use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use kube::runtime::watcher::{self, Event};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
-use testbed::echo::{Echo, Identity, Observer};
+use testbed::echo::{Conduct, Echo, Identity, Observer};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::controller_pod::{self, ControllerPod, Images};
 use crate::network;
+use crate::pod_metrics::PodMetrics;
 
 /// The one node's name.
 pub(crate) const NODE: &str = "lab";
+/// Of each hundred requests so many are answered with status 500.
+const FAILS: &str = "serin.test/fails";
 
 /// How the pods behave.
 #[derive(Clone, Copy, Debug)]
@@ -146,7 +151,13 @@ impl Life {
             own.live(&mut ended).await?;
             return gone(&pods, &name).await;
         }
-        let echo = Echo::start(identity(&pod), &self.listen(&pod), observer).await?;
+        let metrics = PodMetrics::start(&pod, self.address).await?;
+        let fails = pod.annotations().get(FAILS).map(|fails| fails.parse());
+        let conduct = Conduct {
+            fails: fails.transpose()?.unwrap_or_default(),
+            answered: metrics.as_ref().map(PodMetrics::observer),
+        };
+        let echo = Echo::start_with(identity(&pod), conduct, &self.listen(&pod), observer).await?;
         tokio::select! {
             () = tokio::time::sleep(self.manners.ready_after) => {
                 let status = Patch::Merge(json!({ "status": self.status(&pod) }));

@@ -13,6 +13,7 @@ mod kubelet;
 mod modules;
 mod network;
 mod permissions;
+mod pod_metrics;
 mod processes;
 mod program;
 mod proxy;

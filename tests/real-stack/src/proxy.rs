@@ -172,6 +172,8 @@ fn config(flags: &StackFlags, via: Via) -> Value {
         "proxyAdminPort": admin(via).port(),
         "statusPort": ports(via).status,
         "extraStatTags": ["rollout", "lane", "rule"],
+        // What callers have got of each subset; left out by default.
+        "proxyStatsMatcher": {"inclusionRegexps": [r"cluster\.outbound\|.*\.upstream_rq_.*"]},
         "terminationDrainDuration": "1s",
     })
 }

@@ -28,6 +28,9 @@ use crate::{image, kubelet, proxy};
 pub(crate) const XDS: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 15010);
 const ISTIOD_READY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+/// Where the Argo controller serves its metrics.
+pub(crate) const CONTROLLER_METRICS: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 18090);
 
 /// The Argo controller's namespace, in which it looks for its configuration.
 pub(crate) const ARGO_NAMESPACE: &str = "argo-rollouts";

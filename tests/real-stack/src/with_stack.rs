@@ -2,8 +2,9 @@
 //!
 //! It finds in its environment: `KUBECONFIG`, of an administrator; `SERIN_SIDECAR` and `SERIN_GATEWAY`, where requests go,
 //! as `host:port`; `SERIN_SIDECAR_ADMIN` and `SERIN_GATEWAY_ADMIN`, the admin interfaces of those Envoys;
-//! `SERIN_SIDECAR_METRICS` and `SERIN_GATEWAY_METRICS`, whose `/stats/prometheus` is what Prometheus scrapes; `SERIN_LOGS`,
-//! the run's folder with a log of each program.
+//! `SERIN_SIDECAR_METRICS` and `SERIN_GATEWAY_METRICS`, whose `/stats/prometheus` is what Prometheus scrapes;
+//! `SERIN_CONTROLLER_METRICS`, the same of the Argo controller at `/metrics`; `SERIN_LOGS`, the run's folder with a log of each
+//! program.
 
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -17,7 +18,7 @@ use crate::flags::WithStackFlags;
 use crate::program::beside;
 use crate::proxy;
 use crate::run::{self, Whole};
-use crate::stack::Stack;
+use crate::stack::{self, Stack};
 
 /// Starts the stack, then the program; true if it succeeds.
 pub(crate) async fn run(flags: &WithStackFlags) -> Result<bool, Error> {
@@ -41,6 +42,10 @@ pub(crate) async fn run(flags: &WithStackFlags) -> Result<bool, Error> {
         (
             "SERIN_GATEWAY_METRICS",
             address(proxy::metrics(Via::Gateway)),
+        ),
+        (
+            "SERIN_CONTROLLER_METRICS",
+            address(stack::CONTROLLER_METRICS),
         ),
         ("SERIN_LOGS", folder.clone().into_os_string()),
     ];
