@@ -1,5 +1,7 @@
 //! The command line of `serin`, as a person or an init container starts it: without the controller's cookie.
 
+#![allow(clippy::unwrap_used, reason = "in tests it is an assertion")]
+
 use std::process::{Command, Output};
 
 fn serin(arguments: &[&str]) -> Output {
