@@ -7,7 +7,7 @@ use crate::e2e;
 use crate::failure::Failure;
 use crate::flags::Istio;
 use crate::programs::Set;
-use crate::run::{self, cargo};
+use crate::run;
 
 /// The package and program of the check on the real stack.
 const CHECK: &str = "analysis";
@@ -33,13 +33,7 @@ pub(crate) fn templates() -> Result<(), Failure> {
 
 /// Has canaries judged on the real stack, and runs the queries of the dashboard and the alerts there.
 pub(crate) fn check() -> Result<(), Failure> {
-    run::step("building analysis", || {
-        run::run(
-            cargo().args(["build", "--profile", "harness", "--package", CHECK]),
-            "mend what the compiler names above",
-        )
-    })?;
-    let program = Command::new(run::target().join("harness").join(CHECK));
+    let program = Command::new(e2e::built(CHECK)?);
     let mut stack = e2e::beside(Istio::Istio, &[Set::Kubectl, Set::Prometheus], &program)?;
     run::run_slow(
         &mut stack,

@@ -2,7 +2,7 @@
 //! network and a process namespace of its own, so that nothing survives the run and two runs don't meet.
 
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::process::Signal;
@@ -137,7 +137,7 @@ pub(crate) fn whole(subcommand: &str, istio: Istio) -> Result<Command, Failure> 
     let module = wasm::build(wasm::Variant::Plain)?;
     let cookies = wasm::build(wasm::Variant::Cookies)?;
     let plugin = plugin::build(Machine::here()?)?;
-    let agent = programs::ensure(&[istio.agent()])?;
+    let agent = programs::folder(istio.agent())?;
     let mut command = harness_with(subcommand, istio.discovery())?;
     let mut path = |flag: &str, path: &Path| {
         command.arg(flag).arg(path);
@@ -147,9 +147,7 @@ pub(crate) fn whole(subcommand: &str, istio: Istio) -> Result<Command, Failure> 
     path("--module", &module);
     path("--cookies-module", &cookies);
     path("--manifests", &run::root().join("manifests"));
-    for folder in agent.values() {
-        path("--istio-agent", folder);
-    }
+    path("--istio-agent", &agent);
     Ok(command)
 }
 
@@ -187,16 +185,21 @@ pub(crate) fn alone(package: &str, also: &[&str]) -> Result<Command, Failure> {
         "to give what is started namespaces of its own",
         INSTALL,
     )?;
+    let program = built(package)?;
+    let mut command = isolated();
+    command.args(also).arg(program);
+    Ok(command)
+}
+
+/// Builds the program `package` with the harness's profile, and returns where it is.
+pub(crate) fn built(package: &str) -> Result<PathBuf, Failure> {
     run::step(&format!("building {package}"), || {
         run::run(
             cargo().args(["build", "--profile", "harness", "--package", package]),
             "mend what the compiler names above",
         )
     })?;
-    let mut command = isolated();
-    command.args(also);
-    command.arg(run::target().join("harness").join(package));
-    Ok(command)
+    Ok(run::target().join("harness").join(package))
 }
 
 /// `unshare`, with namespaces for processes and mounts; a user without root's rights gets a user namespace too.

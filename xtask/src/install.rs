@@ -8,7 +8,7 @@ use crate::e2e;
 use crate::failure::Failure;
 use crate::flags::Istio;
 use crate::programs::{self, Set};
-use crate::run::{self, cargo};
+use crate::run;
 use crate::wasm;
 
 /// The package and its program.
@@ -110,10 +110,5 @@ fn check(istio: Set, tools: &[Set], also: &[&str]) -> Result<(), Failure> {
 
 /// Builds the program and returns where it is.
 pub(crate) fn program() -> Result<PathBuf, Failure> {
-    let mut build: Command = cargo();
-    build.args(["build", "--profile", "harness", "--package", PACKAGE]);
-    run::step(&format!("building {PACKAGE}"), || {
-        run::run(&mut build, "mend what the compiler names above")
-    })?;
-    Ok(run::target().join("harness").join(PACKAGE))
+    e2e::built(PACKAGE)
 }

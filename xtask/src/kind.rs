@@ -142,7 +142,7 @@ fn argo_rollouts(kubeconfig: &Path) -> Result<(), Failure> {
         "kubectl create namespace argo-rollouts --dry-run=client -o yaml | kubectl apply -f -\n\
          kubectl apply --server-side -n argo-rollouts -k '{}'\n\
          kubectl -n argo-rollouts set image deployment/argo-rollouts argo-rollouts={ARGO_ROLLOUTS}\n\
-         kubectl -n argo-rollouts rollout status deployment argo-rollouts --timeout 3m\n{CLIENT}",
+         kubectl -n argo-rollouts rollout status deployment argo-rollouts --timeout 3m",
         manifests.display()
     );
     let mut install = tool("sh", kubeconfig)?;

@@ -11,7 +11,7 @@ const APP: &str = "docs/tutorials/mesh-and-gateway/app.yaml";
 pub(super) fn run() -> Result<(), Failure> {
     dist::all(None)?;
     let images = images::built()?;
-    let registry = programs::ensure(&[Set::Registry])?;
+    let registry = programs::folder(Set::Registry)?;
     let mut command = e2e::whole("modules", Istio::Istio)?;
     command.env(
         "PATH",
@@ -20,9 +20,7 @@ pub(super) fn run() -> Result<(), Failure> {
     command.arg("--images").arg(images);
     command.arg("--images-folder").arg(dist::folder());
     command.args(["--images-tag", env!("CARGO_PKG_VERSION")]);
-    for folder in registry.values() {
-        command.arg("--registry").arg(folder);
-    }
+    command.arg("--registry").arg(registry);
     command.arg("--app").arg(run::root().join(APP));
     run::run(
         &mut command,

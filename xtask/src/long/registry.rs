@@ -43,11 +43,7 @@ impl Drop for Folder {
 
 pub(super) fn run() -> Result<(), Failure> {
     dist::all(None)?;
-    let programs = programs::ensure(&[Set::Registry])?;
-    let registry = programs
-        .get(&Set::Registry)
-        .map(|folder| folder.join("registry"))
-        .unwrap_or_default();
+    let registry = programs::folder(Set::Registry)?.join("registry");
     let reader = reader()?;
     let folder = Folder::new()?;
     for login in [None, Some(Login::new(&folder.0)?)] {
