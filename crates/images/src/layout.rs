@@ -282,4 +282,4 @@ pub fn digest_of(content: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

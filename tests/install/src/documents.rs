@@ -9,13 +9,14 @@ mod section;
 mod shell;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::DocumentFlags;
 use crate::documents::block::{Block, Kind, Mode};
 use crate::documents::shell::Shell;
 use crate::error::Error;
+use crate::files::copy;
 
 /// How long a block that waits is tried again.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -176,21 +177,4 @@ fn indented(text: &str) -> String {
         .map(|line| format!("    {line}"))
         .collect::<Vec<_>>()
         .join("\n")
-}
-
-fn copy(from: &Path, to: &Path) -> Result<(), Error> {
-    if from.is_dir() {
-        fs::create_dir_all(to).map_err(Error::file("create", to))?;
-        let mut items: Vec<PathBuf> = Vec::new();
-        for item in fs::read_dir(from).map_err(Error::file("read", from))? {
-            items.push(item.map_err(Error::file("read", from))?.path());
-        }
-        for item in items {
-            copy(&item, &to.join(item.file_name().unwrap_or_default()))?;
-        }
-        return Ok(());
-    }
-    fs::copy(from, to)
-        .map(drop)
-        .map_err(Error::file("copy", from))
 }

@@ -5,6 +5,7 @@
 
 mod documents;
 mod error;
+mod files;
 mod manifests;
 mod tool;
 

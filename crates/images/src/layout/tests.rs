@@ -3,7 +3,8 @@
 use super::*;
 use crate::image::{self, About};
 
-fn module() -> Layout {
+/// The image of a module.
+pub(crate) fn module() -> Layout {
     let about = About {
         title: "Serin's filter",
         description: "A module",

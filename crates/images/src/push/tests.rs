@@ -1,7 +1,7 @@
 //! Names, and registries that are not there; `cargo xtask e2e --long registry` pushes to a real one.
 
 use super::*;
-use crate::image::{self, About};
+use crate::layout::tests::module;
 
 fn registry(place: &str) -> Registry {
     let access = Access {
@@ -52,14 +52,7 @@ fn a_registry_that_is_down_is_named() {
         .and_then(|socket| socket.local_addr())
         .unwrap()
         .port();
-    let about = About {
-        title: "Serin's filter",
-        description: "A module",
-        version: "1.2.3".to_owned(),
-        source: None,
-        created: None,
-    };
-    let image = image::module(&about, b"\0asm", &[]).unwrap();
+    let image = module();
     let place = format!("127.0.0.1:{port}");
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use super::word;
 use crate::error::Error;
+use crate::files::copy;
 use crate::tool;
 
 /// Where Argo Rollouts' own manifests are, as the overlay that renders all in one names them. A copy of the same version
@@ -113,18 +114,4 @@ impl Rendered {
     pub(crate) fn names_argo_rollouts(&self) -> bool {
         self.has("Deployment")
     }
-}
-
-fn copy(from: &Path, to: &Path) -> Result<(), Error> {
-    if from.is_dir() {
-        fs::create_dir_all(to).map_err(Error::file("create", to))?;
-        for item in fs::read_dir(from).map_err(Error::file("read", from))? {
-            let item = item.map_err(Error::file("read", from))?;
-            copy(&item.path(), &to.join(item.file_name()))?;
-        }
-        return Ok(());
-    }
-    fs::copy(from, to)
-        .map(drop)
-        .map_err(Error::file("copy", from))
 }
